@@ -1,0 +1,73 @@
+"""The flags of `codeact "task"`, and its help, which teaches by example."""
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from codeact.cli import load, verbs
+from codeact.cli._files import OUTPUT_FOLDER
+
+__all__ = ["parser"]
+
+_EXAMPLES = """\
+examples:
+  codeact                                                     replay a recorded conversation: no model is needed
+  codeact --model openai:gpt-5-mini "What is in sales.csv?" --workspace .
+  codeact --model openai:qwen3:8b --base-url http://localhost:11434/v1 "Plot sin(x)/x"
+  echo "a long task" | codeact --model openai:gpt-5-mini -
+
+verbs:
+"""
+
+
+class _Parser(argparse.ArgumentParser):
+    """Lists the verbs in its help, which costs an import each and so is not done before."""
+
+    def format_help(self) -> str:
+        lines = [f"  codeact {verb:<10} {load(verb).HELP}" for verb in verbs()]
+        return "\n".join((super().format_help() + "\n" + _EXAMPLES.rstrip(), *lines, ""))
+
+
+def parser() -> argparse.ArgumentParser:
+    """A parser of the flags; what it gives is used by `task.py`."""
+    made = _Parser(
+        prog="codeact",
+        description="Do a task by writing Python and running it, step by step, in an interpreter with walls around it.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    add = made.add_argument
+    add("task", nargs="*", help="what to do, in your words; - reads it from standard input")
+    add("--model", metavar="PROVIDER:NAME", help="as openai:gpt-5-mini or scripted:FILE (else CODEACT_MODEL)")
+    add("--base-url", metavar="URL", help="where an OpenAI-compatible server is (else OPENAI_BASE_URL)")
+    add(
+        "--workspace",
+        metavar="DIR",
+        type=Path,
+        help="work in this folder; "
+        f"else in a fresh one, and what is made is copied to ./{OUTPUT_FOLDER}",
+    )
+    add("--read", metavar="DIR", type=Path, action="append", default=[], help="also let it read here; may be repeated")
+    add("--network", choices=("none", "all"), default="none", help="what the code may reach (default: %(default)s)")
+    add("--sandbox", default="auto", help="the walls: auto, or a level as `codeact doctor` lists them; none means none")
+    add("--python", metavar="PATH", help="run the code with this Python instead; nothing needs to be installed there")
+    add("--max-turns", metavar="N", type=_positive(int), default=30, help="give up after N turns (default: 30)")
+    add("--timeout", metavar="SECONDS", type=_positive(float), default=60.0, help="for one piece of code (default: 60)")
+    add("--save", metavar="FILE.jsonl", type=Path, help="add the trajectory to this file, as it grows")
+    add("--json", action="store_true", help="print events as lines of JSON instead")
+    add("--version", action="store_true", help="print the version")
+    return made
+
+
+def _positive(kind: type) -> Callable[[str], Any]:
+    def read(text: str) -> Any:
+        try:
+            number = kind(text)
+        except ValueError:
+            number = 0
+        if not 0 < number < float("inf"):
+            raise argparse.ArgumentTypeError(f"{text!r} is not a positive number")
+        return number
+
+    return read

@@ -1,0 +1,1 @@
+"""What answers a model's actions: one file per kind."""

@@ -1,0 +1,152 @@
+"""A user with a task, and an interpreter to do it with: the environment of `codeact "task"` and of `Agent`.
+
+Code is run and its result shown to the model; an answer, or words without code, end the rollout and go to the user; a
+reply that cannot be read is answered with the right form. What the model is told about its tools, its files and its
+limits is in the prompt that `reset` makes.
+
+The walls are the interpreter's. Nothing here looks at code before it is run.
+"""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from codeact.actions import Action, Answer, CodeAction, Malformed, Say, ToolCall
+from codeact.events import Code, Display, Observer, Output
+from codeact.formats.code import CodeFormat
+from codeact.interpreter import output
+from codeact.messages import Message
+from codeact.prompts import render
+from codeact.protocols import ActionFormat, Runner, RunResult, Stopper, Tool
+from codeact.trajectory import Observation, Stop
+
+__all__ = ["ChatEnvironment"]
+
+_MAX_FILES_TOLD = 40
+_MAX_IGNORED_CHARS = 200
+
+
+class ChatEnvironment:
+    """One user's task, done in one interpreter."""
+
+    def __init__(
+        self,
+        runner: Runner,
+        task: str,
+        *,
+        format: ActionFormat | None = None,
+        tools: Sequence[Tool] = (),
+        timeout: float = 60.0,
+        memory_mb: int | None = None,
+        network: str = "none",
+        read: Sequence[str | Path] = (),
+    ) -> None:
+        """Make one; nothing is run yet.
+
+        Args:
+            runner: Where code runs. It has the tools already; here they are only described.
+            timeout: Seconds of wall clock for one cell.
+            memory_mb, network, read: What the runner was made with, for the prompt.
+        """
+        self.format = format or CodeFormat()
+        self.runner = runner
+        self.task = task
+        self.tools = tuple(tools)
+        self.timeout = timeout
+        self.memory_mb = memory_mb
+        self.network = network
+        self.read = tuple(map(str, read))
+
+    def reset(self) -> list[Message]:
+        """What the model first sees."""
+        reachable = "The network can be reached." if self.network == "all" else "There is no network."
+        prompt = render(
+            "chat",
+            instructions=self.format.instructions(self.tools),
+            timeout=f"{self.timeout:g} seconds",
+            memory=f", and use {self.memory_mb} MB of memory" if self.memory_mb else "",
+            network=reachable,
+            files=self._files(),
+        )
+        return [Message("system", prompt), Message("user", self.task)]
+
+    def step(self, action: Action, *, observe: Observer, cancel: Stopper) -> Observation:
+        """Do what the action asks; see `protocols.Environment`."""
+        match action:
+            case CodeAction(code, ignored=ignored):
+                return self._run(code, ignored, observe, cancel)
+            case ToolCall(name, arguments):
+                # Tools live in the interpreter, under every format.
+                given = ", ".join(f"{key}={value!r}" for key, value in arguments.items())
+                return self._run(f"{name}({given})", "", observe, cancel)
+            case Answer() | Say():
+                return Observation("", stop=Stop.ANSWER, status="none")
+            case Malformed(message):
+                return Observation(message, status="none")
+
+    def _run(self, code: str, ignored: str, observe: Observer, cancel: Stopper) -> Observation:
+        observe(Code(code))
+        watch = _Watch(observe)
+        with cancel.calling(self.runner.interrupt):
+            result = self.runner.run(code, timeout=self.timeout, on_output=watch)
+        watch.end(result)
+        text = result.text
+        if result.files:
+            text += f"\n[files written: {_listed(result.files)}]"
+        if ignored:
+            start = " ".join(ignored[:_MAX_IGNORED_CHARS].split())
+            text += f"\n[what you wrote after the code was ignored, as the code had not run yet: {start!r}]"
+        rich = tuple(bundle for bundle in result.outputs if set(bundle) - {"text/plain"})
+        return Observation(text, status=result.status, outputs=rich, files=tuple(result.files))
+
+    def _files(self) -> str:
+        """What lies in the workspace and in the folders that may be read."""
+        names = []
+        with os.scandir(self.runner.workspace) as entries:
+            for entry in entries:
+                if entry.name.startswith("."):
+                    continue
+                folder = entry.is_dir(follow_symlinks=False)
+                size = "" if folder else f" ({_size(entry.stat(follow_symlinks=False).st_size)})"
+                names.append(f"{entry.name}{'/' if folder else ''}{size}")
+        told = f"In it: {_listed(sorted(names))}." if names else "It is empty."
+        return told + (f" You may also read, but not write, in {_listed(self.read)}." if self.read else "")
+
+
+class _Watch:
+    """Passes on what a cell shows: text and displays as they come, the value and the error at the end."""
+
+    def __init__(self, observe: Observer) -> None:
+        self._observe = observe
+        self._n_displays = 0
+
+    def __call__(self, seen: Any) -> None:
+        match seen:
+            case output.Text(stream, text):
+                self._observe(Output(text, "stderr" if stream == "stderr" else "stdout"))
+            case output.Display(bundle):
+                self._n_displays += 1
+                self._observe(Display(bundle))
+
+    def end(self, result: RunResult) -> None:
+        for bundle in result.outputs[self._n_displays :]:
+            plain = bundle.get("text/plain")
+            if isinstance(plain, str) and len(bundle) == 1:
+                self._observe(Output(f"{plain}\n", "value"))
+            else:
+                self._observe(Display(bundle))
+        if result.error:
+            said = result.error.traceback or f"{result.error.name}: {result.error.message}"
+            self._observe(Output(f"{said.rstrip()}\n", "error"))
+
+
+def _listed(names: Sequence[str]) -> str:
+    shown = ", ".join(names[:_MAX_FILES_TOLD])
+    return shown if len(names) <= _MAX_FILES_TOLD else f"{shown} and {len(names) - _MAX_FILES_TOLD} more"
+
+
+def _size(n_bytes: int) -> str:
+    if n_bytes < 1000:
+        return f"{n_bytes} bytes"
+    return f"{n_bytes / 1000:.1f} kB" if n_bytes < 1_000_000 else f"{n_bytes / 1_000_000:.1f} MB"

@@ -1,0 +1,94 @@
+"""The program's faults, as exceptions; a model's mistakes are data and never come this way.
+
+Whoever uses the library catches one of these; the command line prints the message and picks its exit code by the
+branch. Every message says what happened, what would have worked and what to do next.
+
+    CodeActError
+    ├── ConfigError             what the user asked for cannot be done as written
+    │   ├── UnknownPlugin       no model, format or back-end of that name
+    │   └── MissingExtra        an optional package is not installed
+    ├── ModelError              the model's back-end did not give a reply
+    │   └── ContextOverflow     the conversation is longer than the model can read
+    ├── InterpreterError        the interpreter could not do its work
+    │   ├── InterpreterGone     the kernel is gone and could not be brought back, or was closed
+    │   ├── InterpreterBusy     a second cell at once
+    │   └── SandboxUnavailable  this machine cannot raise the walls asked for
+    └── TrajectoryError         a trajectory file cannot be read
+
+    Cancelled (BaseException)   someone stopped the rollout while it was waiting
+
+This file imports nothing, so that every other file may use it.
+"""
+
+__all__ = [
+    "Cancelled",
+    "CodeActError",
+    "ConfigError",
+    "ContextOverflow",
+    "InterpreterBusy",
+    "InterpreterError",
+    "InterpreterGone",
+    "MissingExtra",
+    "ModelError",
+    "SandboxUnavailable",
+    "TrajectoryError",
+    "UnknownPlugin",
+]
+
+
+class CodeActError(Exception):
+    """Any foreseeable fault of the program; its text is meant to be read by a person."""
+
+
+class ConfigError(CodeActError):
+    """A setting is missing, unknown or contradicts another one."""
+
+
+class UnknownPlugin(ConfigError):
+    """No plug-in of that name; the message lists those there are."""
+
+
+class MissingExtra(ConfigError):
+    """A package that this part needs is not installed; the message says how to install it."""
+
+    def __init__(self, package: str, extra: str, purpose: str) -> None:
+        super().__init__(f"{purpose} needs the package {package!r}; install it with: pip install 'codeact[{extra}]'")
+
+
+class ModelError(CodeActError):
+    """The model's back-end failed, after the retries that made sense."""
+
+
+class ContextOverflow(ModelError):
+    """The messages are longer than the model can read; `rollout` ends the trajectory there."""
+
+
+class InterpreterError(CodeActError):
+    """The interpreter could not do its work; not used for what goes wrong inside a cell."""
+
+
+class InterpreterGone(InterpreterError):
+    """The kernel is gone and could not be started again, or was closed."""
+
+
+class InterpreterBusy(InterpreterError):
+    """A cell is running; interrupt it or wait."""
+
+
+class SandboxUnavailable(InterpreterError):
+    """This machine cannot raise the walls asked for."""
+
+
+class TrajectoryError(CodeActError):
+    """A trajectory file cannot be read; `line` says where, counting from 1."""
+
+    def __init__(self, message: str, line: int) -> None:
+        super().__init__(f"line {line}: {message}")
+        self.line = line
+
+
+class Cancelled(BaseException):
+    """The rollout was stopped while a model was waiting for its back-end.
+
+    Not an `Exception`, for the reason `KeyboardInterrupt` is none: HTTP clients catch `Exception` and try again.
+    """

@@ -1,0 +1,105 @@
+"""The folders sessions live in: one of this process, one of each session inside it, and nothing left behind.
+
+A process holds a lock on its folder for as long as it lives. Folders nobody holds are of processes that were killed;
+the next process that starts removes them.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import secrets
+import shutil
+import tempfile
+import threading
+from pathlib import Path
+
+__all__ = ["new_folder", "remove"]
+
+PREFIX = "codeact-"
+_home: tuple[int, Path, int] | None = None
+"""Process, folder, descriptor of its lock."""
+_lock = threading.Lock()
+
+
+def new_folder() -> Path:
+    """A new, empty folder for one session, which only this user can list."""
+    with _lock:
+        return Path(tempfile.mkdtemp(prefix="", dir=_own_home()))
+
+
+def _own_home() -> Path:
+    global _home
+    if _home is None or _home[0] != os.getpid() or not _home[1].is_dir():
+        folder = Path(tempfile.mkdtemp(prefix=PREFIX)).resolve()
+        lock = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if os.getuid() == 0:
+            folder.chmod(0o711)   # sessions of root are another user, who has to walk through
+        _home = (os.getpid(), folder, lock)
+        threading.Thread(target=_clean_up_after_others, args=(folder,), name="codeact-clean", daemon=True).start()
+    return _home[1]
+
+
+def remove_home() -> None:
+    """At the end of the process: its own folder, if nothing is in it any more."""
+    global _home
+    with _lock:
+        if _home is not None and _home[0] == os.getpid():
+            remove(_home[1])
+            os.close(_home[2])
+            _home = None
+
+
+def _clean_up_after_others(own: Path) -> None:
+    for folder in own.parent.glob(PREFIX + "*"):
+        try:
+            if folder == own or folder.lstat().st_uid != os.getuid():
+                continue
+            lock = os.open(folder / ".lock", os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
+        except OSError:
+            continue   # not one of ours, or just being made
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            remove(folder)
+        except OSError:
+            pass   # in use
+        finally:
+            os.close(lock)
+
+
+def remove(folder: Path) -> None:
+    """Remove a tree, however deep it is and whatever rights were taken away in it. Nothing may run in it any more."""
+    try:
+        shutil.rmtree(folder, ignore_errors=True)
+    except RecursionError:
+        pass
+    if folder.exists():
+        _flatten(folder)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _flatten(folder: Path) -> None:
+    """Move every folder of a tree to its top and make it ours to read: then nothing is deep."""
+    token = secrets.token_hex(8)
+    pending, moved = [str(folder)], 0
+    while pending:
+        place = pending.pop()
+        try:
+            os.chmod(place, 0o700)
+            with os.scandir(place) as entries:
+                inner = [entry.path for entry in entries if entry.is_dir(follow_symlinks=False)]
+        except OSError:
+            continue
+        for path in inner:
+            if place == str(folder):
+                pending.append(path)
+                continue
+            moved += 1
+            target = f"{folder}/{token}-{moved}"
+            try:
+                os.chmod(path, 0o700)
+                os.rename(path, target)
+                pending.append(target)
+            except OSError:
+                continue

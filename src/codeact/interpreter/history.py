@@ -1,0 +1,265 @@
+"""The states of a session: what ran, which frozen copies hold which states, and the way back to one of them.
+
+A state is a list of cells. A frozen copy holds the state of some such list; what ran since is in the journal. To go
+back to a state is to resume the nearest frozen copy on the way to it and to replay the rest.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from codeact.errors import InterpreterGone
+from codeact.interpreter.cell import CellRunner
+from codeact.interpreter.journal import Entry, ReplayAnswers, fingerprint
+from codeact.interpreter.limits import Limits
+from codeact.interpreter.mirror import Mirror
+from codeact.interpreter.session import Frozen, Running, Session
+from codeact.kernel.wire import Connection, ProtocolError
+
+__all__ = ["Checkpoint", "History"]
+
+REPLAY_CHEAPER_CELLS = 300
+REPLAY_CHEAPER_SECONDS = 0.02
+"""So many pure cells, or so long a run of them, are left to a replay rather than a fork each."""
+
+
+@dataclass(eq=False)
+class Checkpoint:
+    """A state to go back to, with `Interpreter.restore`."""
+
+    entries: tuple[Entry, ...] = field(repr=False)
+    name: str | None = None
+    taken: float = field(default_factory=time.time)
+    """Seconds since the epoch."""
+    frozen: bool = True
+    """Held by a frozen copy; False where the state cannot be forked and will be replayed."""
+    reason: str = ""
+    """Why it is not."""
+
+    @property
+    def cells(self) -> int:
+        """How many cells had run."""
+        return len(self.entries)
+
+
+class History:
+    """Keeps a session's states.
+
+    Args:
+        session: The session.
+        limits: How many states to keep, and how much memory for them.
+        mirror: The workspace's small files; None for a folder of the user's, which is never rewound.
+        network: Whether cells can act on the network: a replay must not.
+    """
+
+    def __init__(self, session: Session, limits: Limits, mirror: Mirror | None, *, network: bool):
+        self.session, self._limits, self._mirror, self._network = session, limits, mirror, network
+        self.entries: list[Entry] = []
+        self.frozen: list[tuple[Frozen, tuple[Entry, ...]]] = []
+        self.named: dict[str, Checkpoint] = {}
+        self._pinned: list[Checkpoint] = []
+        self._asked: dict[int, tuple[Entry, ...]] = {}
+        self._ids = 0
+        self._loose_cells, self._loose_seconds, self._loose_pure = 0, 0.0, True
+        """What ran since the latest copy was asked for."""
+        self.refusal = ""
+        """Why the latest state could not be frozen; empty when it could."""
+
+    # Freezing ---------------------------------------------------------------------------------------------------------
+
+    def alive(self) -> list[Frozen]:
+        """The frozen copies there are."""
+        return [frozen for frozen, _ in self.frozen]
+
+    def ran(self, entry: Entry) -> None:
+        """A cell has run; freeze its state soon, if replaying it could go wrong or take long."""
+        self.entries.append(entry)
+        self._loose_cells += 1
+        self._loose_seconds += entry.seconds
+        self._loose_pure = self._loose_pure and entry.pure
+        if self._loose_pure:
+            if self._loose_cells <= REPLAY_CHEAPER_CELLS and self._loose_seconds <= REPLAY_CHEAPER_SECONDS:
+                return
+        elif entry.pure and self.refusal:
+            return   # what forbade the fork is still there
+        self.freeze()
+
+    def freeze(self) -> None:
+        """Ask the worker for a frozen copy of now; it comes while nobody waits."""
+        running = self.session.running
+        if running is None:
+            return
+        if 0 < self.session.level < 3:
+            # A worker at these levels does not see its own threads: the keeper does
+            usage = self.session.wait_usage(self.alive(), 1 << 40)
+            if usage is not None and usage.get("threads", 1) != 1:
+                self.refusal = "a thread is running"
+                return
+        self._ids += 1
+        self._asked[self._ids] = tuple(self.entries)
+        self._loose_cells, self._loose_seconds, self._loose_pure = 0, 0.0, True
+        try:
+            running.connection.send({"t": "checkpoint", "id": self._ids}, timeout=10)
+        except (OSError, ProtocolError):
+            self._asked.pop(self._ids)   # its death is noticed when the next cell is sent
+
+    def take(self, header: dict[str, Any], running: Running) -> None:
+        """The worker's answer to `freeze`.
+
+        Raises:
+            ProtocolError: It answers what was not asked.
+        """
+        number = header.get("id")
+        entries = self._asked.pop(number, None) if type(number) is int else None
+        if entries is None:
+            raise ProtocolError("an answer to no question")
+        if header["t"] == "refused":
+            self.refusal = str(header.get("reason", ""))[:500]
+            self._loose_pure = False
+            return
+        pid = header.get("pid")
+        fd = running.connection.take_fd()
+        if type(pid) is not int:
+            os.close(fd)
+            raise ProtocolError("a checkpoint without a process")
+        self.refusal = ""
+        self.frozen.append((Frozen(Connection(socket.socket(fileno=fd)), pid), entries))
+        if self._mirror is not None:
+            self._mirror.keep()
+        self._make_room()
+
+    def _make_room(self) -> None:
+        """Let go of the oldest copies nobody named or holds."""
+        usage = self.session.usage or {}
+        crowded = usage.get("frozen_kb", 0) > self._limits.checkpoint_mb << 10
+        keep = max(1, self._limits.checkpoints)
+        loose = [item for item in self.frozen if not self._is_pinned(item[1])]
+        for item in loose[:max(0, len(loose) - keep, 1 if crowded and len(loose) > 1 else 0)]:
+            item[0].close()
+            self.frozen.remove(item)
+
+    def _is_pinned(self, entries: tuple[Entry, ...]) -> bool:
+        return any(mark.entries == entries for mark in (*self.named.values(), *self._pinned))
+
+    def settle(self, runner: CellRunner, seconds: float = 30.0) -> None:
+        """Wait until every copy asked for has come.
+
+        Raises:
+            ProtocolError, OSError: The worker is not to be trusted any more, or gone.
+        """
+        running = self.session.running
+        while self._asked and running is not None:
+            frame = running.connection.receive(timeout=seconds)
+            if frame is None:
+                raise OSError("the worker is gone")
+            if frame[0]["t"] in ("checkpointed", "refused"):
+                self.take(frame[0], running)
+
+    def checkpoint(self, name: str | None, runner: CellRunner) -> Checkpoint:
+        """A mark of now, held by a frozen copy where that is safe."""
+        mark = Checkpoint(tuple(self.entries), name)
+        if name is None:
+            self._pinned = [*self._pinned[-15:], mark]
+        else:
+            self.named[name] = mark
+        try:
+            self.settle(runner)
+            if not any(entries == mark.entries for _, entries in self.frozen):
+                self.freeze()
+                self.settle(runner)
+        except (OSError, ProtocolError):
+            self.refusal = "the worker did not answer"
+        mark.frozen = any(entries == mark.entries for _, entries in self.frozen)
+        mark.reason = "" if mark.frozen else self.refusal
+        return mark
+
+    # Going back -------------------------------------------------------------------------------------------------------
+
+    def go_to(self, target: tuple[Entry, ...], runner: CellRunner, open_worker: Callable[[], None], *,
+              reseed: bool) -> list[str]:
+        """Make `target` the state of the session.
+
+        Args:
+            open_worker: Gives a worker started anew its tools.
+            reseed: Give the random generators new seeds.
+
+        Returns:
+            What could not be brought back, in words; empty when all was.
+
+        Raises:
+            InterpreterGone: No worker can be started.
+        """
+        self._asked.clear()
+        self.session.sweep(self.alive())
+        held: tuple[Entry, ...] = ()
+        for item in sorted(self.frozen, key=lambda item: -len(item[1])):
+            frozen, entries = item
+            if entries != target[:len(entries)]:
+                continue
+            try:
+                self.session.resume(frozen, reseed=reseed)
+                held = entries
+                break
+            except InterpreterGone:
+                frozen.close()
+                self.frozen.remove(item)
+        else:
+            self.session.spawn()
+            open_worker()
+        self.entries = list(held)
+        lost, died = self._replay(target[len(held):], runner)
+        if died:   # strictly less to replay each time, so this ends
+            self.go_to(tuple(self.entries), runner, open_worker, reseed=reseed)
+        return lost
+
+    def _replay(self, rest: tuple[Entry, ...], runner: CellRunner) -> tuple[list[str], bool]:
+        """Run cells again; what could not be brought back, and whether the worker died of it."""
+        rewound = False
+        for position, entry in enumerate(rest):
+            reason = "it did not run to its end" if not entry.replayable else ""
+            if not reason and not rewound and any(later.files for later in rest[position:]):
+                # Before the first cell that wrote or may read files: the files as they were then
+                rewound = True
+                if self._mirror is None:
+                    reason = "it changed files, and files of yours are not put back" if entry.files else ""
+                    rewound = False
+                elif not self._mirror.rewind():
+                    reason = "files it used are too large to be put back"
+            died = False
+            if not reason:
+                reason, died = self._again(entry, runner)
+            if reason:
+                return [_lost(rest[position:], reason)], died
+            self.entries.append(entry)
+        return [], False
+
+    def _again(self, entry: Entry, runner: CellRunner) -> tuple[str, bool]:
+        """Run a cell again: what was different from the first time (empty: nothing), and whether the worker died."""
+        answers = ReplayAnswers(entry)
+        outcome = runner.run({"t": "run", "n": entry.number, "code": entry.code, "offline": self._network}, answers,
+                             seconds=max(10.0, 3 * entry.seconds))
+        if outcome.dead:
+            return "it ended the process", True
+        if answers.differs:
+            return "it asked tools or the user for something else", False
+        if outcome.status not in ("ok", "error"):
+            return "it did not end in time", False
+        same = not entry.fingerprint or fingerprint(outcome) == entry.fingerprint
+        return ("" if same else "it showed something else"), False
+
+    def close(self) -> None:
+        """Let every copy go."""
+        for frozen, _ in self.frozen:
+            frozen.close()
+        self.frozen.clear()
+
+
+def _lost(entries: tuple[Entry, ...], reason: str) -> str:
+    first, last = entries[0].number, entries[-1].number
+    cells = f"cell {first}" if first == last else f"cells {first} to {last}"
+    return f"what {cells} did to the variables could not be brought back: cell {first} was to run again, but {reason}"

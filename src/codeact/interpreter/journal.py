@@ -1,0 +1,140 @@
+"""What is remembered of each cell, so that it can be run again where no frozen copy holds its effects.
+
+A cell's tool calls and inputs are kept with their answers: in a replay the same questions get the same answers and
+nothing happens in the world a second time. Its output is kept as a fingerprint: at the first difference the replay
+stops.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from codeact.interpreter.cell import Outcome
+from codeact.tools.calls import Calls
+
+__all__ = ["Entry", "HostAnswers", "ReplayAnswers", "fingerprint"]
+
+MAX_ANSWER_BYTES = 16 << 20
+"""Of the tools' answers kept for one cell; with more it cannot be replayed."""
+
+_ADDRESS = re.compile(r"0x[0-9a-fA-F]{6,}")
+
+Reply = tuple[dict[str, Any], list[bytes]]
+
+
+@dataclass(eq=False)
+class Entry:
+    """One cell that ran."""
+
+    code: str
+    number: int
+    seconds: float
+    fingerprint: str
+    """Of what it showed; empty for a pure cell, which need not be checked."""
+    replayable: bool
+    """It ran to its end, by itself or with an exception, and all its answers were kept."""
+    pure: bool
+    """Running it again is sure to give the same."""
+    files: bool
+    """It changed files."""
+    calls: dict[str, list[Reply]] = field(default_factory=dict)
+    inputs: list[str | None] = field(default_factory=list)
+
+
+def fingerprint(outcome: Outcome) -> str:
+    """What a cell showed, but for memory addresses, as a short digest."""
+    shown = [[kind, _ADDRESS.sub("0x", content) if isinstance(content, str) else 0]
+             for kind, content in outcome.pieces]
+    shown.append([str((outcome.value or {}).get("text/plain", ""))])
+    shown.append([outcome.error.name, outcome.error.message] if outcome.error else [])
+    text = _ADDRESS.sub("0x", json.dumps(shown))
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _question(header: dict[str, Any], buffers: Sequence[memoryview]) -> str:
+    digest = hashlib.sha256(json.dumps([header.get("tool"), header.get("arguments")], sort_keys=True).encode())
+    for buffer in buffers:
+        digest.update(buffer)
+    return digest.hexdigest()[:32]
+
+
+class HostAnswers:
+    """Answers a cell's questions for real, and keeps the answers.
+
+    Args:
+        calls: Runs the tools.
+        on_input: Asks a person for a line (prompt, hidden); None where nobody is there.
+    """
+
+    def __init__(self, calls: Calls, on_input: Callable[[str, bool], str | None] | None):
+        self._calls, self._on_input = calls, on_input
+        self._lock = threading.Lock()
+        self._bytes = 0
+        self.calls: dict[str, list[Reply]] = {}
+        self.inputs: list[str | None] = []
+
+    @property
+    def complete(self) -> bool:
+        """Whether every answer was small enough to keep."""
+        return self._bytes <= MAX_ANSWER_BYTES
+
+    def call(self, header: dict[str, Any], buffers: Sequence[memoryview], reply: Callable[..., None]) -> None:
+        question = _question(header, buffers)
+
+        def keep_and_reply(answer: dict[str, Any], parts: Sequence[bytes] = ()) -> None:
+            kept = {key: value for key, value in answer.items() if key != "id"}
+            with self._lock:
+                self._bytes += 200 + sum(map(len, parts))
+                if self.complete:
+                    self.calls.setdefault(question, []).append((kept, list(parts)))
+            reply(answer, parts)
+
+        self._calls.start(header["id"], header, buffers, keep_and_reply)
+
+    def input(self, prompt: str, hidden: bool) -> str | None:
+        line = self._on_input(prompt, hidden) if self._on_input is not None else None
+        self.inputs.append(line)
+        return line
+
+    def waiting(self) -> bool:
+        return bool(self._calls.waiting_for_approval)
+
+    def cancel(self) -> None:
+        self._calls.cancel_all()
+
+
+class ReplayAnswers:
+    """Answers a replayed cell's questions from its entry; a question that was never asked ends the replay."""
+
+    def __init__(self, entry: Entry):
+        self._calls = {question: list(replies) for question, replies in entry.calls.items()}
+        self._inputs = list(entry.inputs)
+        self.differs = False
+
+    def call(self, header: dict[str, Any], buffers: Sequence[memoryview], reply: Callable[..., None]) -> None:
+        replies = self._calls.get(_question(header, buffers))
+        if replies:
+            answer, parts = replies.pop(0)
+            reply({**answer, "id": header["id"]}, parts)
+        else:
+            self.differs = True
+            reply({"t": "reply", "id": header["id"], "ok": False,
+                   "error": {"name": "RuntimeError", "message": "not asked the first time"}}, [])
+
+    def input(self, prompt: str, hidden: bool) -> str | None:
+        if self._inputs:
+            return self._inputs.pop(0)
+        self.differs = True
+        return None
+
+    def waiting(self) -> bool:
+        return False
+
+    def cancel(self) -> None:
+        pass

@@ -1,0 +1,52 @@
+"""What one session may use. Raised as walls inside the kernel and watched from the host."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+__all__ = ["Limits"]
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Limits of one session; None means no limit.
+
+    Raises:
+        ValueError: A limit is not a positive number.
+    """
+
+    wall_seconds: float | None = 60.0
+    """Of one cell, unless `run(timeout=…)` says otherwise. The cell is then interrupted; its variables stay."""
+    cpu_seconds: float | None = 300.0
+    """Of one cell, all its processes together."""
+    memory_mb: int | None = 2048
+    """MiB of the whole tree of processes; a single process that asks for more gets MemoryError."""
+    processes: int | None = 128
+    """Processes and threads at once."""
+    open_files: int | None = 1024
+    """Of one process."""
+    file_mb: int | None = 1024
+    """MiB of the largest file that can be written."""
+    workspace_mb: int | None = 4096
+    """MiB that the session may add to its workspace."""
+    tmp_mb: int = 256
+    """MiB of the private /tmp, and of /dev/shm; both lie in memory. At levels 1 and 2 /tmp counts to the workspace."""
+    output_kb: int = 1024
+    """KiB of printed text kept of a cell; of the rest, only the last 64 KiB."""
+    checkpoints: int = 3
+    """States kept to go back to, besides those with a name."""
+    checkpoint_mb: int = 2048
+    """MiB that these may hold of their own before the oldest is given up."""
+
+    def __post_init__(self) -> None:
+        for name, value in asdict(self).items():
+            if value is None and name not in ("tmp_mb", "output_kb", "checkpoints", "checkpoint_mb"):
+                continue
+            if isinstance(value, bool) or not isinstance(value, (int, float)) or not value > 0:
+                raise ValueError(f"Limits({name}={value!r}): a limit is a positive number, or None for none")
+
+    def for_kernel(self) -> dict[str, Any]:
+        """The part the kernel enforces on each of its processes."""
+        return {"memory_mb": self.memory_mb, "processes": self.processes, "open_files": self.open_files,
+                "file_mb": self.file_mb}

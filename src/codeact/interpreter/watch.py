@@ -1,0 +1,218 @@
+"""Which files of a workspace a cell created or changed, without looking through the tree for every cell.
+
+inotify tells: one instance for the whole process, one watch a folder. What happened while a folder was not yet watched
+(a tree just made, a large workspace still being walked) is found by its time of change. Where watches run out, the
+folders that could not be watched are named in `unwatched`.
+
+A workspace is hostile: folders are opened through beneath.py, and no link in it is ever followed.
+
+Not seen: changes made through a mapping of a file (mmap), until it is closed by other means.
+
+Source: inotify(7).
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import stat
+import struct
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from codeact.interpreter.beneath import lstat, open_folder
+
+__all__ = ["Watch"]
+
+IN_MODIFY, IN_CLOSE_WRITE, IN_MOVED_FROM, IN_MOVED_TO, IN_CREATE, IN_DELETE = 2, 8, 0x40, 0x80, 0x100, 0x200
+IN_Q_OVERFLOW, IN_IGNORED, IN_ISDIR = 0x4000, 0x8000, 0x40000000
+IN_ONLYDIR, IN_EXCL_UNLINK = 0x01000000, 0x04000000
+MASK = (IN_MODIFY | IN_CLOSE_WRITE | IN_MOVED_TO | IN_MOVED_FROM | IN_CREATE | IN_DELETE
+        | IN_ONLYDIR | IN_EXCL_UNLINK)
+EVENT = struct.Struct("iIII")
+
+MAX_CHANGED = 20_000
+SYNCHRONOUS_SECONDS = 0.05
+
+
+class _Inotify:
+    """The process's one inotify instance; events are sorted to the watches they belong to."""
+
+    def __init__(self) -> None:
+        self._libc = ctypes.CDLL(None, use_errno=True)
+        self.fd = self._libc.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC)
+        if self.fd < 0:
+            raise OSError(ctypes.get_errno(), "inotify_init1")
+        self.lock = threading.RLock()
+        self.owners: dict[int, tuple[Watch, str]] = {}
+
+    def add(self, watch: Watch, fd: int, folder: str) -> bool:
+        """Watch one open folder; False when no watches are left."""
+        with self.lock:
+            number = self._libc.inotify_add_watch(self.fd, b"/proc/self/fd/%d" % fd, MASK)
+            if number < 0:
+                return ctypes.get_errno() not in (28, 12)   # ENOSPC, ENOMEM
+            self.owners[number] = (watch, folder)
+            watch.numbers.add(number)
+            return True
+
+    def remove(self, numbers: set[int]) -> None:
+        with self.lock:
+            for number in numbers:
+                self._libc.inotify_rm_watch(self.fd, number)
+                self.owners.pop(number, None)
+
+    def drain(self) -> None:
+        """Hand every event that has happened to its watch."""
+        with self.lock:
+            while True:
+                try:
+                    data = os.read(self.fd, 1 << 16)
+                except BlockingIOError:
+                    return
+                position = 0
+                while position < len(data):
+                    number, mask, _, length = EVENT.unpack_from(data, position)
+                    position += EVENT.size
+                    name = data[position:position + length].rstrip(b"\0")
+                    position += length
+                    if mask & IN_Q_OVERFLOW:
+                        for watch, _ in set(self.owners.values()):
+                            watch.overflowed = True
+                    owner = self.owners.get(number)
+                    if owner is None:
+                        continue
+                    if mask & IN_IGNORED:
+                        del self.owners[number]
+                        owner[0].numbers.discard(number)
+                    elif name:
+                        owner[0].happened(owner[1], os.fsdecode(name), mask)
+
+
+_instance: _Inotify | None = None
+_instance_lock = threading.Lock()
+
+
+def _inotify() -> _Inotify:
+    global _instance
+    with _instance_lock:
+        if _instance is None:
+            _instance = _Inotify()
+        return _instance
+
+
+def _forget() -> None:
+    """A forked child of this process makes its own instance when it needs one."""
+    global _instance
+    _instance = None
+
+
+os.register_at_fork(after_in_child=_forget)
+
+
+class Watch:
+    """The changes in one workspace.
+
+    Args:
+        root: The workspace. Walked once for its folders; a large one in the background.
+    """
+
+    def __init__(self, root: Path):
+        self.root = root
+        self.numbers: set[int] = set()
+        self.unwatched = 0
+        """Folders that could not be watched."""
+        self.overflowed = False
+        self._changed: set[str] = set()
+        self._unmeasured: set[str] = set()
+        self._sizes: dict[str, int] = {}
+        self._used = 0
+        self._since = time.time()
+        self._closed = threading.Event()
+        self._inotify = _inotify()
+        walk = self._walk("", since=self._since)
+        deadline = time.monotonic() + SYNCHRONOUS_SECONDS
+        for _ in walk:
+            if time.monotonic() > deadline:
+                threading.Thread(target=lambda: all(True for _ in walk), name="codeact-watch", daemon=True).start()
+                break
+
+    def _walk(self, folder: str, since: float) -> Iterator[bool]:
+        """Watch `folder` and all below it; what changed after `since` counts as changed. Yields True after each."""
+        pending = [folder]
+        while pending and not self._closed.is_set():
+            folder = pending.pop()
+            fd = open_folder(self.root, folder)
+            if fd is None:
+                continue   # gone again, not ours to read, or a link by now
+            try:
+                if not self._inotify.add(self, fd, folder):
+                    self.unwatched += 1
+                with os.scandir(fd) as entries:
+                    for entry in entries:
+                        path = f"{folder}/{entry.name}" if folder else entry.name
+                        if entry.is_dir(follow_symlinks=False):
+                            pending.append(path)
+                        elif entry.stat(follow_symlinks=False).st_ctime >= since:
+                            self._note(path)
+            except OSError:
+                pass   # gone again
+            finally:
+                os.close(fd)
+            yield True
+
+    def _note(self, path: str) -> None:
+        if len(self._changed) < MAX_CHANGED:
+            self._changed.add(path)
+        if len(self._unmeasured) < MAX_CHANGED:
+            self._unmeasured.add(path)
+
+    def happened(self, folder: str, name: str, mask: int) -> None:
+        """One event; called by the instance."""
+        path = f"{folder}/{name}" if folder else name
+        if not mask & IN_ISDIR:
+            self._note(path)
+        elif mask & (IN_CREATE | IN_MOVED_TO):
+            for _ in self._walk(path, since=0.0):
+                pass
+
+    def take(self) -> tuple[list[str], set[str]]:
+        """Since the last call: (files created or changed, sorted), and every path touched, deleted ones too.
+
+        Paths are relative to the workspace. Never more than `MAX_CHANGED` are told by name.
+        """
+        self._inotify.drain()
+        if self.overflowed:   # events were lost: look once, by the time of change
+            self.overflowed = False
+            for _ in self._walk("", since=self._since):
+                pass
+        if not self._changed:
+            return [], self._changed
+        self._since = time.time()
+        with self._inotify.lock:
+            touched, self._changed = self._changed, set()
+        self._measure()
+        return sorted(path for path in touched if path in self._sizes), touched
+
+    def used_bytes(self) -> int:
+        """Bytes on disk of the files the session has touched and that are still there; the running cell included."""
+        self._inotify.drain()
+        self._measure()
+        return self._used
+
+    def _measure(self) -> None:
+        with self._inotify.lock:
+            paths, self._unmeasured = self._unmeasured, set()
+        for path in paths:
+            found = lstat(self.root, path)
+            self._used -= self._sizes.pop(path, 0)
+            if found is not None and not stat.S_ISDIR(found.st_mode):
+                self._sizes[path] = found.st_blocks * 512
+                self._used += found.st_blocks * 512
+
+    def close(self) -> None:
+        """Stop watching."""
+        self._closed.set()
+        self._inotify.remove(self.numbers)

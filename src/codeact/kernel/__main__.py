@@ -1,0 +1,24 @@
+"""Start a zygote: `python .../kernel FD`, with a connected socket inherited as descriptor FD.
+
+The folder is loaded under a private package name and taken off `sys.path`, so that a user's `wire.py` or `display.py`
+is found and ours is not.
+"""
+
+import os
+import sys
+import types
+
+
+def main() -> None:
+    here = os.path.dirname(os.path.abspath(__file__))
+    sys.path[:] = [entry for entry in sys.path if os.path.abspath(entry) != here]
+    package = types.ModuleType("_codeact_kernel")
+    package.__path__ = [here]
+    sys.modules[package.__name__] = package
+    sys.dont_write_bytecode = True
+    from _codeact_kernel import zygote
+
+    zygote.main(int(sys.argv[1]))
+
+
+main()

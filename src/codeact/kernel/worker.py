@@ -1,0 +1,331 @@
+"""The process that runs cells: forked by the keeper, walled before it reads its first frame.
+
+It waits for frames (docs/kernel_protocol.md), runs cells through `Repl`, and forks frozen copies of itself as
+checkpoints. What it tells the host is only ever a claim: user code shares this process and can say anything.
+"""
+
+from __future__ import annotations
+
+import _signal  # type: ignore[import-not-found]
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from typing import Any, Dict, List, Optional, Sequence
+
+from . import stubs, values
+from .link import Link, Shield
+from .repl import Repl
+from .streams import Marks, Output, install_stdin
+from .walls import landlock, seccomp
+from .walls.libc import MACHINE
+from .wire import Connection, ProtocolError
+
+__all__ = ["Worker"]
+
+SIGINT, SIG_UNBLOCK = int(signal.SIGINT), int(signal.SIG_UNBLOCK)
+
+IDLE_THREADS = ("jemalloc_bg_thd",)
+"""Native threads that are known to sleep through a fork, by the name the system shows."""
+
+
+class Worker:
+    """One running copy of a session's state.
+
+    Args:
+        connection: To the host.
+        output: The pipe that descriptors 1 and 2 write to.
+        config: The start frame's and the session frame's fields together.
+    """
+
+    def __init__(self, connection: Connection, output: int, config: Dict[str, Any]):
+        self._config = config
+        self.shield = Shield()
+        self.link = Link(connection, self.shield)
+        self.pid = os.getpid()
+        os.dup2(output, 1)
+        os.dup2(output, 2)
+        os.close(output)
+        self.output = Output(Marks(1, config["nonce"], config["output_bytes"]))
+        self._displays = 0
+        self._number = 0
+        self._tools: List[str] = []
+        install_stdin(self._ask_input)
+        self.repl = Repl(self._emit)
+        signal.signal(signal.SIGINT, self.shield.on_signal)
+        self._may_speak_after_fork = False
+        os.register_at_fork(before=self.output.flush, after_in_child=self._in_forked_child)
+        self._flush_before_children()
+        self._offline: Optional[Offline] = None
+
+    # What user code reaches -----------------------------------------------------------------------------------------
+
+    def _emit(self, kind: str, bundle: Dict[str, Any], meta: Dict[str, Any]) -> None:
+        if os.getpid() != self.pid:
+            return
+        self._displays += 1
+        self.output.flush()
+        self.output.marks.display(self._displays)
+        tree, buffers = values.pack(bundle)
+        self.link.send({"t": "display", "id": self._displays, "data": tree}, buffers)
+
+    def _ask_input(self, prompt: str, hidden: bool) -> Optional[str]:
+        self.output.flush()
+        header, _ = self.link.ask({"t": "input", "prompt": prompt, "hidden": hidden})
+        text = header.get("text")
+        return text if isinstance(text, str) else None
+
+    def _call(self, name: str, args: Sequence[Any], kwargs: Dict[str, Any]) -> Any:
+        header, buffers = stubs.request(name, args, kwargs)
+        try:
+            return stubs.answer(*self.link.ask(header, buffers))
+        except ProtocolError as error:
+            raise TypeError("the arguments of %s() are too large: %s" % (name, error)) from None
+
+    async def _call_async(self, name: str, args: Sequence[Any], kwargs: Dict[str, Any]) -> Any:
+        header, buffers = stubs.request(name, args, kwargs)
+        try:
+            return stubs.answer(*await self.link.ask_async(header, buffers))
+        except ProtocolError as error:
+            raise TypeError("the arguments of %s() are too large: %s" % (name, error)) from None
+
+    def _in_forked_child(self) -> None:
+        """A child of user code (multiprocessing, os.fork) keeps no hold on the host's sockets."""
+        if not self._may_speak_after_fork:
+            self.link.after_fork(None)
+            try:
+                self.link.connection.sock.close()
+            except OSError:
+                pass
+
+    def _flush_before_children(self) -> None:
+        """What was printed before a child process starts comes before what the child prints."""
+        flush, system = self.output.flush, os.system
+        start = subprocess.Popen._execute_child   # type: ignore[attr-defined]
+
+        def _execute_child(*args: Any, **kwargs: Any) -> Any:
+            flush()
+            return start(*args, **kwargs)
+
+        def flush_and_system(command: Any) -> int:
+            flush()
+            return system(command)
+
+        subprocess.Popen._execute_child = _execute_child   # type: ignore[attr-defined]
+        flush_and_system.__name__ = flush_and_system.__qualname__ = "system"
+        os.system = flush_and_system
+
+    # Frames ---------------------------------------------------------------------------------------------------------
+
+    def serve(self) -> None:
+        """Answer frames until the host goes. Never returns."""
+        while True:
+            try:
+                header, _ = self.link.next_frame(self._idle)
+                handler = getattr(self, "on_" + header["t"], None)
+                if handler is not None:
+                    handler(header)
+            except KeyboardInterrupt:
+                continue
+            if os.getpid() != self.pid:
+                os._exit(0)   # a child of user code came back here instead of ending
+
+    def _idle(self) -> None:
+        """Let asyncio tasks that outlive their cell go on until the host says something."""
+        if self.repl.is_busy():
+            self.repl.run_pending(self.link.connection.fileno())
+
+    def on_open(self, header: Dict[str, Any]) -> None:
+        """Take a session over: its tools, its helper module."""
+        for name in self._tools:
+            self.repl.namespace.pop(name, None)
+        self._tools = [spec["name"] for spec in header.get("tools", ())]
+        for spec in header.get("tools", ()):
+            self.repl.namespace[spec["name"]] = stubs.make_stub(spec, self._call, self._call_async)
+        error = None
+        if header.get("preload"):
+            error = self._run(header["preload"], 0)["error"]
+        self.link.send({"t": "opened", "error": error})
+
+    def on_run(self, header: Dict[str, Any]) -> None:
+        """Run a cell, then say how it went."""
+        self._number = header["n"]
+        self.output.install()
+        self.output.marks.start()
+        started = time.monotonic()
+        if header.get("offline"):
+            self._offline = self._offline or Offline()
+            with self._offline:
+                result = self._run(header["code"], self._number)
+        else:
+            result = self._run(header["code"], self._number)
+        if os.getpid() != self.pid:
+            os._exit(0)
+        self.output.flush()
+        self.output.marks.finish()
+        value, buffers = (None, []) if result["value"] is None else values.pack(result["value"])
+        self.link.send({"t": "done", "n": self._number, "status": result["status"], "value": value,
+                        "error": result["error"], "pure": result["pure"],
+                        "seconds": round(time.monotonic() - started, 6)}, buffers)
+
+    def _run(self, code: str, number: int) -> Dict[str, Any]:
+        if _signal.getsignal(SIGINT) != self.shield.on_signal:   # _signal: no enumerations, ten times as fast
+            signal.signal(SIGINT, self.shield.on_signal)
+        _signal.pthread_sigmask(SIG_UNBLOCK, (SIGINT,))
+        self.shield.pending = False
+        try:
+            self.shield.executing = True
+            try:
+                return self.repl.run(code, number)
+            finally:
+                self.shield.executing = False
+        except BaseException as error:   # an interrupt between two lines of ours
+            return {"status": "error", "value": None, "pure": False,
+                    "error": {"name": type(error).__name__, "message": "", "traceback": type(error).__name__}}
+
+    # Checkpoints ----------------------------------------------------------------------------------------------------
+
+    def on_checkpoint(self, header: Dict[str, Any]) -> None:
+        """Fork a frozen copy and hand its socket to the host, or say why this is not possible now."""
+        self.output.install()   # were 0, 1 or 2 closed, the sockets made here would take their places
+        reason = self._unsafe_to_fork()
+        if reason:
+            self.link.send({"t": "refused", "id": header["id"], "reason": reason})
+            return
+        host_end, own_end = socket.socketpair()
+        self._may_speak_after_fork = True
+        try:
+            pid = os.fork()
+        except OSError as error:
+            self._may_speak_after_fork = False
+            self.link.send({"t": "refused", "id": header["id"], "reason": str(error)})
+            return
+        self._may_speak_after_fork = False
+        if pid == 0:
+            try:
+                host_end.close()
+                self._freeze(Connection(own_end))
+            except BaseException:
+                os._exit(1)   # a copy that cannot sleep must not go on as a second worker
+            return
+        own_end.close()
+        with self.shield:
+            try:
+                answer = {"t": "checkpointed", "id": header["id"], "pid": pid}
+                self.link.connection.send(answer, fds=[host_end.fileno()])
+            except OSError:
+                os._exit(0)
+        host_end.close()
+
+    def _unsafe_to_fork(self) -> Optional[str]:
+        others = [thread for thread in threading.enumerate() if thread is not threading.main_thread()]
+        if others:
+            return "thread %r is running" % others[0].name
+        try:
+            tasks = os.listdir("/proc/self/task")
+        except OSError:
+            return None   # not shown at levels 1 and 2; the host looks from outside
+        own = str(threading.get_native_id())
+        for task in tasks:
+            if task != own:
+                try:
+                    with open("/proc/self/task/%s/comm" % task) as file:
+                        name = file.read().strip()
+                except OSError:
+                    continue   # it has ended
+                if name not in IDLE_THREADS:
+                    return "a library's thread (%s) is running" % name
+        cuda = getattr(sys.modules.get("torch"), "cuda", None)
+        if cuda is not None and cuda.is_initialized():
+            return "a GPU context does not survive a fork"
+        return None
+
+    def _freeze(self, channel: Connection) -> None:
+        """In the copy: sleep until the host resumes it; each resumption is a fork that goes on as the worker."""
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        before = signal.signal(signal.SIGCHLD, lambda *_: _report_deaths(channel))
+        self.link.connection.sock.close()
+        null = os.open(os.devnull, os.O_RDWR)
+        for fd in (1, 2):
+            os.dup2(null, fd)
+        os.close(null)
+        while True:
+            frame = channel.receive()
+            if frame is None:
+                os._exit(0)
+            if frame[0]["t"] != "resume":
+                continue
+            control, output = channel.take_fd(), channel.take_fd()
+            self._may_speak_after_fork = True
+            pid = os.fork()
+            self._may_speak_after_fork = False
+            if pid == 0:
+                signal.signal(signal.SIGCHLD, before or signal.SIG_DFL)
+                channel.close()
+                self._resume(Connection(socket.socket(fileno=control)), output, frame[0])
+                return
+            os.close(control)
+            os.close(output)
+
+    def _resume(self, connection: Connection, output: int, header: Dict[str, Any]) -> None:
+        signal.signal(signal.SIGINT, self.shield.on_signal)
+        self.pid = os.getpid()
+        if 0 < self._config["level"] < 3 and min(landlock.abi(), self._config["abi_cap"]) < 6:
+            # Signals are the filter's to stop, and it lets them go to a pid that may be anyone's by now
+            seccomp.install(seccomp.forbid_signals(MACHINE))
+        self.shield.depth, self.shield.pending, self.shield.executing = 0, False, False
+        self.link.after_fork(connection)
+        self.output.move(output)
+        os.close(output)
+        self.repl.after_fork()
+        if header.get("reseed"):
+            reseed()
+        self.link.send({"t": "ready", "pid": self.pid})
+
+
+def _report_deaths(channel: Connection) -> None:
+    """In a frozen copy: a resumed one has died; the host asks how."""
+    try:
+        pid, status = os.waitpid(-1, os.WNOHANG)
+        while pid:
+            channel.send({"t": "exit", "pid": pid, "status": status}, timeout=1)
+            pid, status = os.waitpid(-1, os.WNOHANG)
+    except OSError:
+        pass
+
+
+class Offline:
+    """While a cell is run a second time to bring its variables back, it must not act on the world a second time.
+
+    Not a wall: where the network is open, user code can get around it. It stops what honest code would do.
+    """
+
+    EVENTS = ("socket.connect", "socket.sendto", "socket.sendmsg", "socket.getaddrinfo", "socket.bind",
+              "subprocess.Popen", "os.system", "os.posix_spawn", "os.exec")
+
+    def __init__(self) -> None:
+        self._on = False
+        sys.addaudithook(self._refuse)
+
+    def __enter__(self) -> None:
+        self._on = True
+
+    def __exit__(self, *_: object) -> None:
+        self._on = False
+
+    def _refuse(self, event: str, arguments: Any) -> None:
+        if self._on and event in self.EVENTS:
+            raise ConnectionRefusedError("not again: this cell is being replayed to restore its variables")
+
+
+def reseed() -> None:
+    """Random numbers of this copy's own: a fork would otherwise repeat its parent's."""
+    if "random" in sys.modules:
+        sys.modules["random"].seed()
+    if "numpy" in sys.modules and "numpy.random" in sys.modules:
+        sys.modules["numpy.random"].seed()
+    if "torch" in sys.modules:
+        sys.modules["torch"].seed()

@@ -1,0 +1,129 @@
+"""The loop of the paper, on one page: the model acts, the environment answers, until someone stops.
+
+`Agent`, the command line, evaluations and data generation all call `rollout`; what differs between them is the
+environment. `Budget` and `Cancel` are the only things that stop it from outside.
+
+A budget is checked between turns: a turn that has begun is finished, so a cell's own timeout and a model's own timeout
+bound how far a limit can be overrun.
+"""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from codeact.errors import Cancelled, ContextOverflow
+from codeact.events import Ended, Observer, Started, ignore
+from codeact.protocols import Environment, Model
+from codeact.trajectory import Stop, Trajectory, Turn, sum_usage
+
+__all__ = ["NEVER", "Budget", "Cancel", "rollout"]
+
+
+@dataclass(frozen=True)
+class Budget:
+    """How much one rollout may spend; each limit is inclusive, None means no limit."""
+
+    max_turns: int | None = 30
+    max_seconds: float | None = None
+    """Wall clock of the turns together."""
+    max_tokens: int | None = None
+    """Tokens read and written; a conversation is read again each turn."""
+    max_cost: float | None = None
+    """US dollars, as far as the back-end tells."""
+
+    def spent(self, turns: Sequence[Turn]) -> Stop | None:
+        """Which limit the turns of this rollout have reached, if any."""
+        usage = sum_usage(turns)
+        spending = (
+            (Stop.TURN_LIMIT, len(turns), self.max_turns),
+            (Stop.TIME_LIMIT, sum(turn.seconds for turn in turns), self.max_seconds),
+            (Stop.TOKEN_LIMIT, usage.tokens, self.max_tokens),
+            (Stop.COST_LIMIT, usage.cost, self.max_cost),
+        )
+        return next((stop for stop, spent, limit in spending if limit is not None and spent >= limit), None)
+
+
+class Cancel:
+    """A switch that stops a rollout; may be set from any thread and from a signal handler."""
+
+    def __init__(self) -> None:
+        self._stop: Stop | None = None
+        self._interrupts: list[Callable[[], object]] = []
+
+    @property
+    def stop(self) -> Stop | None:
+        """`Stop.CANCELLED` once set."""
+        return self._stop
+
+    def set(self) -> bool:
+        """Stop as soon as possible.
+
+        Returns:
+            Whether something was running that has now been interrupted. If not, the rollout notices by itself
+            when it next looks.
+        """
+        self._stop = Stop.CANCELLED
+        interrupts, self._interrupts = self._interrupts, []
+        for interrupt in interrupts:
+            interrupt()
+        return bool(interrupts)
+
+    @contextmanager
+    def calling(self, interrupt: Callable[[], object]) -> Iterator[None]:
+        """While inside, `interrupt` is called once if the switch is set."""
+        self._interrupts.append(interrupt)
+        try:
+            yield
+        finally:
+            # `set` may have taken it out.
+            if interrupt in self._interrupts:
+                self._interrupts.remove(interrupt)
+
+
+NEVER = Cancel()
+"""For rollouts that only their budget stops; nobody sets it."""
+
+
+def rollout(
+    model: Model,
+    env: Environment,
+    *,
+    budget: Budget = Budget(),
+    start: Trajectory | None = None,
+    observe: Observer = ignore,
+    cancel: Cancel = NEVER,
+) -> Trajectory:
+    """Run one episode: the model completes, the environment answers, until someone stops.
+
+    Args:
+        start: Go on from this trajectory; the budget counts the new turns only.
+
+    Raises:
+        ModelError: The model could not be reached; what was watched so far is all there is.
+        InterpreterError: The interpreter could not be brought back.
+
+    Source: paper figure 2 and section 2.1.
+    """
+    trajectory = start or Trajectory(prompt=tuple(env.reset()))
+    n_before = len(trajectory.turns)
+    observe(Started(trajectory))
+    while not (stop := cancel.stop or budget.spent(trajectory.turns[n_before:])):
+        began = time.perf_counter()
+        try:
+            completion = model.complete(trajectory.messages, stop=env.format.stop, observe=observe, cancel=cancel)
+        except ContextOverflow:
+            stop = Stop.CONTEXT_LIMIT
+            break
+        except Cancelled:
+            stop = Stop.CANCELLED
+            break
+        action = env.format.parse(completion.text, truncated=completion.truncated)
+        observation = env.step(action, observe=observe, cancel=cancel)
+        turn = Turn(completion, action, observation, seconds=time.perf_counter() - began)
+        trajectory = trajectory.add(turn)
+        observe(turn)
+        if stop := observation.stop:
+            break
+    observe(Ended(stop))
+    return trajectory.end(stop)

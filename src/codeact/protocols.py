@@ -1,0 +1,161 @@
+"""What the parts must provide to fit together. A class fits by having the methods; it need not inherit.
+
+`loop.rollout` knows a `Model` and an `Environment`; environments know an `ActionFormat`, `Tool`s and a `Runner`.
+"""
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any, Protocol
+
+from codeact.actions import Action
+from codeact.events import Observer
+from codeact.messages import Completion, Message
+from codeact.trajectory import Bundle, Observation, Stop
+
+__all__ = ["ActionFormat", "Environment", "Model", "RunError", "RunResult", "Runner", "Stopper", "Tool"]
+
+
+class Stopper(Protocol):
+    """How a rollout is stopped from outside; `loop.Cancel` is one."""
+
+    @property
+    def stop(self) -> Stop | None:
+        """Why to stop, or None to go on; cheap enough to ask for every piece of a stream."""
+
+    def calling(self, interrupt: Callable[[], object]) -> AbstractContextManager[None]:
+        """While inside, `interrupt` is called once when it is time to stop; from any thread, or a signal handler."""
+
+
+class Model(Protocol):
+    """Something that continues a conversation."""
+
+    def complete(
+        self, messages: Sequence[Message], *, stop: Sequence[str], observe: Observer, cancel: Stopper
+    ) -> Completion:
+        """Write the next reply; `rollout` calls this once a turn.
+
+        Args:
+            stop: The reply ends where one of these first occurs.
+            observe: Receives `Text` events as the reply is written.
+
+        Raises:
+            ContextOverflow: The messages are too long.
+            ModelError: Any other failure, after the retries that make sense.
+            Cancelled: `cancel` was set while waiting.
+        """
+
+
+class Tool(Protocol):
+    """A function the model can call, as formats and prompts describe it."""
+
+    @property
+    def name(self) -> str:
+        """A Python identifier."""
+
+    @property
+    def signature(self) -> Any:
+        """As `str()`: `(city: str, nights: int = 1) -> list[dict]`."""
+
+    @property
+    def doc(self) -> str:
+        """What it does, for the model."""
+
+
+class ActionFormat(Protocol):
+    """How actions are spelled; the prompt, the stop strings and the parser of one format agree."""
+
+    @property
+    def stop(self) -> Sequence[str]:
+        """Strings at which a reply is over."""
+
+    def instructions(self, tools: Sequence[Tool]) -> str:
+        """The part of the prompt that teaches the model to act."""
+
+    def parse(self, text: str, *, truncated: bool = False) -> Action:
+        """Read the action in a reply; never raises, a reply without a readable action is `Malformed`.
+
+        Args:
+            truncated: The reply was cut off, so what is not closed is not complete.
+        """
+
+    def spell(self, action: Action) -> str:
+        """Write an action the way `parse` reads it."""
+
+
+class Environment(Protocol):
+    """What answers the model's actions."""
+
+    @property
+    def format(self) -> ActionFormat:
+        """How this environment wants actions spelled."""
+
+    def reset(self) -> Sequence[Message]:
+        """The prompt; `rollout` calls this once, unless it goes on from a trajectory."""
+
+    def step(self, action: Action, *, observe: Observer, cancel: Stopper) -> Observation:
+        """Do what the action asks and say what came of it; `rollout` calls this once a turn.
+
+        Raises:
+            InterpreterError: The program, not the model, is at fault.
+        """
+
+
+class RunError(Protocol):
+    """What a cell ended with."""
+
+    @property
+    def name(self) -> str:
+        """The type of the exception."""
+
+    @property
+    def message(self) -> str:
+        """Its text."""
+
+    @property
+    def traceback(self) -> str:
+        """Plain text; empty if there is none."""
+
+
+class RunResult(Protocol):
+    """What a `Runner` says about a cell; `interpreter.ExecutionResult` is one."""
+
+    @property
+    def text(self) -> str:
+        """What the model is shown."""
+
+    @property
+    def status(self) -> str:
+        """`ok`, or how it went wrong."""
+
+    @property
+    def outputs(self) -> Sequence[Bundle]:
+        """Rich outputs in order, the value of the last expression at the end."""
+
+    @property
+    def error(self) -> RunError | None:
+        """None where the cell ran to its end."""
+
+    @property
+    def files(self) -> Sequence[str]:
+        """Files created or changed, relative to the workspace."""
+
+
+class Runner(Protocol):
+    """What an environment needs of an interpreter; `codeact.Interpreter` is one."""
+
+
+    @property
+    def workspace(self) -> Path:
+        """The folder cells work in, on the host."""
+
+    def run(
+        self, code: str, *, timeout: float | None = None, on_output: Callable[[Any], None] | None = None
+    ) -> RunResult:
+        """Run one cell and wait; variables stay for the next."""
+
+    def interrupt(self) -> None:
+        """Stop the running cell; callable from another thread or a signal handler."""
+
+    def close(self) -> None:
+        """End the session."""

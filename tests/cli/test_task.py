@@ -1,0 +1,391 @@
+"""`codeact "task"` as a user runs it: the real interpreter, a scripted model or a fake server, real files."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from codeact import demo
+from codeact.cli import main
+from codeact.cli._files import Shelf
+from codeact.cli._reply import Reply
+from codeact.cli._terminal import PlainPaint, Terminal
+from codeact.cli._wrap import Wrap
+from codeact.events import Code, Display, Output, Text
+from codeact.trajectory import Stop, load
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "models"))
+from fake_openai import FakeServer, chunk, failed, streamed
+
+PNG = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAQAAAC1HAwCAAAAC0lEQVR42mNk+A8AAQUBAScY42YAAAAASUVORK5CYII="
+SHOW_PNG = f"""
+import base64
+class Dot:
+    def _repr_png_(self): return base64.b64decode("{PNG}")
+display(Dot())
+"""
+KEY = "sk-very-secret-1234567890"
+
+
+def execute(code: str) -> str:
+    return f"I run it.\n<execute>\n{code}\n</execute>"
+
+
+ANSWER = "<solution>\nIt is 42.\n</solution>"
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path, monkeypatch):
+    """A current directory of the test's own, and no settings of the user's."""
+    for name in ("CODEACT_MODEL", "OPENAI_API_KEY", "OPENAI_BASE_URL"):
+        monkeypatch.delenv(name, raising=False)
+    folder = tmp_path / "here"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    return folder
+
+
+def script(*replies: str) -> str:
+    """The flag for a model that says these."""
+    Path("../script.jsonl").write_text("".join(json.dumps(reply) + "\n" for reply in replies))
+    return "--model=scripted:../script.jsonl"
+
+
+def test_a_task_is_done_and_its_answer_is_what_a_pipe_gets(capsys):
+    assert main([script(execute("6 * 7"), ANSWER), "what", "is", "6 * 7?"]) == 0
+    out, err = capsys.readouterr()
+    assert out == "It is 42.\n"
+    assert "  │ 6 * 7\n\n    42\n" in err
+    assert "2 turns" in err
+
+
+def test_words_without_code_are_an_answer_too(capsys):
+    assert main([script("Hello!"), "hi"]) == 0
+    assert capsys.readouterr().out == "Hello!\n"
+
+
+def test_a_mistake_is_shown_to_the_model_and_the_run_goes_on(capsys):
+    assert main([script(execute("1 / 0"), "<execute></execute>", ANSWER), "--save", "log.jsonl", "divide"]) == 0
+    err = capsys.readouterr().err
+    assert "ZeroDivisionError: division by zero" in err
+    assert "could not be read" in err
+    first, second, third = load("log.jsonl")[0].turns
+    assert (first.observation.status, second.observation.status) == ("error", "none")
+    assert "ZeroDivisionError" in first.observation.text
+    assert "<execute>" in second.observation.text
+    assert third.observation.stop is Stop.ANSWER
+
+
+def test_state_stays_from_turn_to_turn(capsys):
+    assert main([script(execute("x = 41"), execute("x + 1"), ANSWER), "count"]) == 0
+    assert "    42\n" in capsys.readouterr().err
+
+
+def test_figures_and_files_of_a_passing_workspace_are_kept_here(home, capsys):
+    code = SHOW_PNG + "open('table.csv', 'w').write('a,b')\nopen('.cache', 'w').write('')"
+    assert main([script(execute(code), ANSWER), "plot"]) == 0
+    err = capsys.readouterr().err
+    kept = home / "codeact-output"
+    assert sorted(path.name for path in kept.iterdir()) == ["figure-1.png", "table.csv"]
+    assert (kept / "figure-1.png").read_bytes().startswith(b"\x89PNG")
+    assert "[image/png 1x1] saved as codeact-output/figure-1.png" in err
+    assert "  codeact-output/table.csv" in err
+
+
+def test_nothing_of_an_earlier_run_is_overwritten(home):
+    code = SHOW_PNG + "open('table.csv', 'w').write('a,b')"
+    for _ in range(2):
+        assert main([script(execute(code), ANSWER), "plot"]) == 0
+    names = sorted(path.name for path in (home / "codeact-output").iterdir())
+    assert names == ["figure-1.png", "figure-2.png", "table-2.csv", "table.csv"]
+
+
+def test_in_a_workspace_of_the_users_files_are_made_there(home, capsys):
+    (home / "work").mkdir(mode=0o777)
+    (home / "work").chmod(0o777)
+    (home / "work" / "in.txt").write_text("42")
+    code = "open('out.txt', 'w').write(open('in.txt').read())" + SHOW_PNG
+    assert main([script(execute(code), ANSWER), "--workspace", "work", "copy"]) == 0
+    assert (home / "work" / "out.txt").read_text() == "42"
+    assert (home / "work" / "figure-1.png").exists()
+    assert not (home / "codeact-output").exists()
+
+
+def test_events_come_as_lines_of_json_that_are_a_trajectory_too(home, capsys):
+    assert main([script(execute(SHOW_PNG + "print('hi')"), ANSWER), "--json", "show"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    kinds = [json.loads(line)["type"] for line in lines]
+    assert kinds[0] == "start"
+    assert kinds[-1] == "end"
+    assert {"text", "code", "display", "output", "turn"} <= set(kinds)
+    Path("log.jsonl").write_text("\n".join(lines))
+    (trajectory,) = load("log.jsonl")
+    assert trajectory.answer == "It is 42."
+    assert trajectory.about["task"] == "show"
+
+
+def test_trajectories_are_added_to_a_file():
+    for _ in range(2):
+        assert main([script(ANSWER), "--save", "log.jsonl", "task"]) == 0
+    assert [trajectory.answer for trajectory in load("log.jsonl")] == ["It is 42.", "It is 42."]
+
+
+def test_running_out_of_turns_is_an_end_without_answer(capsys):
+    assert main([script(*[execute("1")] * 3), "--max-turns", "2", "loop"]) == 1
+    assert "--max-turns" in capsys.readouterr().err
+
+
+def test_a_cell_has_the_time_it_was_given(capsys):
+    assert main([script(execute("while True: pass"), ANSWER), "--timeout", "0.3", "loop"]) == 0
+    assert "TimeoutError" in capsys.readouterr().err
+
+
+def test_a_task_may_come_from_standard_input(monkeypatch, capsys):
+    monkeypatch.setattr("sys.stdin", __import__("io").StringIO("a long task\n"))
+    assert main([script(ANSWER), "--save", "log.jsonl", "-"]) == 0
+    assert load("log.jsonl")[0].about["task"] == "a long task"
+
+
+@pytest.mark.parametrize(
+    ("argv", "message"),
+    [
+        (["plot it"], "no model is configured.*--model openai:"),
+        (["exce"], "did you mean the verb `codeact exec`"),
+        (["--model", "scripted:../s.jsonl", "--python", "/nowhere", "x"], "/nowhere"),
+        (["--model", "scripted:none.jsonl", "x"], "cannot read the script none.jsonl"),
+        (["--model", "scriptet:x", "x"], "unknown model 'scriptet'; available: openai, scripted"),
+        (["--model", "no.such.module:x", "x"], "no module 'no.such.module'"),
+        (["--model", "openai:gpt-5-mini", "x"], "OPENAI_API_KEY"),
+        (["--model", "scripted:x", "--base-url", "http://x", "x"], "base_url"),
+        (["--model", "scripted:x"], "what is the task"),
+        (["--model", "scripted:x", "--workspace", "nowhere", "x"], "no folder 'nowhere'"),
+        (["--model", "scripted:x", "--read", "nowhere", "x"], "no folder 'nowhere'"),
+        (["--max-turns", "0", "x"], "positive"),
+        (["--timeout", "nan", "x"], "positive"),
+        (["--network", "some", "x"], "invalid choice"),
+        (["--flag"], "unrecognized"),
+    ],
+)
+def test_wrong_usage_is_told_with_what_to_do(argv, message, capsys):
+    Path("../s.jsonl").write_text('"hi"')
+    assert main(argv) == 2
+    out, err = capsys.readouterr()
+    assert re.search(message, err, re.S)
+    assert "Traceback" not in err
+    assert out == ""
+
+
+def test_an_unknown_sandbox_is_wrong_usage(capsys):
+    assert main([script(ANSWER), "--sandbox", "paper", "x"]) == 2
+    assert "unknown sandbox 'paper'" in capsys.readouterr().err
+
+
+def test_a_script_that_ends_early_is_a_failure_of_the_model(capsys):
+    assert main([script(execute("1")), "x"]) == 3
+    assert "all have been given" in capsys.readouterr().err
+
+
+def test_a_failing_server_is_told_without_a_traceback(capsys):
+    with FakeServer(failed(401, "bad key")) as server:
+        assert main(["--model", "openai:m", "--base-url", server.url, "x"]) == 3
+    err = capsys.readouterr().err
+    assert "bad key" in err
+    assert "OPENAI_API_KEY" in err
+    assert "Traceback" not in err
+
+
+def test_a_task_over_http_keeps_the_key_from_cells_and_files(monkeypatch, capsys):
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    look = execute("import os\nprint(sorted(os.environ.items()))")
+    answers = [streamed(*map(chunk, re.findall(r"(?s).{1,7}", reply)), chunk(finish="stop")) for reply in (look, ANSWER)]
+    with FakeServer(*answers) as server:
+        assert main(["--model", "openai:m", "--base-url", server.url, "--save", "log.jsonl", "--json", "look"]) == 0
+    assert server.keys == [f"Bearer {KEY}"] * 2
+    out, err = capsys.readouterr()
+    assert "PATH" in out
+    assert KEY not in out + err + Path("log.jsonl").read_text()
+
+
+def test_help_teaches_and_lists_the_verbs(capsys):
+    assert main(["--help"]) == 0
+    out = capsys.readouterr().out
+    assert "--base-url" in out
+    assert "codeact exec" in out
+    assert "codeact doctor" in out
+
+
+def test_the_version_is_told(capsys):
+    assert main(["--version"]) == 0
+    assert re.fullmatch(r"codeact \d+\.\d+\.\d+\n", capsys.readouterr().out)
+
+
+def run_codeact(*argv: str, **options) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "codeact", *argv], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options
+    )
+
+
+def test_ctrl_c_stops_the_cell_and_ends_the_run():
+    code = "print('started', flush=True)\nimport time\ntime.sleep(60)"
+    with run_codeact(script(execute(code), ANSWER), "--json", "--save", "log.jsonl", "wait") as process:
+        for line in process.stdout:
+            if "started" in line and '"output"' in line:
+                process.send_signal(signal.SIGINT)
+                break
+        _, err = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert "interrupted" in err
+    assert "Traceback" not in err
+    (trajectory,) = load("log.jsonl")
+    assert trajectory.stop is Stop.CANCELLED
+    assert trajectory.turns[0].observation.status == "interrupted"
+
+
+def test_ctrl_c_stops_the_wait_for_a_model():
+    def hang(handler):
+        process.send_signal(signal.SIGINT)
+        process.wait(30)
+
+    with FakeServer(hang) as server:
+        process = run_codeact("--model", "openai:m", "--base-url", server.url, "wait")
+        _, err = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert "Traceback" not in err
+
+
+def test_a_reader_that_goes_away_is_no_traceback():
+    with run_codeact(script(*[execute("1")] * 20), "--json", "wait") as process:
+        process.stdout.close()
+        err = process.stderr.read()
+        assert process.wait(30) == 3
+    assert "Traceback" not in err
+
+
+def test_the_demo_replays_our_conversation_with_a_real_plot(home, capsys):
+    pytest.importorskip("pandas")
+    pytest.importorskip("matplotlib")
+    assert main(["--save", "log.jsonl"]) == 0
+    out, err = capsys.readouterr()
+    assert "REPLAY" in err
+    assert "OPENAI_API_KEY" in err
+    (figure,) = (home / "codeact-output").iterdir()
+    assert figure.read_bytes().startswith(b"\x89PNG")
+    looked, failed_, totals, plotted, _ = load("log.jsonl")[0].turns
+    assert "ValueError: could not convert string to float" in failed_.observation.text
+    assert [turn.observation.status for turn in (looked, totals, plotted)] == ["ok"] * 3
+    # What our answer claims is what the cells found.
+    for number in re.findall(r"[\d,]+\.\d\d", out):
+        assert number in plotted.observation.text
+    assert "November" in plotted.observation.text
+
+
+def test_the_demo_says_what_is_missing(monkeypatch, capsys):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    assert main([]) == 2
+    assert "pip install 'codeact[science]'" in capsys.readouterr().err
+
+
+def test_the_file_of_the_demo_is_always_the_same():
+    assert demo.sales() == demo.sales()
+    assert demo.sales().splitlines()[1] == '2024-01-07,North,"1,086.00"'
+
+
+# What is shown --------------------------------------------------------------------------------------------------------
+
+
+def segments(*pieces: str) -> list[tuple[str, str]]:
+    reply = Reply()
+    found = [segment for piece in pieces for segment in reply.feed(piece)] + list(reply.end())
+    joined: list[tuple[str, str]] = []
+    for kind, text in found:
+        if joined and joined[-1][0] == kind:
+            text = joined.pop()[1] + text
+        joined.append((kind, text))
+    return joined
+
+
+@pytest.mark.parametrize(
+    ("reply", "expected"),
+    [
+        ("Look.\n<execute>\nx < 1\n</execute>", [("words", "Look.\n"), ("code", "x < 1\n")]),
+        ("<thought>hm</thought>\n<solution>4</solution>", [("words", "hm\n"), ("answer", "4")]),
+        ("So:\n```python\nx = 1\n```\nDone.", [("words", "So:\n"), ("code", "x = 1\n"), ("words", "Done.")]),
+        ("<execute>\n```python\nx = 1\n```\n</execute>", [("code", "x = 1\n")]),
+        ("<solution>\n```\nx\n```\n</solution>", [("answer", "```\nx\n```\n")]),
+        ("a < b and a <", [("words", "a < b and a <")]),
+        ("x = 1\n```", [("words", "x = 1\n")]),
+    ],
+)
+def test_code_and_words_are_told_apart_however_a_reply_is_cut(reply, expected):
+    assert segments(reply) == expected
+    assert segments(*reply) == expected
+
+
+def shown(*events, tmp_path, **options) -> str:
+    import io
+
+    screen = io.StringIO()
+    terminal = Terminal(PlainPaint(screen), Shelf(tmp_path), **options)
+    for event in events:
+        terminal(event)
+    terminal.finish()
+    return screen.getvalue()
+
+
+def test_parts_are_set_apart_and_have_their_margins(tmp_path):
+    text = shown(Text("\n\nLook.\n\n<execute>\nx\n\ny\n</exe"), Text("cute>"), Code("x\n\ny"), Output("1\n2\n"), tmp_path=tmp_path)
+    assert text == "Look.\n\n  │ x\n  │\n  │ y\n\n    1\n    2\n"
+
+
+def test_code_is_shown_also_of_a_model_that_does_not_stream(tmp_path):
+    assert shown(Code("x = 1"), tmp_path=tmp_path) == "  │ x = 1\n"
+
+
+def test_a_terminal_cannot_be_steered_by_what_it_shows(tmp_path):
+    hostile = "a\x1b[2Jb\x1b]52;c;aGk=\x07c\x9bd\x08e\rf\x00g"
+    for event in (Text(hostile), Output(hostile), Output(hostile, "error")):
+        text = shown(event, tmp_path=tmp_path)
+        assert not re.search(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]", text)
+        assert "abcd" in text.replace("\n", "")
+
+
+def test_much_output_is_cut_for_the_eye(tmp_path):
+    text = shown(Code("f()"), *[Output("line\n")] * 1000, tmp_path=tmp_path)
+    assert text.count("line") == 100
+    assert text.count("more output") == 1
+
+
+def test_a_long_traceback_is_shown_without_its_middle(tmp_path):
+    text = shown(Output("".join(f"line {number}\n" for number in range(50)), "error"), tmp_path=tmp_path)
+    assert "... 40 lines" in text
+    assert text.endswith("line 49\n")
+
+
+def test_a_figure_that_cannot_be_saved_is_told(tmp_path):
+    (tmp_path / "file").write_text("")
+    text = shown(Display({"image/png": b"\x89PNG"}), tmp_path=tmp_path / "file")
+    assert "could not be saved" in text
+
+
+def test_lines_break_between_words():
+    wrap = Wrap(10)
+    pieces = ["The qui", "ck brown fo", "x\n\n", "jumps", " over"]
+    assert "".join(map(wrap.feed, pieces)) + wrap.end() == "The quick\nbrown fox\n\njumps over"
+
+
+@pytest.mark.parametrize("name", ["../secret", "/etc/passwd", "", "link", "folder/inner", "pipe", "folder", "missing"])
+def test_only_regular_files_inside_a_workspace_are_copied(tmp_path, name):
+    (tmp_path / "secret").write_text("secret")
+    work = tmp_path / "work"
+    (work / "real").mkdir(parents=True)
+    (work / "link").symlink_to(tmp_path / "secret")
+    (work / "folder").symlink_to(tmp_path)
+    (tmp_path / "inner").write_text("secret")
+    os.mkfifo(work / "pipe")
+    assert Shelf(tmp_path / "out").add_copy(work, name) is None
+    assert not (tmp_path / "out").exists()

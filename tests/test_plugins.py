@@ -1,0 +1,39 @@
+"""Plug-ins by file name."""
+
+import pytest
+
+from codeact import plugins
+from codeact.errors import ConfigError, UnknownPlugin
+from codeact.formats.code import CodeFormat
+
+
+def test_the_file_name_is_the_name():
+    assert plugins.available("models") == ["openai", "scripted"]
+    assert plugins.load("models", "scripted").__name__ == "codeact.models.scripted"
+    assert plugins.create("formats", "code") == CodeFormat()
+
+
+@pytest.mark.parametrize("name", ["opemai", "", "_stopping", "../cli", "scripted.py"])
+def test_an_unknown_name_is_told_with_what_there_is(name):
+    with pytest.raises(UnknownPlugin, match="available: openai, scripted"):
+        plugins.load("models", name)
+
+
+def test_a_module_outside_the_package_is_found_by_its_path(tmp_path, monkeypatch):
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "model.py").write_text("def create(name, *, size=1): return (name, size)")
+    monkeypatch.syspath_prepend(tmp_path)
+    assert plugins.create("models", "mine.model:big", size=3, colour=None) == ("big", 3)
+
+
+@pytest.mark.parametrize(
+    ("spec", "options", "message"),
+    [
+        ("scripted:x", {"base_url": "y"}, "base_url.*it takes"),
+        ("scripted", {}, "path"),
+        ("json.decoder:x", {}, "no function `create`"),
+    ],
+)
+def test_what_a_plugin_does_not_take_is_told(spec, options, message):
+    with pytest.raises(ConfigError, match=message):
+        plugins.create("models", spec, **options)
