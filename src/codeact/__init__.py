@@ -9,18 +9,42 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from codeact.errors import InterpreterBusy, InterpreterError, InterpreterGone, SandboxUnavailable
+    from codeact.agent import Agent, Result
+    from codeact.environments.chat import ChatEnvironment
+    from codeact.errors import (
+        CodeActError,
+        ConfigError,
+        ContextOverflow,
+        InterpreterBusy,
+        InterpreterError,
+        InterpreterGone,
+        MissingExtra,
+        ModelError,
+        SandboxUnavailable,
+        TrajectoryError,
+    )
     from codeact.interpreter.history import Checkpoint
     from codeact.interpreter.interpreter import Interpreter
     from codeact.interpreter.limits import Limits
     from codeact.interpreter.result import ErrorInfo, ExecutionResult
     from codeact.interpreter.style import Style
+    from codeact.loop import Budget, Cancel, rollout
+    from codeact.messages import Completion, Message, Usage
     from codeact.tools.tool import Tool, tool
+    from codeact.trajectory import Observation, Stop, Trajectory, Turn
 
 __version__ = "0.1.0"
 
 _HOMES = {
+    "Agent": "agent",
+    "Budget": "loop",
+    "Cancel": "loop",
+    "ChatEnvironment": "environments.chat",
     "Checkpoint": "interpreter.history",
+    "CodeActError": "errors",
+    "Completion": "messages",
+    "ConfigError": "errors",
+    "ContextOverflow": "errors",
     "ErrorInfo": "interpreter.result",
     "ExecutionResult": "interpreter.result",
     "Interpreter": "interpreter.interpreter",
@@ -28,14 +52,57 @@ _HOMES = {
     "InterpreterError": "errors",
     "InterpreterGone": "errors",
     "Limits": "interpreter.limits",
+    "Message": "messages",
+    "MissingExtra": "errors",
+    "ModelError": "errors",
+    "Observation": "trajectory",
+    "Result": "agent",
     "SandboxUnavailable": "errors",
+    "Stop": "trajectory",
     "Style": "interpreter.style",
     "Tool": "tools.tool",
+    "Trajectory": "trajectory",
+    "TrajectoryError": "errors",
+    "Turn": "trajectory",
+    "Usage": "messages",
+    "rollout": "loop",
     "tool": "tools.tool",
 }
 
-__all__ = ["Checkpoint", "ErrorInfo", "ExecutionResult", "Interpreter", "InterpreterBusy", "InterpreterError",
-           "InterpreterGone", "Limits", "SandboxUnavailable", "Style", "Tool", "__version__", "tool"]
+__all__ = [
+    "Agent",
+    "Budget",
+    "Cancel",
+    "ChatEnvironment",
+    "Checkpoint",
+    "CodeActError",
+    "Completion",
+    "ConfigError",
+    "ContextOverflow",
+    "ErrorInfo",
+    "ExecutionResult",
+    "Interpreter",
+    "InterpreterBusy",
+    "InterpreterError",
+    "InterpreterGone",
+    "Limits",
+    "Message",
+    "MissingExtra",
+    "ModelError",
+    "Observation",
+    "Result",
+    "SandboxUnavailable",
+    "Stop",
+    "Style",
+    "Tool",
+    "Trajectory",
+    "TrajectoryError",
+    "Turn",
+    "Usage",
+    "__version__",
+    "rollout",
+    "tool",
+]
 
 
 def __getattr__(name: str) -> Any:

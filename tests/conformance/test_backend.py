@@ -593,3 +593,42 @@ def test_huge_and_odd_code_is_answered(py):
         py.run(b"1")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="timeout"):
         py.run("1", timeout=-1)
+
+
+def test_a_thread_that_waits_for_a_tool_when_its_cell_ends_gets_an_error_and_the_session_goes_on(make):
+    leave = threading.Event()
+
+    @tool
+    def slow() -> int:
+        """Takes long."""
+        leave.wait(20)
+        return 1
+
+    py = make([slow])
+    py.run("import threading\nfailed = []\n"
+           "def work():\n    try: slow()\n    except RuntimeError as e: failed.append(str(e))\n"
+           "t = threading.Thread(target=work); t.start()")
+    assert py.run("t.join(10); failed", timeout=15).text.endswith("['the cell ended before the answer came']")
+    leave.set()
+    assert py.run("slow()").text.endswith("1")
+
+
+def test_a_helper_file_that_shows_something_and_fails_is_an_error(make, tmp_path):
+    helper = tmp_path / "helpers.py"
+    helper.write_text("display('hello')\n1 / 0")
+    with pytest.raises(ValueError, match="ZeroDivisionError"):
+        make(preload=helper)
+
+
+def test_a_value_too_large_to_travel_does_not_end_the_session(py):
+    result = py.run("class Big:\n    def _repr_html_(self): return 'x' * 60_000_000\n    def __repr__(self): return 'big'\nBig()")
+    assert result.text.endswith("big")
+
+
+def test_many_folders_can_be_read(make, tmp_path, level):
+    folders = [tmp_path / f"folder{i}" for i in range(9)]
+    for folder in folders:
+        folder.mkdir()
+        (folder / "a.txt").write_text(folder.name)
+    skip_where_unreachable(tmp_path, level)
+    assert make(read=folders).run(f"open('{folders[8]}/a.txt').read()").text.endswith("'folder8'")

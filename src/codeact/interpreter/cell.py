@@ -1,6 +1,6 @@
 """Runs one cell: reads its output, answers its questions, watches its limits, stops it in time.
 
-Called by interpreter.py for every cell and by recovery.py for every cell it replays. Ends in an `Outcome` whatever the
+Called by interpreter.py for every cell and by history.py for every cell it replays. Ends in an `Outcome` whatever the
 kernel does; what it says is checked and never trusted.
 """
 

@@ -63,6 +63,8 @@ class History:
         self.frozen: list[tuple[Frozen, tuple[Entry, ...]]] = []
         self.named: dict[str, Checkpoint] = {}
         self._pinned: list[Checkpoint] = []
+        self._mirrored: tuple[Entry, ...] = ()
+        """The state whose files the mirror holds."""
         self._asked: dict[int, tuple[Entry, ...]] = {}
         self._ids = 0
         self._loose_cells, self._loose_seconds, self._loose_pure = 0, 0.0, True
@@ -124,13 +126,18 @@ class History:
             return
         pid = header.get("pid")
         fd = running.connection.take_fd()
-        if type(pid) is not int:
+        try:
+            if type(pid) is not int:
+                raise OSError("a checkpoint without a process")
+            channel = Connection(socket.socket(fileno=fd))
+        except OSError as error:
             os.close(fd)
-            raise ProtocolError("a checkpoint without a process")
+            raise ProtocolError(str(error)) from None
         self.refusal = ""
-        self.frozen.append((Frozen(Connection(socket.socket(fileno=fd)), pid), entries))
+        self.frozen.append((Frozen(channel, pid), entries))
         if self._mirror is not None:
             self._mirror.keep()
+            self._mirrored = entries
         self._make_room()
 
     def _make_room(self) -> None:
@@ -153,8 +160,9 @@ class History:
             ProtocolError, OSError: The worker is not to be trusted any more, or gone.
         """
         running = self.session.running
+        deadline = time.monotonic() + seconds
         while self._asked and running is not None:
-            frame = running.connection.receive(timeout=seconds)
+            frame = running.connection.receive(timeout=max(0.0, deadline - time.monotonic()))
             if frame is None:
                 raise OSError("the worker is gone")
             if frame[0]["t"] in ("checkpointed", "refused"):
@@ -181,12 +189,14 @@ class History:
     # Going back -------------------------------------------------------------------------------------------------------
 
     def go_to(self, target: tuple[Entry, ...], runner: CellRunner, open_worker: Callable[[], None], *,
-              reseed: bool) -> list[str]:
+              reseed: bool, rewind: bool) -> list[str]:
         """Make `target` the state of the session.
 
         Args:
             open_worker: Gives a worker started anew its tools.
             reseed: Give the random generators new seeds.
+            rewind: Cells replayed may find the files of our own workspace as they were then: after a crash. Otherwise
+                files stay as they are, and a cell that changed some is not replayed.
 
         Returns:
             What could not be brought back, in words; empty when all was.
@@ -212,23 +222,24 @@ class History:
             self.session.spawn()
             open_worker()
         self.entries = list(held)
-        lost, died = self._replay(target[len(held):], runner)
+        mirror = self._mirror if rewind and self._mirrored == held else None
+        lost, died = self._replay(target[len(held):], runner, mirror)
         if died:   # strictly less to replay each time, so this ends
-            self.go_to(tuple(self.entries), runner, open_worker, reseed=reseed)
+            self.go_to(tuple(self.entries), runner, open_worker, reseed=reseed, rewind=rewind)
         return lost
 
-    def _replay(self, rest: tuple[Entry, ...], runner: CellRunner) -> tuple[list[str], bool]:
+    def _replay(self, rest: tuple[Entry, ...], runner: CellRunner,
+                mirror: Mirror | None) -> tuple[list[str], bool]:
         """Run cells again; what could not be brought back, and whether the worker died of it."""
         rewound = False
         for position, entry in enumerate(rest):
             reason = "it did not run to its end" if not entry.replayable else ""
             if not reason and not rewound and any(later.files for later in rest[position:]):
                 # Before the first cell that wrote or may read files: the files as they were then
-                rewound = True
-                if self._mirror is None:
-                    reason = "it changed files, and files of yours are not put back" if entry.files else ""
-                    rewound = False
-                elif not self._mirror.rewind():
+                rewound = mirror is not None
+                if mirror is None:
+                    reason = "it changed files, and these stay as they are" if entry.files else ""
+                elif not mirror.rewind():
                     reason = "files it used are too large to be put back"
             died = False
             if not reason:

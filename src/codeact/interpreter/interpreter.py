@@ -127,6 +127,8 @@ class Interpreter:
         try:
             running.connection.send({"t": "open", "tools": self._toolbox.specs(), "preload": self._preload}, timeout=30)
             frame = running.connection.receive(timeout=60)
+            while frame is not None and frame[0]["t"] != "opened":   # what the helpers displayed
+                frame = running.connection.receive(timeout=60)
         except (OSError, ProtocolError) as error:
             raise InterpreterGone(f"the kernel did not take its tools ({error})") from None
         if frame is None:
@@ -216,7 +218,7 @@ class Interpreter:
                     raise KeyError(f"no checkpoint is named {mark!r}; there are: "
                                    f"{', '.join(self._history.named) or 'none'}")
                 mark = self._history.named[mark]
-            return self._go_to(mark.entries, reseed=False)
+            return self._go_to(mark.entries, reseed=False, rewind=False)
 
     @property
     def checkpoints(self) -> dict[str, Checkpoint]:
@@ -226,7 +228,7 @@ class Interpreter:
     def reset(self) -> None:
         """Begin again with no variables; files and named checkpoints stay."""
         with self._exclusive():
-            self._go_to((), reseed=True)
+            self._go_to((), reseed=True, rewind=False)
 
     def close(self) -> None:
         """End every process of the session; a fresh workspace is removed with it."""
@@ -298,7 +300,7 @@ class Interpreter:
                 or (limits.cpu_seconds is not None
                     and usage["cpu_seconds"] - self._cpu_before > limits.cpu_seconds)):
             log.warning("what a cell left running went over the session's limits and was killed")
-            self._go_to(tuple(self._history.entries), reseed=False)
+            self._go_to(tuple(self._history.entries))
             self._killed_between = True
             return False
         return True
@@ -322,7 +324,7 @@ class Interpreter:
             self._mirror.touched(touched)
         lost: list[str] = []
         if outcome.dead:
-            lost = self._go_to(tuple(self._history.entries), reseed=False)
+            lost = self._go_to(tuple(self._history.entries))
         else:
             pure = outcome.pure and not touched
             self._history.ran(Entry(
@@ -340,7 +342,7 @@ class Interpreter:
         """Run a cell; where the worker died since the last one, on a worker brought back first."""
         found_dead = not self._runner.is_alive()
         if found_dead:
-            lost = self._go_to(tuple(self._history.entries), reseed=False)
+            lost = self._go_to(tuple(self._history.entries))
         outcome = self._runner.run(header, answers, seconds=seconds, on_output=on_output)
         if found_dead:
             outcome.before = "The process ended after the last cell and was started again; " + (
@@ -350,10 +352,10 @@ class Interpreter:
         self._killed_between = False
         return outcome
 
-    def _go_to(self, entries: tuple[Entry, ...], *, reseed: bool) -> list[str]:
+    def _go_to(self, entries: tuple[Entry, ...], *, reseed: bool = False, rewind: bool = True) -> list[str]:
         """Bring a state back; where the session itself is gone, in a new one on the same workspace."""
         try:
-            lost = self._history.go_to(entries, self._runner, self._open_worker, reseed=reseed)
+            lost = self._history.go_to(entries, self._runner, self._open_worker, reseed=reseed, rewind=rewind)
         except InterpreterGone:
             lost = self._new_session(entries)
         touched = self._watch.take()[1]
@@ -370,7 +372,7 @@ class Interpreter:
         self._history.close()
         self._session = supervisor.open_session(self._settings, base=base)
         self._runner.session = self._history.session = self._session
-        return self._history.go_to(entries, self._runner, self._open_worker, reseed=True)
+        return self._history.go_to(entries, self._runner, self._open_worker, reseed=True, rewind=True)
 
     def _result(self, outcome: Outcome, seconds: float | None, files: list[str],
                 lost: list[str]) -> ExecutionResult:

@@ -22,13 +22,16 @@ class Level:
     says: str
     abi_cap: int = 99
     """Largest Landlock version used."""
+    abi_least: int = 0
+    """Landlock version without which this is not this level."""
 
 
 LEVELS = {
     level.number: level for level in (
         Level(3, "namespaces", "namespaces + Landlock + seccomp + limits"),
-        Level(2, "landlock", "Landlock (ABI 6 or later) + seccomp + limits, no namespaces"),
-        Level(1, "landlock-narrow", "Landlock (ABI 1 to 5) + seccomp + limits; a cell cannot signal its children", 5),
+        Level(2, "landlock", "Landlock (ABI 6 or later) + seccomp + limits, no namespaces", abi_least=6),
+        Level(1, "landlock-narrow", "Landlock (ABI 1 to 5) + seccomp + limits; a cell cannot signal its children",
+              abi_cap=5, abi_least=1),
         Level(0, "none", "no walls: the code can do all that you can"),
     )
 }

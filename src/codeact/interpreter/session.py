@@ -1,7 +1,7 @@
 """The host's hold on one session: its keeper, its running worker, its frozen copies.
 
 Low level: starts, resumes, signals and ends processes. What a cell is, interpreter/cell.py knows; what to do after a
-death, interpreter/recovery.py.
+death, interpreter/history.py.
 """
 
 from __future__ import annotations
@@ -64,13 +64,13 @@ class Session:
         workspace: As the host sees it.
         base: A folder of ours to remove at the end, or None.
         nonce: Of the output marks.
-        preloaded: Whether what users need is imported already.
     """
 
-    def __init__(self, keeper: Connection, pidfd: int, *, level: int, workspace: Path, base: Path | None, nonce: str,
-                 preloaded: bool):
+    def __init__(self, keeper: Connection, pidfd: int, *, level: int, workspace: Path, base: Path | None, nonce: str):
         self.keeper, self.pidfd, self.level = keeper, pidfd, level
-        self.workspace, self.base, self.nonce, self.preloaded = workspace, base, nonce, preloaded
+        self.workspace, self.base, self.nonce = workspace, base, nonce
+        self.preloaded = False
+        """Whether what users need is imported already."""
         self.running: Running | None = None
         self.exits: dict[int, int] = {}
         """pid -> wait status, as far as reported."""

@@ -27,7 +27,7 @@ from codeact.interpreter.levels import Level, candidates, identity
 from codeact.interpreter.limits import Limits
 from codeact.interpreter.mounts import detached
 from codeact.interpreter.session import Session, new_nonce
-from codeact.kernel.wire import PROTOCOL_VERSION, Connection, ProtocolError
+from codeact.kernel.wire import MAX_FDS, PROTOCOL_VERSION, Connection, ProtocolError
 
 __all__ = ["DEFAULT_IMPORTS", "Settings", "Zygote", "open_session", "shutdown", "zygote_of"]
 
@@ -63,7 +63,7 @@ class Settings:
     limits: Limits = field(default_factory=Limits)
 
     def zygote_key(self) -> tuple[Any, ...]:
-        """Limits are a session's; and so are folders, but where Landlock fixes them when the zygote starts."""
+        """Limits and folders are a session's own."""
         return (self.python, self.imports, self.sandbox, self.network)
 
 
@@ -108,7 +108,8 @@ class Zygote:
         self.connection = Connection(ours)
         self.connection.send({
             "t": "start", "level": self.level.number, "network": self.settings.network == "all",
-            "abi_cap": self.level.abi_cap, "read": [], "caches": self.caches, "uid": self.uid, "gid": self.gid})
+            "abi_cap": self.level.abi_cap, "abi_least": self.level.abi_least,
+            "caches": self.caches, "uid": self.uid, "gid": self.gid})
         self.hello = self._answer(self.connection, "ready")
         if self.hello.get("protocol") != PROTOCOL_VERSION:
             raise InterpreterGone("the kernel speaks another version of the protocol")
@@ -227,7 +228,7 @@ class Zygote:
     def _make(self, settings: Settings, base: Path | None = None) -> Session:
         level = self.level.number
         uid, gid = self.uid, self.gid
-        base = base or new_folder()
+        given, base = base, base or new_folder()
         try:
             workspace = settings.workspace or base / "workspace"
             tmp = base / "tmp"
@@ -248,39 +249,54 @@ class Zygote:
                 "write": list(map(str, writable)) + (["/tmp", "/dev/shm"] if level == 3 else [])}
             if level in (1, 2):
                 _check_reach([*map(Path, self.hello["prefixes"]), workspace], uid)
-            keeper, pidfd, preloaded = self._fork(settings, config, writable)
+            keeper, pidfd = self._fork(settings, config, writable)
         except BaseException:
-            remove(base)
+            if given is None:
+                remove(base)
             raise
-        session = Session(keeper, pidfd, level=level, workspace=workspace, base=base, nonce=nonce, preloaded=preloaded)
+        session = Session(keeper, pidfd, level=level, workspace=workspace, base=base, nonce=nonce)
         try:
-            kept = self._answer(keeper, "kept")
-            session.preloaded = bool(kept["preloaded"])
+            session.preloaded = bool(self._answer(keeper, "kept")["preloaded"])
             session.spawn()
         except BaseException:
             session.close()
             raise
         return session
 
-    def _fork(self, settings: Settings, config: dict[str, Any], writable: list[Path]) -> tuple[Connection, int, bool]:
+    def _fork(self, settings: Settings, config: dict[str, Any], writable: list[Path]) -> tuple[Connection, int]:
         with self._lock:
             if self.is_closed():
                 raise InterpreterGone("the interpreter's process has been shut down")
             try:
                 tree = self._tree(settings, writable) if self.level.number == 3 else -1
-                source = self.preloaded or self.connection
-                ours, theirs = socket.socketpair()
-                fds = [theirs.fileno()] + ([tree] if tree >= 0 else [])
                 try:
-                    source.send({"t": "session", "config": config}, fds=fds, timeout=START_SECONDS)
+                    if self.preloaded is not None:
+                        try:
+                            return self._fork_from(self.preloaded, config, tree)
+                        except (OSError, SandboxUnavailable) as error:
+                            log.warning("the zygote with %s is gone (%s); sessions start without",
+                                        ", ".join(self.settings.imports), error)
+                            self.preloaded.close()
+                            self.preloaded = None
+                    return self._fork_from(self.connection, config, tree)
                 finally:
-                    theirs.close()
                     if tree >= 0:
                         os.close(tree)
-                self._answer(source, "forked")
-                return Connection(ours), source.take_fd(), source is self.preloaded
             except (OSError, ProtocolError) as error:
                 raise InterpreterGone(f"the zygote is gone ({error})") from None
+
+    def _fork_from(self, source: Connection, config: dict[str, Any], tree: int) -> tuple[Connection, int]:
+        ours, theirs = socket.socketpair()
+        try:
+            fds = [theirs.fileno()] + ([tree] if tree >= 0 else [])
+            source.send({"t": "session", "config": config}, fds=fds, timeout=START_SECONDS)
+            theirs.close()
+            self._answer(source, "forked")
+            return Connection(ours), source.take_fd()
+        except BaseException:
+            ours.close()
+            theirs.close()
+            raise
 
     def _tree(self, settings: Settings, writable: list[Path]) -> int:
         by_fd = os.getuid() == 0
@@ -289,12 +305,13 @@ class Zygote:
             if by_fd:
                 for path in (*writable, *settings.read):
                     fds.append(detached(path, self.uid, self.gid))
-            if len(fds) > 250:
-                raise SandboxUnavailable("too many folders for one session")
+            # A few descriptors a frame: what comes above that the other side drops
+            for start in range(0, len(fds), MAX_FDS):
+                self.connection.send({"t": "folders"}, fds=fds[start:start + MAX_FDS], timeout=START_SECONDS)
             self.connection.send({
                 "t": "tree", "writable": [[str(path), by_fd] for path in writable],
                 "readable": [[str(path), by_fd] for path in settings.read], "n_fds": len(fds),
-                "tmp_mb": settings.limits.tmp_mb}, fds=fds, timeout=START_SECONDS)
+                "tmp_mb": settings.limits.tmp_mb}, timeout=START_SECONDS)
         finally:
             for fd in fds:
                 os.close(fd)

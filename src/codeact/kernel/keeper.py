@@ -20,7 +20,7 @@ from typing import Any, Dict, List, NamedTuple, Optional, Sequence
 
 from .walls import namespaces
 from .walls.libc import PR_SET_CHILD_SUBREAPER, PR_SET_PDEATHSIG, prctl
-from .wire import Connection
+from .wire import Connection, ProtocolError
 
 __all__ = ["keep"]
 
@@ -161,7 +161,7 @@ class Keeper:
                     while frame is not None:
                         getattr(self, "on_" + frame[0]["t"])(frame[0])
                         frame = self.connection.take()
-            except (OSError, ValueError):
+            except (OSError, ValueError, ProtocolError, AttributeError, KeyError):
                 break
         self.kill([])
         os._exit(0)
@@ -310,6 +310,8 @@ def _raise_inner_walls(config: Dict[str, Any]) -> None:
     rlimits.drop_capabilities()
     abi_cap = config["abi_cap"]
     abi = min(landlock.abi(), abi_cap)
+    if not own_namespace and abi < config["abi_least"]:
+        raise OSError("Landlock of ABI %d or later is needed, and this kernel offers %d" % (config["abi_least"], abi))
     if abi:
         read: List[str] = config["read"]
         # In a network namespace of its own a session may talk to itself; its tree holds nothing it may not see

@@ -10,7 +10,8 @@ from __future__ import annotations
 import os
 import select
 import threading
-from typing import Any, Callable, Dict, Optional, Sequence
+import time
+from typing import Any, Callable, Dict, List, Optional, Sequence
 
 from .wire import Connection, Frame
 
@@ -18,22 +19,29 @@ __all__ = ["Link", "Shield"]
 
 
 class Shield:
-    """Holds the interrupt back while a frame is being read or written. Used by the main thread alone."""
+    """Holds the interrupt back while a frame is being read or written.
+
+    Interrupts come to the main thread alone: in any other it does nothing.
+    """
 
     def __init__(self) -> None:
+        self._main = threading.main_thread().ident
         self.depth = 0
         self.pending = False
         self.executing = False
         """True while user code runs: only then does an interrupt mean anything."""
 
     def __enter__(self) -> None:
-        self.depth += 1
+        if threading.get_ident() == self._main:
+            self.depth += 1
 
     def __exit__(self, *_: object) -> None:
+        if threading.get_ident() != self._main:
+            return
         self.depth -= 1
         if self.pending and not self.depth:
             self.pending = False
-            if self.executing and threading.current_thread() is threading.main_thread():
+            if self.executing:
                 raise KeyboardInterrupt
 
     def on_signal(self, number: int, frame: object) -> None:
@@ -46,6 +54,10 @@ class Shield:
             raise KeyboardInterrupt
 
 
+_OVER: Frame = ({"t": "reply", "ok": False, "text": None, "error": {
+    "name": "RuntimeError", "message": "the cell ended before the answer came"}}, [])
+
+
 class _Slot:
     """One question that waits for its answer."""
 
@@ -53,6 +65,13 @@ class _Slot:
         self.frame: Optional[Frame] = None
         self.event = threading.Event()
         self.deliver = deliver
+
+    def finish(self, frame: Frame) -> None:
+        """Hand the answer over."""
+        self.frame = frame
+        self.event.set()
+        if self.deliver is not None:
+            self.deliver()
 
 
 class Link:
@@ -73,10 +92,16 @@ class Link:
         self._state = threading.Lock()
         self._waiting: Dict[int, _Slot] = {}
         self._led = False
-        self._loop: Any = None
+        self._open = False
+        self._woken, self._wake = os.pipe()
 
     def after_fork(self, connection: Optional[Connection]) -> None:
         """In a forked child: locks anew, and another connection (None: this child may not speak)."""
+        for fd in (self._woken, self._wake):
+            try:
+                os.close(fd)
+            except OSError:
+                pass   # user code closed it
         self._reset()
         if connection is not None:
             self.connection = connection
@@ -88,6 +113,23 @@ class Link:
                 self.connection.send(header, buffers)
             except OSError:
                 os._exit(0)
+
+    def begin_cell(self) -> None:
+        """From now on questions may be asked."""
+        self._open = True
+
+    def end_cell(self) -> None:
+        """No more questions: the host answers none between cells. Whoever still waits gets an error."""
+        with self._state:
+            self._open = False
+            waiting = list(self._waiting.values())
+            self._waiting.clear()
+        for slot in waiting:
+            slot.finish(_OVER)
+        if self._led:
+            os.write(self._wake, b"!")
+        while self._led:   # the next to read is the main thread, alone
+            time.sleep(0.0005)
 
     def next_frame(self, idle: Callable[[], None]) -> Frame:
         """Wait for whatever comes next; for the idle kernel, which calls `idle` before it sleeps.
@@ -102,7 +144,10 @@ class Link:
 
     def _read(self) -> Optional[Frame]:
         """Wait until something is there (an interrupt may come now), then take it (none may)."""
-        select.select([self.connection], [], [])
+        watched: List[Any] = [self.connection, self._woken]
+        if self._woken in select.select(watched, [], [])[0]:
+            os.read(self._woken, 64)
+            return None
         return self._take_in()
 
     def _take_in(self, *, block: bool = False) -> Optional[Frame]:
@@ -129,6 +174,8 @@ class Link:
 
     def _register(self, slot: _Slot) -> int:
         with self._state:
+            if not self._open:
+                raise RuntimeError("a tool can be called, and input asked for, only while a cell runs")
             self._ids += 1
             self._waiting[self._ids] = slot
             return self._ids
@@ -167,10 +214,7 @@ class Link:
     def _hand_out(self, frame: Frame) -> None:
         slot = self._waiting.pop(frame[0].get("id", 0), None)
         if slot is not None:   # else the answer to a question that was interrupted
-            slot.frame = frame
-            slot.event.set()
-            if slot.deliver is not None:
-                slot.deliver()
+            slot.finish(frame)
 
     async def ask_async(self, header: Dict[str, Any], buffers: Sequence[bytes] = ()) -> Frame:
         """As `ask`, without stopping the event loop."""

@@ -23,8 +23,8 @@ import time
 from array import array
 from typing import Any, Dict, List, Optional, Sequence, Tuple
 
-__all__ = ["MAX_BUFFERS", "MAX_DEPTH", "MAX_HEADER_BYTES", "MAX_TAIL_BYTES", "PROTOCOL_VERSION", "Connection", "Frame",
-           "ProtocolError", "pack_frame", "unpack_header"]
+__all__ = ["MAX_BUFFERS", "MAX_DEPTH", "MAX_FDS", "MAX_HEADER_BYTES", "MAX_TAIL_BYTES", "PROTOCOL_VERSION",
+           "Connection", "Frame", "ProtocolError", "pack_frame", "unpack_header"]
 
 PROTOCOL_VERSION = 1
 MAX_HEADER_BYTES = 16 << 20

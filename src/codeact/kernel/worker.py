@@ -28,6 +28,9 @@ __all__ = ["Worker"]
 
 SIGINT, SIG_UNBLOCK = int(signal.SIGINT), int(signal.SIG_UNBLOCK)
 
+MAX_BUNDLE_ITEM = 48 << 20
+"""Characters or bytes of one form of one rich output; the host takes no more than 64 MiB of a cell."""
+
 IDLE_THREADS = ("jemalloc_bg_thd",)
 """Native threads that are known to sleep through a fork, by the name the system shows."""
 
@@ -69,7 +72,7 @@ class Worker:
         self._displays += 1
         self.output.flush()
         self.output.marks.display(self._displays)
-        tree, buffers = values.pack(bundle)
+        tree, buffers = values.pack(_bounded(bundle))
         self.link.send({"t": "display", "id": self._displays, "data": tree}, buffers)
 
     def _ask_input(self, prompt: str, hidden: bool) -> Optional[str]:
@@ -155,6 +158,7 @@ class Worker:
         self._number = header["n"]
         self.output.install()
         self.output.marks.start()
+        self.link.begin_cell()
         started = time.monotonic()
         if header.get("offline"):
             self._offline = self._offline or Offline()
@@ -166,7 +170,7 @@ class Worker:
             os._exit(0)
         self.output.flush()
         self.output.marks.finish()
-        value, buffers = (None, []) if result["value"] is None else values.pack(result["value"])
+        value, buffers = (None, []) if result["value"] is None else values.pack(_bounded(result["value"]))
         self.link.send({"t": "done", "n": self._number, "status": result["status"], "value": value,
                         "error": result["error"], "pure": result["pure"],
                         "seconds": round(time.monotonic() - started, 6)}, buffers)
@@ -182,6 +186,7 @@ class Worker:
                 return self.repl.run(code, number)
             finally:
                 self.shield.executing = False
+                self.link.end_cell()
         except BaseException as error:   # an interrupt between two lines of ours
             return {"status": "error", "value": None, "pure": False,
                     "error": {"name": type(error).__name__, "message": "", "traceback": type(error).__name__}}
@@ -295,6 +300,14 @@ def _report_deaths(channel: Connection) -> None:
             pid, status = os.waitpid(-1, os.WNOHANG)
     except OSError:
         pass
+
+
+def _bounded(bundle: Dict[str, Any]) -> Dict[str, Any]:
+    """A bundle without what is too large to travel."""
+    fits = {kind: data for kind, data in bundle.items() if len(data) <= MAX_BUNDLE_ITEM}
+    if "text/plain" in bundle and "text/plain" not in fits:
+        fits["text/plain"] = bundle["text/plain"][:MAX_BUNDLE_ITEM // 64]
+    return fits or {"text/plain": "[an output too large to show]"}
 
 
 class Offline:

@@ -2,8 +2,9 @@
 
 The host starts it once per kind of session. The bare zygote builds the walls' base tree and the sessions' own trees,
 and forks sessions until its preloading child has imported everything; from then on sessions are forked from that one.
-Both are single-threaded, hold no secrets (the host passes a short list of environment variables), and have no network
-unless the sessions have it. User code never runs in them.
+Both are single-threaded and hold no secrets (the host passes a short list of environment variables). At level 3 they
+have no network unless the sessions have it, and the preloading one sees no files but those every session may read; at
+levels 1 and 2 they can do what the host's user can. User code never runs in them.
 """
 
 from __future__ import annotations
@@ -62,7 +63,7 @@ class Zygote:
 
     Args:
         connection: To the host.
-        config: The start frame: "level", "network", "read", "write" (levels 1 and 2), "caches", "uid", "gid".
+        config: The start frame: "level", "network", "abi_cap", "abi_least", "caches", "uid", "gid".
         supervisor: A pidfd of the host's process, or -1.
 
     Raises:
@@ -73,7 +74,8 @@ class Zygote:
         self.connection, self.config, self.supervisor = connection, config, supervisor
         self.level: int = config["level"]
         self.preloaded = False
-        self.paths = sorted({*namespaces.SYSTEM_PATHS, *namespaces.python_paths(), *config["read"], HERE})
+        self._folders: List[int] = []
+        self.paths = sorted({*namespaces.SYSTEM_PATHS, *namespaces.python_paths(), HERE})
         self.pids_fd = self.home_fd = -1
         if self.level == 3:
             self.pids_fd = namespaces.enter(self.paths, config["caches"], uid=config["uid"], gid=config["gid"],
@@ -100,9 +102,16 @@ class Zygote:
                     self.connection.send({"t": "failed", "reason": str(error)})
                 frame = self.connection.take()
 
+    def on_folders(self, header: Dict[str, Any]) -> None:
+        """More descriptors of folders for the tree that is asked for next."""
+        while self.connection.fds:
+            self._folders.append(self.connection.take_fd())
+
     def on_tree(self, header: Dict[str, Any]) -> None:
         """Build the file tree of one session and hand it over (level 3)."""
-        fds = [self.connection.take_fd() for _ in range(header["n_fds"])]
+        fds, self._folders = self._folders, []
+        if len(fds) != header["n_fds"]:
+            raise OSError("%d folders were to come, and %d did" % (header["n_fds"], len(fds)))
         given = iter(fds)
         writable: Dict[str, Optional[int]] = {p: next(given) if by_fd else None for p, by_fd in header["writable"]}
         readable: Dict[str, Optional[int]] = {p: next(given) if by_fd else None for p, by_fd in header["readable"]}
