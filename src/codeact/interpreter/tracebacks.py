@@ -29,6 +29,7 @@ __all__ = ["notebook_traceback"]
 
 WIDTH = 75
 _AROUND = 2         # statements, or their parts, shown before and after a frame's own
+_MAX_PARSED = 50_000    # characters of source; hostile text is not worth more of the host's time
 _MAX_LINES = 6      # of one statement that is not the frame's own
 _CELL = re.compile(r"<cell (\d+)>")
 _LINKS = {
@@ -39,13 +40,14 @@ _LINKS = {
 
 def notebook_traceback(failure: Failure) -> str:
     """The text for one failure, ending in a new line."""
-    last = failure.chain[-1] if failure.chain else {}
+    chain = list(_mappings(failure.chain))
+    last = chain[-1] if chain else {}
     if failure.name == "SystemExit":
         return f"An exception has occurred, use %tb to see the full traceback.\n\nSystemExit: {failure.message}\n\n"
     if isinstance(last.get("syntax"), Mapping):
         return _syntax_error(last)
     parts = ["-" * WIDTH + "\n"]
-    for error in failure.chain or ({"name": failure.name, "message": failure.message},):
+    for error in chain or ({"name": failure.name, "message": failure.message},):
         name, message = str(error.get("name", "")), str(error.get("message", ""))
         if error is last:
             name, message = failure.name, failure.message       # the host may know better: an interrupt was a timeout
@@ -167,6 +169,8 @@ def _pieces(lines: list[str], own: int, *, inside: bool) -> list[tuple[int, int]
 def _parse(lines: list[str]) -> tuple[ast.Module | None, int]:
     """The tree of a part of a file, and how many lines at its start had to be left out to read it."""
     text = textwrap.dedent("\n".join(lines))
+    if len(text) > _MAX_PARSED:
+        return None, 0
     try:
         return ast.parse(text), 0
     except (SyntaxError, ValueError, RecursionError, MemoryError):
