@@ -2,6 +2,9 @@
 
 import asyncio
 import os
+import socket
+import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -10,6 +13,8 @@ import pytest
 
 from codeact import InterpreterBusy, InterpreterGone, Limits, tool
 from codeact.interpreter.output import Display, Text
+
+SYSTEM_PYTHON = "/usr/bin/python3"
 
 
 def test_variables_stay_from_cell_to_cell(py):
@@ -632,3 +637,36 @@ def test_many_folders_can_be_read(make, tmp_path, level):
         (folder / "a.txt").write_text(folder.name)
     skip_where_unreachable(tmp_path, level)
     assert make(read=folders).run(f"open('{folders[8]}/a.txt').read()").text.endswith("'folder8'")
+
+
+def test_random_numbers_do_not_repeat_after_going_back_unless_a_seed_was_chosen(py):
+    mark = py.checkpoint()
+    first = py.run("import random; random.random()").text.split()[-1]
+    py.restore(mark)
+    assert py.run("import random; random.random()").text.split()[-1] != first
+    py.run("random.seed(7)")
+    mark = py.checkpoint()
+    first = py.run("random.random()").text.split()[-1]
+    py.restore(mark)
+    assert py.run("random.random()").text.split()[-1] == first
+
+
+@pytest.mark.parametrize("network", ["none", "all"])
+def test_the_network_is_there_only_when_typed_out(make, level, network):
+    if level == 0:
+        pytest.skip("no walls")
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.settimeout(10)
+        port = server.getsockname()[1]
+        result = make(network=network).run(f"import socket\nsocket.create_connection(('127.0.0.1', {port}), 5); 'connected'")
+        assert (result.error is None) is (network == "all"), result.text
+
+
+def test_another_python_in_a_home_folder_runs_cells_with_nothing_installed_there(make, level, tmp_path):
+    skip_where_unreachable(tmp_path, level)
+    home = tmp_path / "home" / "venv"
+    base = SYSTEM_PYTHON if os.path.exists(SYSTEM_PYTHON) else sys.executable
+    subprocess.run([base, "-m", "venv", "--without-pip", str(home)], check=True)
+    py = make(python=str(home / "bin" / "python"))
+    assert py.run("import sys; sys.prefix").text.endswith(repr(str(home)))
+    assert py.run("import json, sqlite3, decimal; 'standard library'").error is None

@@ -141,12 +141,14 @@ class History:
         self._make_room()
 
     def _make_room(self) -> None:
-        """Let go of the oldest copies nobody named or holds."""
-        usage = self.session.usage or {}
-        crowded = usage.get("frozen_kb", 0) > self._limits.checkpoint_mb << 10
-        keep = max(1, self._limits.checkpoints)
+        """Let go of the oldest copies: those nobody named or holds, and under pressure also those; a state that lost
+        its copy is still there, to be replayed."""
         loose = [item for item in self.frozen if not self._is_pinned(item[1])]
-        for item in loose[:max(0, len(loose) - keep, 1 if crowded and len(loose) > 1 else 0)]:
+        surplus = loose[:max(0, len(loose) - max(1, self._limits.checkpoints))]
+        crowded = (self.session.usage or {}).get("frozen_kb", 0) > self._limits.checkpoint_mb << 10
+        if crowded and not surplus and len(self.frozen) > 1:
+            surplus = (loose[:-1] or self.frozen[:-1])[:1]
+        for item in surplus:
             item[0].close()
             self.frozen.remove(item)
 
@@ -189,12 +191,11 @@ class History:
     # Going back -------------------------------------------------------------------------------------------------------
 
     def go_to(self, target: tuple[Entry, ...], runner: CellRunner, open_worker: Callable[[], None], *,
-              reseed: bool, rewind: bool) -> list[str]:
+              rewind: bool) -> list[str]:
         """Make `target` the state of the session.
 
         Args:
             open_worker: Gives a worker started anew its tools.
-            reseed: Give the random generators new seeds.
             rewind: Cells replayed may find the files of our own workspace as they were then: after a crash. Otherwise
                 files stay as they are, and a cell that changed some is not replayed.
 
@@ -206,6 +207,8 @@ class History:
         """
         self._asked.clear()
         self.session.sweep(self.alive())
+        # A fork repeats its parent's random numbers. Who chose a seed wants that; anyone else does not
+        reseed = not any("seed" in entry.code for entry in target)
         held: tuple[Entry, ...] = ()
         for item in sorted(self.frozen, key=lambda item: -len(item[1])):
             frozen, entries = item
@@ -225,7 +228,7 @@ class History:
         mirror = self._mirror if rewind and self._mirrored == held else None
         lost, died = self._replay(target[len(held):], runner, mirror)
         if died:   # strictly less to replay each time, so this ends
-            self.go_to(tuple(self.entries), runner, open_worker, reseed=reseed, rewind=rewind)
+            self.go_to(tuple(self.entries), runner, open_worker, rewind=rewind)
         return lost
 
     def _replay(self, rest: tuple[Entry, ...], runner: CellRunner,

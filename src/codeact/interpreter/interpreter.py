@@ -75,6 +75,8 @@ class Interpreter:
                  approve: Approve | None = None):
         if network not in ("none", "all"):
             raise ValueError(f"network={network!r}: it is 'none' or 'all'")
+        if not isinstance(limits, Limits | None):
+            raise TypeError(f"limits={limits!r}: it is a Limits, such as Limits(memory_mb=1024)")
         self.limits = limits or Limits()
         self.style = style_named(style)
         self._toolbox = tools if isinstance(tools, Toolbox) else Toolbox(tools)
@@ -218,7 +220,7 @@ class Interpreter:
                     raise KeyError(f"no checkpoint is named {mark!r}; there are: "
                                    f"{', '.join(self._history.named) or 'none'}")
                 mark = self._history.named[mark]
-            return self._go_to(mark.entries, reseed=False, rewind=False)
+            return self._go_to(mark.entries, rewind=False)
 
     @property
     def checkpoints(self) -> dict[str, Checkpoint]:
@@ -228,7 +230,7 @@ class Interpreter:
     def reset(self) -> None:
         """Begin again with no variables; files and named checkpoints stay."""
         with self._exclusive():
-            self._go_to((), reseed=True, rewind=False)
+            self._go_to((), rewind=False)
 
     def close(self) -> None:
         """End every process of the session; a fresh workspace is removed with it."""
@@ -352,10 +354,10 @@ class Interpreter:
         self._killed_between = False
         return outcome
 
-    def _go_to(self, entries: tuple[Entry, ...], *, reseed: bool = False, rewind: bool = True) -> list[str]:
+    def _go_to(self, entries: tuple[Entry, ...], *, rewind: bool = True) -> list[str]:
         """Bring a state back; where the session itself is gone, in a new one on the same workspace."""
         try:
-            lost = self._history.go_to(entries, self._runner, self._open_worker, reseed=reseed, rewind=rewind)
+            lost = self._history.go_to(entries, self._runner, self._open_worker, rewind=rewind)
         except InterpreterGone:
             lost = self._new_session(entries)
         touched = self._watch.take()[1]
@@ -372,7 +374,7 @@ class Interpreter:
         self._history.close()
         self._session = supervisor.open_session(self._settings, base=base)
         self._runner.session = self._history.session = self._session
-        return self._history.go_to(entries, self._runner, self._open_worker, reseed=True, rewind=True)
+        return self._history.go_to(entries, self._runner, self._open_worker, rewind=True)
 
     def _result(self, outcome: Outcome, seconds: float | None, files: list[str],
                 lost: list[str]) -> ExecutionResult:

@@ -106,10 +106,21 @@ class Zygote:
         finally:
             theirs.close()
         self.connection = Connection(ours)
-        self.connection.send({
+        try:
+            self._greet()
+        except BaseException:
+            self.close()
+            raise
+
+    def _greet(self) -> None:
+        start = {
             "t": "start", "level": self.level.number, "network": self.settings.network == "all",
             "abi_cap": self.level.abi_cap, "abi_least": self.level.abi_least,
-            "caches": self.caches, "uid": self.uid, "gid": self.gid})
+            "caches": self.caches, "uid": self.uid, "gid": self.gid}
+        try:
+            self.connection.send(start)
+        except OSError:
+            pass   # it has ended; what it said last is in the answer that does not come
         self.hello = self._answer(self.connection, "ready")
         if self.hello.get("protocol") != PROTOCOL_VERSION:
             raise InterpreterGone("the kernel speaks another version of the protocol")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import _signal  # type: ignore[import-not-found]
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -202,6 +203,7 @@ class Worker:
             return
         host_end, own_end = socket.socketpair()
         self._may_speak_after_fork = True
+        dice = random.getstate()   # a fork gives the child's `random` another seed by itself
         try:
             pid = os.fork()
         except OSError as error:
@@ -212,7 +214,7 @@ class Worker:
         if pid == 0:
             try:
                 host_end.close()
-                self._freeze(Connection(own_end))
+                self._freeze(Connection(own_end), dice)
             except BaseException:
                 os._exit(1)   # a copy that cannot sleep must not go on as a second worker
             return
@@ -248,7 +250,7 @@ class Worker:
             return "a GPU context does not survive a fork"
         return None
 
-    def _freeze(self, channel: Connection) -> None:
+    def _freeze(self, channel: Connection, dice: Any) -> None:
         """In the copy: sleep until the host resumes it; each resumption is a fork that goes on as the worker."""
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         before = signal.signal(signal.SIGCHLD, lambda *_: _report_deaths(channel))
@@ -270,12 +272,17 @@ class Worker:
             if pid == 0:
                 signal.signal(signal.SIGCHLD, before or signal.SIG_DFL)
                 channel.close()
-                self._resume(Connection(socket.socket(fileno=control)), output, frame[0])
+                self._resume(Connection(socket.socket(fileno=control)), output)
+                if frame[0].get("reseed"):
+                    reseed()
+                else:
+                    random.setstate(dice)
+                self.link.send({"t": "ready", "pid": self.pid})
                 return
             os.close(control)
             os.close(output)
 
-    def _resume(self, connection: Connection, output: int, header: Dict[str, Any]) -> None:
+    def _resume(self, connection: Connection, output: int) -> None:
         signal.signal(signal.SIGINT, self.shield.on_signal)
         self.pid = os.getpid()
         if 0 < self._config["level"] < 3 and min(landlock.abi(), self._config["abi_cap"]) < 6:
@@ -286,9 +293,6 @@ class Worker:
         self.output.move(output)
         os.close(output)
         self.repl.after_fork()
-        if header.get("reseed"):
-            reseed()
-        self.link.send({"t": "ready", "pid": self.pid})
 
 
 def _report_deaths(channel: Connection) -> None:
@@ -336,8 +340,7 @@ class Offline:
 
 def reseed() -> None:
     """Random numbers of this copy's own: a fork would otherwise repeat its parent's."""
-    if "random" in sys.modules:
-        sys.modules["random"].seed()
+    random.seed()
     if "numpy" in sys.modules and "numpy.random" in sys.modules:
         sys.modules["numpy.random"].seed()
     if "torch" in sys.modules:

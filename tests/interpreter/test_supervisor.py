@@ -1,0 +1,179 @@
+"""Zygotes and standby sessions."""
+
+import os
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from codeact import Interpreter, Limits, SandboxUnavailable
+from codeact.interpreter import levels, supervisor
+from codeact.interpreter.supervisor import Settings, open_session, zygote_of
+
+
+@pytest.fixture(scope="module")
+def preloaded():
+    """The zygote of the default settings, when it has imported everything."""
+    Interpreter().close()
+    zygote = zygote_of(Settings())
+    assert zygote.preload_done.wait(120)
+    return zygote
+
+
+def test_what_users_need_is_imported_without_a_thread_with_pyarrow_and_sklearn_present(preloaded):
+    pytest.importorskip("pyarrow")
+    pytest.importorskip("sklearn")
+    report = preloaded.preload_report
+    assert report["threads"] == 1
+    assert {"numpy", "pandas", "matplotlib.pyplot"} <= set(report["imported"])
+    assert report["failed"] == {}
+
+
+def test_a_module_that_starts_a_thread_is_left_out(tmp_path, caplog):
+    (tmp_path / "site").mkdir()
+    (tmp_path / "site" / "threads_at_import.py").write_text(
+        "import threading\nthreading.Thread(target=threading.Event().wait, daemon=True).start()\n")
+    site = next(path for path in sys.path if path.endswith("site-packages"))
+    marker = Path(site) / "codeact_test_threads.pth"
+    marker.write_text(str(tmp_path / "site"))
+    tmp_path.chmod(0o755)
+    try:
+        with Interpreter(imports=("threads_at_import", "colorsys")):
+            zygote = zygote_of(Settings(imports=("threads_at_import", "colorsys")))
+            assert zygote.preload_done.wait(60)
+            assert "colorsys" in zygote.preload_report["imported"]
+            assert "threads_at_import" not in zygote.preload_report["imported"]
+            assert "threads_at_import starts a thread" in caplog.text
+    finally:
+        marker.unlink()
+
+
+def test_interpreters_of_equal_settings_share_a_zygote(preloaded):
+    with Interpreter(limits=Limits(memory_mb=300)), Interpreter():
+        assert zygote_of(Settings()) is preloaded
+
+
+def test_standby_sessions_are_ready_and_have_everything_imported(preloaded):
+    Interpreter().close()
+    deadline = time.monotonic() + 30
+    while not any(preloaded._pools.values()) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    with Interpreter() as py:
+        assert py.run("import sys; 'pandas' in sys.modules, 'matplotlib.pyplot' in sys.modules").text.endswith("(True, True)")
+        figure = py.run("import matplotlib.pyplot as plt; plt.plot([1, 2]); None")
+        assert figure.outputs[0]["image/png"].startswith(b"\x89PNG")
+        assert figure.text.startswith("[image/png ")
+        table = py.run("import pandas as pd; pd.DataFrame({'a': [1, 2]})")
+        assert "<table" in table.outputs[0]["text/html"]
+        assert "a\n0  1" in table.text
+
+
+def test_sessions_go_on_when_the_preloaded_zygote_is_killed():
+    settings = Settings(imports=("colorsys",))
+    open_session(settings).close()
+    zygote = zygote_of(settings)
+    assert zygote.preload_done.wait(60)
+    zygote.preloaded.close()
+    for _ in range(4):
+        with Interpreter(imports=("colorsys",)) as py:
+            assert py.run("1 + 1").text.endswith("2")
+
+
+def test_a_python_that_does_not_exist_or_is_none_is_a_clear_error(tmp_path):
+    with pytest.raises(FileNotFoundError, match="no such program"):
+        Interpreter(python="/nowhere/python")
+    fake = tmp_path / "python"
+    fake.write_text("#!/bin/sh\necho broken >&2; exit 1\n")
+    fake.chmod(0o755)
+    with pytest.raises(SandboxUnavailable, match="broken"):
+        Interpreter(python=str(fake))
+
+
+@pytest.mark.parametrize(("options", "error"), [
+    ({"sandbox": "strong"}, "unknown sandbox"), ({"network": "some"}, "'none' or 'all'"), ({"workspace": "/nowhere"}, "no such folder"),
+    ({"workspace": "/"}, "root of the file system"), ({"style": "loud"}, "style"), ({"limits": -1}, "Limits"), ({"preload": "/nowhere.py"}, "nowhere"),
+])
+def test_arguments_that_make_no_sense_are_named(options, error):
+    with pytest.raises((ValueError, OSError, TypeError), match=error):
+        Interpreter(**options)
+
+
+@pytest.mark.parametrize("limits", [{"memory_mb": 0}, {"wall_seconds": -1}, {"processes": "many"}, {"tmp_mb": None}])
+def test_limits_that_make_no_sense_are_named(limits):
+    with pytest.raises(ValueError, match=next(iter(limits))):
+        Limits(**limits)
+
+
+def test_walls_are_never_lowered_silently(caplog, monkeypatch):
+    monkeypatch.setitem(levels.LEVELS, 3, levels.Level(3, "namespaces", "", abi_least=0))
+    started = []
+
+    def start(settings, level):
+        started.append(level.number)
+        if level.number == 3:
+            raise SandboxUnavailable("level 3 (namespaces): forbidden here")
+        raise SandboxUnavailable(f"level {level.number}: no")
+
+    monkeypatch.setattr(supervisor, "Zygote", start)
+    with pytest.raises(SandboxUnavailable, match=r"forbidden here.*codeact doctor.*sandbox='none'"):
+        Interpreter(imports=("never_seen",))
+    assert started == [3, 2, 1]
+    with pytest.raises(SandboxUnavailable):
+        Interpreter(imports=("never_seen",), sandbox="namespaces")
+    assert started == [3, 2, 1, 3]
+
+
+def test_a_thread_that_made_an_interpreter_may_end():
+    made = []
+    maker = threading.Thread(target=lambda: made.append(Interpreter(imports=())))
+    maker.start()
+    maker.join()
+    with made[0] as py:
+        assert py.run("2 + 2").text.endswith("4")
+
+
+def test_a_forked_child_of_the_program_starts_its_own():
+    program = textwrap.dedent("""
+        import os, warnings
+        warnings.simplefilter("ignore")
+        from codeact import Interpreter, InterpreterGone
+        py = Interpreter(imports=())
+        py.run("x = 1")
+        child = os.fork()
+        if child == 0:
+            try:
+                py.run("x")
+            except InterpreterGone as error:
+                print("refused:", error)
+            with Interpreter(imports=()) as own:
+                print(own.run("6 * 7").text, flush=True)
+            os._exit(0)
+        os.waitpid(child, 0)
+        print(py.run("x").text)
+        """)
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
+    assert done.stdout.splitlines()[1:] == ["Out[1]: 42", "Out[2]: 1"]
+    assert done.stdout.startswith("refused: ")
+    assert done.stderr == ""
+
+
+def test_folders_of_a_killed_process_are_removed_by_the_next(tmp_path):
+    tmp_path.chmod(0o755)
+    environment = {**os.environ, "TMPDIR": str(tmp_path)}
+    program = "import os\nfrom codeact import Interpreter\npy = Interpreter(imports=())\npy.run('1')\nos.kill(os.getpid(), 9)"
+    subprocess.run([sys.executable, "-c", program], env=environment, timeout=60)
+    assert len(list(tmp_path.glob("codeact-*"))) == 1
+    program = "import time\nfrom codeact import Interpreter\npy = Interpreter(imports=())\ntime.sleep(1)"
+    subprocess.run([sys.executable, "-c", program], env=environment, timeout=60, check=True)
+    assert list(tmp_path.glob("codeact-*")) == []
+
+
+def test_importing_codeact_is_light():
+    program = ("import sys; import codeact; heavy = {'numpy', 'pandas', 'IPython', 'pydantic', 'openai', 'asyncio', 'rich', "
+               "'matplotlib', 'fastapi', 'starlette'} & set(sys.modules); print(sorted(heavy))")
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
+    assert done.stdout.strip() == "[]"

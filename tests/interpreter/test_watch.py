@@ -1,0 +1,93 @@
+"""Which files changed, without looking through the tree."""
+
+import os
+import time
+
+import pytest
+
+from codeact.interpreter import watch
+from codeact.interpreter.watch import Watch
+
+
+@pytest.fixture
+def watched(tmp_path):
+    (tmp_path / "old").mkdir()
+    (tmp_path / "old" / "kept.txt").write_text("as it was")
+    one = Watch(tmp_path)
+    yield one
+    one.close()
+
+
+def test_what_was_there_before_is_no_change(watched):
+    assert watched.take() == ([], set())
+
+
+def test_created_changed_moved_and_deleted_files_are_told_once(watched, tmp_path):
+    (tmp_path / "a.txt").write_text("1")
+    (tmp_path / "old" / "kept.txt").write_text("new")
+    assert watched.take()[0] == ["a.txt", "old/kept.txt"]
+    assert watched.take()[0] == []
+    os.rename(tmp_path / "a.txt", tmp_path / "old" / "b.txt")
+    assert watched.take() == (["old/b.txt"], {"a.txt", "old/b.txt"})
+    os.unlink(tmp_path / "old" / "b.txt")
+    assert watched.take() == ([], {"old/b.txt"})
+
+
+def test_trees_made_at_once_are_found(watched, tmp_path):
+    os.makedirs(tmp_path / "x" / "y" / "z")
+    (tmp_path / "x" / "y" / "z" / "deep.txt").write_text("1")
+    assert watched.take()[0] == ["x/y/z/deep.txt"]
+    (tmp_path / "x" / "y" / "more.txt").write_text("2")
+    assert watched.take()[0] == ["x/y/more.txt"]
+
+
+def test_names_of_all_kinds_are_told(watched, tmp_path):
+    (tmp_path / "new\nline ü.txt").write_text("1")
+    with open(os.fsencode(tmp_path) + b"/\xff", "w"):
+        pass
+    assert set(watched.take()[0]) == {"new\nline ü.txt", "\udcff"}
+
+
+def test_a_link_put_where_a_folder_was_leads_nowhere(watched, tmp_path, tmp_path_factory):
+    outside = tmp_path_factory.mktemp("outside")
+    (outside / "secret.txt").write_text("s")
+    (tmp_path / "folder").mkdir()
+    os.rmdir(tmp_path / "folder")
+    os.symlink(outside, tmp_path / "folder")
+    assert "folder/secret.txt" not in watched.take()[0]
+
+
+def test_used_bytes_counts_what_the_session_added(watched, tmp_path):
+    assert watched.used_bytes() == 0
+    (tmp_path / "big").write_bytes(bytes(1 << 20))
+    assert watched.used_bytes() >= 1 << 20
+    os.unlink(tmp_path / "big")
+    assert watched.used_bytes() == 0
+
+
+def test_lost_events_are_made_up_for_by_one_look(watched, tmp_path):
+    watched.take()
+    watched.overflowed = True
+    (tmp_path / "late.txt").write_text("1")
+    watched._changed.clear()
+    assert "late.txt" in watched.take()[0]
+
+
+def test_a_large_tree_costs_no_look_for_each_cell(tmp_path, monkeypatch):
+    for i in range(60):
+        (tmp_path / f"d{i}").mkdir()
+        for j in range(20):
+            (tmp_path / f"d{i}" / f"f{j}").touch()
+    one = Watch(tmp_path)
+    try:
+        deadline = time.monotonic() + 10
+        while len(one.numbers) < 61 and time.monotonic() < deadline:
+            time.sleep(0.01)
+        looks = []
+        monkeypatch.setattr(watch, "lstat", lambda *a: looks.append(a))
+        monkeypatch.setattr(os, "scandir", lambda *a: pytest.fail("a look through a folder"))
+        (tmp_path / "d7" / "f3").write_text("changed")
+        one.take()
+        assert [path for _, path in looks] == ["d7/f3"]
+    finally:
+        one.close()
