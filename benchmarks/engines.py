@@ -25,7 +25,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
-__all__ = ["NAMES", "Codeact", "Engine", "Missing", "Session", "create"]
+__all__ = ["NAMES", "Codeact", "Engine", "Missing", "PlainPython", "Session", "create", "usual_environment"]
 
 ANSWER_SECONDS = 60.0
 """Longest wait for one answer of any engine."""
@@ -141,6 +141,11 @@ def _command(pid: int) -> str:
 
 # A process for each action --------------------------------------------------------------------------------------------
 
+def usual_environment() -> dict[str, str]:
+    """Ours, but with Python's bytecode written down as it is for a user: compiling anew each time is no one's case."""
+    return {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+
+
 class PlainPython:
     """`python -c CODE`: no state, no walls; every action pays for a start."""
 
@@ -151,7 +156,7 @@ class PlainPython:
 
     def run(self, code: str) -> str:
         return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True,
-                              timeout=ANSWER_SECONDS, stdin=subprocess.DEVNULL).stdout
+                              timeout=ANSWER_SECONDS, stdin=subprocess.DEVNULL, env=usual_environment()).stdout
 
     def pids(self) -> list[int]:
         return []
@@ -275,7 +280,7 @@ class Gateway:
             self._port: int = probe.getsockname()[1]
         self._process = subprocess.Popen(
             [sys.executable, "-m", "kernel_gateway"], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL, cwd=self._home, env={
+            stderr=subprocess.DEVNULL, cwd=self._home, start_new_session=True, env={   # Ctrl-C is ours to answer
                 **os.environ, **_jupyter_environment(self._home), "KG_AUTH_TOKEN": self._token, "KG_IP": "127.0.0.1",
                 "KG_PORT": str(self._port), "KG_PORT_RETRIES": "0"})
         try:

@@ -116,11 +116,14 @@ class Row:
             if figure.ratio is not None and name in self.ratios and figure.ratio < self.ratios[name]:
                 self.missed.append(f"{name} {figure.ratio:.2g}x < {self.ratios[name]:g}x")
 
+    kept: bool = False
+    """A goal of another kind was met."""
+
     @property
     def holds(self) -> bool | None:
         """Whether the goals do; None where there is none."""
-        if self.missed:
-            return False
+        if self.missed or self.kept:
+            return not self.missed
         measured = self.ours is not None and (self.most is not None or any(n in self.others for n in self.ratios))
         return True if measured else None
 
@@ -386,7 +389,7 @@ class Bench:
             rate = len(sessions) / (time.perf_counter() - opened)
             started = time.perf_counter()
             for number, session in enumerate(sessions):
-                answered += session.run("print(me)").stdout.strip() == str(number)
+                answered += (session.run("me").value or {}).get("text/plain") == str(number)
             action = (time.perf_counter() - started) * 1000 / max(1, len(sessions))
             closing = time.perf_counter()
         closed = (time.perf_counter() - closing) * 1000 / max(1, len(sessions))
@@ -396,7 +399,8 @@ class Bench:
                          + (f"; stopped: {stopped}" if stopped else ""))
         if answered < wanted:
             row.missed.append(f"{answered} < {wanted}")
-        elif wanted < FULL.sessions:
+        row.kept = answered >= FULL.sessions
+        if wanted < FULL.sessions:
             row.notes.append(f"the goal is {FULL.sessions}: --sessions {FULL.sessions}")
         return [row]
 
@@ -408,6 +412,7 @@ class Bench:
         script = Path(sys.executable).with_name("codeact")
         command = [str(script)] if script.exists() else [sys.executable, "-m", "codeact"]
         plain, ours = [], []
+        self._program([*command, "exec", "print(1)"], "1")   # Python writes its bytecode down
         for _ in self._rounds(self.plan.rounds):
             plain.append(self._program([sys.executable, "-c", "pass"], ""))
             ours.append(self._program([*command, "exec", "print(1)"], "1"))
@@ -418,7 +423,8 @@ class Bench:
 
     def _program(self, command: list[str], expected: str) -> float:
         started = time.perf_counter()
-        done = subprocess.run(command, capture_output=True, text=True, timeout=60, stdin=subprocess.DEVNULL)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60, stdin=subprocess.DEVNULL,
+                              env=engines.usual_environment())
         took = time.perf_counter() - started
         if done.returncode or done.stdout.strip() != expected:
             raise RuntimeError(f"{' '.join(command)} ended with {done.returncode}: {done.stderr.strip()[-300:]}")
@@ -427,6 +433,7 @@ class Bench:
     def row_import(self) -> list[Row]:
         light = Row("import", "import codeact", most=60, cells=dict.fromkeys(self.others, ""))
         whole = Row("import_all", "from codeact import Interpreter", cells=dict(light.cells))
+        engines.PlainPython().run("from codeact import Interpreter")
         for row, statement in ((light, "import codeact"), (whole, "from codeact import Interpreter")):
             samples = []
             for _ in self._rounds(self.plan.rounds):
@@ -663,10 +670,10 @@ def main(argv: Sequence[str] | None = None) -> int:
             progress("")
     for row in rows:
         row.judge()
-    print(", ".join(f"{key} {value}" for key, value in about.items()), end="\n\n")
-    print(table(rows, titles, missing))
     if chosen.json:
         chosen.json.write_text(json.dumps(as_json(rows, missing, about), indent=1) + "\n")
+    print(", ".join(f"{key} {value}" for key, value in about.items()), end="\n\n")
+    print(table(rows, titles, missing))
     return 130 if interrupted else int(any(row.holds is False for row in rows))
 
 

@@ -670,3 +670,17 @@ def test_another_python_in_a_home_folder_runs_cells_with_nothing_installed_there
     py = make(python=str(home / "bin" / "python"))
     assert py.run("import sys; sys.prefix").text.endswith(repr(str(home)))
     assert py.run("import json, sqlite3, decimal; 'standard library'").error is None
+
+
+@pytest.mark.parametrize("error", [ZeroDivisionError, KeyboardInterrupt])
+def test_what_a_callback_raises_stops_the_cell_and_is_raised_and_the_next_cell_is_the_next(make, error):
+    def fail(*_):
+        raise error
+
+    py = make(on_input=fail)
+    with pytest.raises(error):
+        py.run("x = 1\nprint('a', flush=True)\nimport time; time.sleep(20)", on_output=fail)
+    assert py.run("x").text == "Out[2]: 1"
+    with pytest.raises(error):
+        py.run("y = 2\ninput()")
+    assert py.run("y").text == "Out[4]: 2"

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import ast
 import codeop
+import re
 import sys
+import warnings
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from codeact.interpreter.interpreter import Interpreter
 
 __all__ = ["is_complete", "prompt"]
+
+_NO_PYTHON = re.compile(r"^(\s*)(?:[\w\s,.\[\]]+=\s*)?[!%].*$|^(\s*).*\?$", re.M)
+"""Lines that only the kernel understands: magics, shell commands, questions."""
 
 
 def prompt(interpreter: Interpreter, printer: Any) -> int:
@@ -18,11 +24,13 @@ def prompt(interpreter: Interpreter, printer: Any) -> int:
         import readline  # noqa: F401  (line editing and history for input())
     except ImportError:
         pass
-    print(f"Python behind walls of level {interpreter.level}. Variables stay from cell to cell; Ctrl-C stops a cell, "
-          "Ctrl-D leaves.")
+    walls = f"Python behind walls of level {interpreter.level}." if interpreter.level else \
+        "Python with NO WALLS: the code can do all that you can."
+    print(f"{walls} Variables stay from cell to cell; Ctrl-C stops a cell, Ctrl-D leaves.")
     number = 0
     while True:
         try:
+            printer.fresh_line()
             code = _read(number + 1)
         except EOFError:
             print()
@@ -30,18 +38,22 @@ def prompt(interpreter: Interpreter, printer: Any) -> int:
         except KeyboardInterrupt:
             print()
             continue
+        except UnicodeDecodeError as error:
+            print(f"[this line cannot be read: {error}]", file=sys.stderr)
+            continue
         if not code.strip():
             continue
         if code.strip() in ("exit", "quit", "exit()", "quit()"):
             return 0
         try:
-            result = interpreter.run(code, on_output=printer)
-        except KeyboardInterrupt:
             number += 1
+            printer.begin()
+            result = interpreter.run(code, on_output=printer)
+            number = result.number
+            printer.finish(result, value=True, prefix=f"Out[{number}]: ",
+                           error=result.error.traceback if result.error else None)
+        except KeyboardInterrupt:
             print("\n[stopped; the variables set so far are kept]", file=sys.stderr)
-            continue
-        number = result.number
-        printer.finish(result, value=True, prefix=f"Out[{number}]: ")
 
 
 def _read(number: int) -> str:
@@ -53,10 +65,34 @@ def _read(number: int) -> str:
 
 
 def is_complete(code: str) -> bool:
-    """Whether Python needs no further line of it; what is no Python (a magic, a mistake) needs none either."""
+    """Whether no further line is needed; what is no Python (a mistake) needs none either.
+
+    A cell magic (`%%time`) and a block end with an empty line, as at Python's own prompt.
+    """
     if code.startswith("%%"):
         return code.endswith("\n")
     try:
-        return codeop.compile_command(code, "<prompt>", "exec") is not None
-    except (SyntaxError, ValueError, OverflowError):
-        return "await" not in code or "\n" not in code or code.endswith("\n")
+        return _compiles(code)
+    except SyntaxError:
+        pass
+    except (ValueError, OverflowError, MemoryError, RecursionError):
+        return True
+    try:
+        return _compiles(_NO_PYTHON.sub(r"\1\2pass", code))
+    except (SyntaxError, ValueError, OverflowError, MemoryError, RecursionError):
+        return True
+
+
+def _compiles(code: str) -> bool:
+    """Whether it is whole, for code that may `await` anywhere; raises SyntaxError where it never will be."""
+    command = codeop.CommandCompiler()   # a new one, as it would remember a `from __future__`
+    command.compiler.flags |= ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")   # the kernel will say it
+        if command(code, "<prompt>", "exec") is None:
+            return False
+        *before, last_line = code.split("\n")
+        if not before or not last_line.strip():
+            return True
+        statement = ast.parse(code).body[-1]
+        return not (hasattr(statement, "body") or hasattr(statement, "cases"))   # a block may go on

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import os
+import re
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
+
+from codeact.cli._flags import _positive
 
 if TYPE_CHECKING:
     from codeact.interpreter.interpreter import Interpreter
@@ -18,22 +22,27 @@ HELP = "run Python behind the walls: a line, a script, or a prompt"
 
 OK, FAILED, USAGE, UNAVAILABLE, INTERRUPTED = 0, 1, 2, 3, 130
 
+_CONTROL = re.compile(r"\x1b(?!\[[\d;]{0,20}[mKABCDJ])|[\x00-\x07\x0e-\x1a\x1c-\x1f\x7f-\x9f]")
+"""What no terminal may get from a cell: all control but blanks, colours and what progress bars move by."""
+
 _EXAMPLES = """\
 examples:
   codeact exec 'print(1)'                     one line
   codeact exec script.py --input data.csv     a script with arguments of its own
   codeact exec --workspace . 'open("a.txt").read()'
   echo 'print(1)' | codeact exec -            from standard input
+  codeact exec -- '-1 + 2'                    code that looks like an option
   codeact exec                                a prompt; Ctrl-C stops a cell, Ctrl-D leaves
 
 Variables, files and figures: a fresh workspace is removed at the end; with --workspace DIR the code works in DIR.
-Figures are saved to codeact-output/, or to DIR. exit code: 0 ran, 1 raised or was stopped, 2 usage, 3 no walls here.
+Figures are saved to codeact-output/, or to DIR.
+exit code: 0 ran, 1 raised or was stopped, 2 usage, 3 no walls here; or what the code gives to sys.exit().
 """
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="codeact exec", description=HELP.capitalize() + ".", epilog=_EXAMPLES,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+                                     formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False)
     parser.add_argument("code", nargs="?", help="code, a .py file, or - for standard input; without it, a prompt")
     parser.add_argument("arguments", nargs=argparse.REMAINDER, help="sys.argv[1:] of the code")
     parser.add_argument("--workspace", metavar="DIR", help="work in DIR (default: a fresh folder)")
@@ -42,58 +51,79 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--sandbox", default="auto", metavar="WALLS",
                         help="auto (default: the strongest that works), namespaces, landlock, landlock-narrow, none")
     parser.add_argument("--python", metavar="PATH", help="another Python to run the code with")
-    parser.add_argument("--timeout", type=float, metavar="SECONDS", 
+    parser.add_argument("--timeout", type=_positive(float), metavar="SECONDS",
                         help="of each cell (default: 60 at the prompt, else none)")
-    parser.add_argument("--memory-mb", type=int, metavar="MB", help="of all processes together (default: 2048)")
+    parser.add_argument("--memory-mb", type=_positive(int), metavar="MB",
+                        help="of all processes together (default: 2048)")
     parser.add_argument("--json", action="store_true", help="print the result as one JSON object")
     return parser
 
 
 def main(argv: list[str]) -> int:
     """Run the verb; `argv` without it. Returns the exit code."""
-    parser = _parser()
-    options = parser.parse_args(argv)
     from codeact.errors import InterpreterError
 
     try:
-        code = _code(options.code)
-    except (OSError, UnicodeDecodeError) as error:
-        print(f"codeact exec: cannot read {options.code}: {error}", file=sys.stderr)
-        return USAGE
+        return _main(_parser().parse_args(argv))
+    except SystemExit as left:   # argparse: 0 after --help, 2 after a wrong flag
+        return int(left.code or 0)
+    except InterpreterError as error:
+        return _fail(error, UNAVAILABLE)
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except BrokenPipeError:
+        # Nobody reads any more. Keep Python from complaining about that when it ends
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return FAILED
+
+
+def _main(options: argparse.Namespace) -> int:
+    try:
+        name, code = _code(options.code)
+    except (OSError, UnicodeDecodeError, SyntaxError) as error:
+        return _fail(f"cannot read {options.code or 'standard input'}: {getattr(error, 'strerror', None) or error}",
+                     USAGE)
+    if code is None and options.json:
+        return _fail("--json goes with code, not with the prompt", USAGE)
     try:
         interpreter = _open(options, interactive=code is None)
-    except InterpreterError as error:
-        print(f"codeact exec: {error}", file=sys.stderr)
-        return UNAVAILABLE
     except (ValueError, OSError) as error:
-        print(f"codeact exec: {error}", file=sys.stderr)
-        return USAGE
+        return _fail(error, USAGE)
     with interpreter:
-        try:
-            if code is None:
-                from codeact.cli._prompt import prompt
+        if code is None:
+            from codeact.cli._prompt import prompt
 
-                return prompt(interpreter, _Printer(options.workspace))
-            return _once(interpreter, code, options)
-        except InterpreterError as error:
-            print(f"codeact exec: {error}", file=sys.stderr)
-            return UNAVAILABLE
-        except KeyboardInterrupt:
-            return INTERRUPTED
-        except BrokenPipeError:
-            sys.stderr.close()   # nobody reads any more: nothing to say, not even at exit
-            return OK
+            return prompt(interpreter, _Printer(options.workspace))
+        exit_code = _once(interpreter, name, code, options)
+        if sys.stdout is not None:
+            sys.stdout.flush()   # here, where it is known what to do when nobody reads
+        return exit_code
 
 
-def _code(argument: str | None) -> str | None:
-    """The code meant by the argument; None for a prompt."""
-    if argument is None:
-        return None if sys.stdin.isatty() else sys.stdin.read()
-    if argument == "-":
-        return sys.stdin.read()
-    if argument.endswith(".py") or ("\n" not in argument and len(argument) < 4096 and Path(argument).is_file()):
-        return Path(argument).read_text(encoding="utf-8")
-    return argument
+def _fail(reason: object, code: int) -> int:
+    print(f"codeact exec: {reason}", file=sys.stderr)
+    return code
+
+
+def _code(argument: str | None) -> tuple[str, str | None]:
+    """The code meant by the argument, None for a prompt; before it, what it is to know as its own name."""
+    if argument is None or argument == "-":
+        if sys.stdin is None:
+            raise OSError("it is closed")
+        return "-", None if argument is None and sys.stdin.isatty() else sys.stdin.read()
+    if (argument.endswith(".py") and "\n" not in argument) or _is_file(argument):
+        import tokenize
+
+        with tokenize.open(argument) as file:   # knows what Python files say about their encoding
+            return argument, file.read()
+    return "-c", argument
+
+
+def _is_file(argument: str) -> bool:
+    try:
+        return Path(argument).is_file()
+    except (OSError, ValueError):   # too long, or with a character no name can have: code
+        return False
 
 
 def _open(options: argparse.Namespace, *, interactive: bool) -> Interpreter:
@@ -108,30 +138,46 @@ def _open(options: argparse.Namespace, *, interactive: bool) -> Interpreter:
 
 
 def _ask(prompt: str, hidden: bool) -> str | None:
+    prompt = _CONTROL.sub("", prompt).encode("utf-8", "replace").decode()
     try:
         if hidden:
             import getpass
 
             return getpass.getpass(prompt)
+        if sys.stdout is None or not sys.stdout.isatty():   # a pipe wants the output alone
+            print(prompt, end="", file=sys.stderr, flush=True)
+            prompt = ""
         return input(prompt)
-    except EOFError:
+    except (EOFError, RuntimeError, UnicodeDecodeError):   # its end, or closed
         return None
 
 
-def _once(interpreter: Interpreter, code: str, options: argparse.Namespace) -> int:
-    name = options.code if options.code and options.code.endswith(".py") else "-c"
+def _once(interpreter: Interpreter, name: str, code: str, options: argparse.Namespace) -> int:
     if options.arguments or name != "-c":
         interpreter.run(f"import sys; sys.argv[:] = {[name, *options.arguments]!r}; del sys")
     if options.json:
         import json
 
         result = interpreter.run(code)
-        print(json.dumps(_as_json(result), ensure_ascii=False))
-    else:
-        printer = _Printer(options.workspace)
-        result = interpreter.run(code, on_output=printer)
-        printer.finish(result, value=name == "-c")
-    return OK if result.error is None else FAILED
+        print(json.dumps(_as_json(result)))
+        return _left(result)[0]
+    printer = _Printer(options.workspace)
+    result = interpreter.run(code, on_output=printer)
+    exit_code, words = _left(result)
+    printer.finish(result, value=not name.endswith(".py"), error=words)
+    return exit_code
+
+
+def _left(result: ExecutionResult) -> tuple[int, str | None]:
+    """The exit code, and what is said of the end; as Python takes `sys.exit`."""
+    if result.error is None:
+        return OK, None
+    if result.error.name != "SystemExit" or result.status != "error":
+        return FAILED, result.error.traceback
+    message = result.error.message
+    if message in ("", "None"):
+        return OK, None
+    return (int(message) & 0xFF, None) if re.fullmatch(r"-?\d{1,10}", message) else (FAILED, message)
 
 
 def _as_json(result: ExecutionResult) -> dict[str, object]:
@@ -139,8 +185,9 @@ def _as_json(result: ExecutionResult) -> dict[str, object]:
     from dataclasses import asdict
 
     fields = asdict(result)
-    fields["outputs"] = [{mime: base64.b64encode(data).decode() if isinstance(data, bytes) else data
-                          for mime, data in bundle.items()} for bundle in result.outputs]
+    for bundle in [*fields["outputs"], fields["value"] or {}]:
+        bundle.update({mime: base64.b64encode(data).decode() for mime, data in bundle.items()
+                       if isinstance(data, bytes)})
     return fields
 
 
@@ -153,36 +200,72 @@ class _Printer:
 
     def __init__(self, workspace: str | None):
         self._workspace = workspace
+        self._in_line = False
+        """Whether the cursor stands behind something."""
+        self.begin()
+
+    def begin(self) -> None:
+        """Another cell is run."""
+        self._shown = {"stdout": 0, "stderr": 0}
+        """Characters shown as they came."""
 
     def __call__(self, event: Text | Display) -> None:
         from codeact.interpreter.output import Text
 
         if isinstance(event, Text):
-            stream = sys.stderr if event.stream == "stderr" else sys.stdout
-            stream.write(event.text.encode("utf-8", "replace").decode())
-            stream.flush()
+            self._shown[event.stream] += len(event.text)
+            self._write(event.text, sys.stderr if event.stream == "stderr" else sys.stdout)
         else:
             self._bundle(event.bundle)
 
-    def _bundle(self, bundle: Bundle) -> None:
+    def _write(self, text: str, stream: TextIO | None) -> None:
+        if stream is None or not text:   # closed by the shell
+            return
+        if stream.isatty():
+            text = _CONTROL.sub("", text)
+        encoding = stream.encoding or "utf-8"
+        stream.write(text.encode(encoding, "replace").decode(encoding))
+        stream.flush()
+        self._in_line = not text.endswith("\n")
+
+    def fresh_line(self) -> None:
+        """Go to the beginning of a line, if the cell has left the cursor elsewhere."""
+        if self._in_line:
+            self._write("\n", sys.stdout)
+
+    def _bundle(self, bundle: Bundle, prefix: str = "") -> None:
         from codeact.cli._files import FIGURES, OUTPUT_FOLDER, Shelf
 
         for mime in FIGURES:
             if mime in bundle:
-                path = Shelf(Path(self._workspace or OUTPUT_FOLDER)).add_figure(mime, bundle[mime])
-                print(f"[figure saved to {path}]")
+                try:
+                    path = Shelf(Path(self._workspace or OUTPUT_FOLDER)).add_figure(mime, bundle[mime])
+                except BrokenPipeError:
+                    raise
+                except OSError as error:
+                    self._write(f"[a figure could not be saved: {error}]\n", sys.stderr)
+                else:
+                    self._write(f"{prefix}[figure saved to {path}]\n", sys.stdout)
                 return
         if isinstance(text := bundle.get("text/plain"), str):
-            print(text)
+            self._write(prefix + ("\n" if prefix and "\n" in text else "") + text + "\n", sys.stdout)
 
-    def finish(self, result: ExecutionResult, *, value: bool, prefix: str = "") -> None:
-        """What is known at the end: the last value, the error, what happened to the state."""
+    def finish(self, result: ExecutionResult, *, value: bool, prefix: str = "", error: str | None = None) -> None:
+        """What is known at the end: the rest of a flood, the last value, the error, what happened to the state.
+
+        Args:
+            error: Said of the error.
+        """
+        # Of a flood only the beginning is shown as it comes; here is what was kept of the rest
+        self._write(result.stdout[self._shown["stdout"]:], sys.stdout)
+        self._write(result.stderr[self._shown["stderr"]:], sys.stderr)
+        if prefix:
+            self.fresh_line()
         if value and result.value is not None:
-            text = result.value.get("text/plain", "")
-            print(prefix + ("\n" if prefix and "\n" in str(text) else "") + str(text))
-        if result.error is not None:
-            print(result.error.traceback, file=sys.stderr)
-        if result.restored and not result.lost:
-            print("[the process was started again; variables are as they were before this cell]", file=sys.stderr)
+            self._bundle(result.value, prefix)
+        if error:
+            self._write(error.rstrip("\n") + "\n", sys.stderr)
+        if result.restored and not result.lost and prefix:
+            self._write("[the process was started again; variables are as they were before this cell]\n", sys.stderr)
         for lost in result.lost:
-            print(f"[{lost}]", file=sys.stderr)
+            self._write(f"[{lost}]\n", sys.stderr)

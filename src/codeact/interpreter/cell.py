@@ -72,8 +72,8 @@ class Outcome:
     """Why the host stopped it, or how it died, in words for the model."""
     before: str = ""
     """What happened before it could run, in words for the model."""
-    host_interrupt: bool = False
-    """The host's own program was interrupted (KeyboardInterrupt) and wants to know."""
+    fault: BaseException | None = None
+    """What the host's own program raised meanwhile: an interrupt (KeyboardInterrupt), or an error of a callback."""
 
 
 class CellRunner:
@@ -214,8 +214,10 @@ class _Cell:
                     self.stop("interrupted", "interrupted by the user")
                 if not self.done:
                     self._check()
-            except KeyboardInterrupt:
-                self.outcome.host_interrupt = True
+            except BaseException as error:
+                # Ours to raise once the cell is stopped, and not before: the next one must find an idle worker
+                self.outcome.fault = self.outcome.fault or error
+                self.on_output = self.reader.on_text = None
                 if self.kill_at is None:
                     self.stop("interrupted", "interrupted by the user")
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import fcntl
 import os
-import secrets
 import shutil
 import tempfile
 import threading
@@ -81,7 +80,7 @@ def remove(folder: Path) -> None:
 
 def _flatten(folder: Path) -> None:
     """Move every folder of a tree to its top and make it ours to read: then nothing is deep."""
-    token = secrets.token_hex(8)
+    token = os.urandom(8).hex()
     pending, moved = [str(folder)], 0
     while pending:
         place = pending.pop()

@@ -170,7 +170,8 @@ class Interpreter:
         Raises:
             InterpreterGone: The kernel is gone and could not be started again.
             InterpreterBusy: Another cell is running.
-            KeyboardInterrupt: This program was interrupted; the cell was too, and its variables are kept.
+            KeyboardInterrupt: This program was interrupted; the cell was too, and its variables are kept. The same goes
+                for whatever a callback raises.
         """
         if not isinstance(code, str):
             raise TypeError(f"code is a str, not {type(code).__name__}")
@@ -335,8 +336,8 @@ class Interpreter:
                 calls=answers.calls, inputs=answers.inputs))
         if not outcome.pure:
             tend(self)
-        if outcome.host_interrupt:
-            raise KeyboardInterrupt
+        if outcome.fault is not None:
+            raise outcome.fault
         return self._result(outcome, seconds, files, lost)
 
     def _attempt(self, header: dict[str, Any], answers: HostAnswers, seconds: float | None,

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from codeact.errors import SandboxUnavailable
 
-__all__ = ["LEVELS", "Level", "candidates", "identity", "parse"]
+__all__ = ["LEVELS", "Level", "candidates", "identity", "is_root", "parse"]
 
 
 @dataclass(frozen=True)
@@ -75,12 +75,24 @@ _FIRST_UID, _UIDS = 0x7000_0000, 0x0100_0000
 _next_uid = itertools.count(os.getpid() * 64)
 
 
+def is_root() -> bool:
+    """Whether this is the system's root, who can become anyone; not one of a container whose only number is 0."""
+    if os.getuid() != 0:
+        return False
+    try:
+        with open("/proc/self/uid_map") as file:
+            ranges = [tuple(map(int, line.split())) for line in file]
+    except OSError:
+        return True
+    return any(first <= _FIRST_UID and first + count >= _FIRST_UID + _UIDS for first, _, count in ranges)
+
+
 def identity(level: Level) -> tuple[int, int]:
     """The user and group sessions run as: the caller's own, or, for root, a number that nobody has.
 
     uid 0 is exempt from the limit on processes, so root's sessions change to an unprivileged user.
     """
-    if os.getuid() != 0 or level.number == 0:
+    if not is_root() or level.number == 0:
         return os.getuid(), os.getgid()
     number = _FIRST_UID + next(_next_uid) % _UIDS
     return number, number

@@ -7,7 +7,6 @@ death, interpreter/history.py.
 from __future__ import annotations
 
 import os
-import secrets
 import select
 import signal
 import socket
@@ -266,4 +265,4 @@ def _readable(source: Any, seconds: float) -> bool:
 
 def new_nonce() -> str:
     """Of a session's output marks."""
-    return secrets.token_hex(8)
+    return os.urandom(8).hex()

@@ -33,7 +33,7 @@ class OutputReader:
     """
 
     def __init__(self, fd: int, nonce: str, max_bytes: int, on_text: Callable[[str, str], None] | None = None):
-        self._fd, self._max, self._on_text = fd, max_bytes, on_text
+        self._fd, self._max, self.on_text = fd, max_bytes, on_text
         self._prefix = b"\0codeact:" + nonce.encode()
         self._mark = re.compile(self._prefix + rb"([eodx])(\d{1,15})\0")   # nothing in the prefix needs escaping
         self._rest = b""
@@ -99,8 +99,8 @@ class OutputReader:
             text = self._decoders[self._stream].decode(data[:room])
             if text:
                 self._append(text)
-                if self._on_text is not None:
-                    self._on_text(self._stream, text)
+                if self.on_text is not None:
+                    self.on_text(self._stream, text)
             data = data[room:]
         if data:
             self._tail += data

@@ -23,7 +23,7 @@ from typing import Any
 
 from codeact.errors import InterpreterGone, SandboxUnavailable
 from codeact.interpreter.folders import new_folder, remove, remove_home
-from codeact.interpreter.levels import Level, candidates, identity
+from codeact.interpreter.levels import Level, candidates, identity, is_root
 from codeact.interpreter.limits import Limits
 from codeact.interpreter.mounts import detached
 from codeact.interpreter.session import Session, new_nonce
@@ -247,7 +247,7 @@ class Zygote:
                 if base in folder.parents and not folder.exists():
                     folder.mkdir()
                     _give(folder, uid, gid)
-            if os.getuid() == 0:
+            if is_root():
                 base.chmod(0o711)
             writable = [workspace] if level == 3 else [workspace, tmp]
             nonce = new_nonce()
@@ -310,7 +310,7 @@ class Zygote:
             raise
 
     def _tree(self, settings: Settings, writable: list[Path]) -> int:
-        by_fd = os.getuid() == 0
+        by_fd = is_root()
         fds: list[int] = []
         try:
             if by_fd:
@@ -374,7 +374,7 @@ def cache_folder(uid: int | None, gid: int | None) -> str:
     found = folder.lstat()
     if not stat.S_ISDIR(found.st_mode):
         raise InterpreterGone(f"{folder} is no folder")
-    if uid is not None and gid is not None and os.getuid() == 0:
+    if uid is not None and gid is not None and is_root():
         _give(folder, uid, gid)
         for file in folder.glob("*.json"):
             os.chown(file, uid, gid, follow_symlinks=False)
@@ -382,13 +382,13 @@ def cache_folder(uid: int | None, gid: int | None) -> str:
 
 
 def _give(folder: Path, uid: int, gid: int) -> None:
-    if os.getuid() == 0:
+    if is_root():
         os.chown(folder, uid, gid)
 
 
 def _check_reach(places: list[Path], uid: int) -> None:
     """At levels 1 and 2 a session walks to its files itself: as root's unprivileged stand-in it may not get there."""
-    if os.getuid() != 0:
+    if not is_root():
         return
     for place in places:
         for folder in (place, *place.parents):

@@ -15,9 +15,9 @@ def main() -> None:
     package = types.ModuleType("_codeact_kernel")
     package.__path__ = [here]
     sys.modules[package.__name__] = package
-    sys.dont_write_bytecode = True
     from _codeact_kernel import zygote
 
+    sys.dont_write_bytecode = True
     zygote.main(int(sys.argv[1]))
 
 

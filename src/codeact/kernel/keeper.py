@@ -7,6 +7,7 @@ It is outside the worker's Landlock domain, so that the worker cannot trace it o
 
 from __future__ import annotations
 
+import gc
 import os
 import select
 import shutil
@@ -18,8 +19,8 @@ import tempfile
 import time
 from typing import Any, Dict, List, NamedTuple, Optional, Sequence
 
-from .walls import namespaces
-from .walls.libc import PR_SET_CHILD_SUBREAPER, PR_SET_PDEATHSIG, prctl
+from .walls import landlock, namespaces, rlimits, seccomp
+from .walls.libc import MACHINE, PR_SET_CHILD_SUBREAPER, PR_SET_PDEATHSIG, prctl
 from .wire import Connection, ProtocolError
 
 __all__ = ["keep"]
@@ -264,6 +265,7 @@ def _work(control: int, output: int, config: Dict[str, Any]) -> None:
         os.close(null)
         _settle(config)
         _raise_inner_walls(config)
+        gc.enable()
         from .worker import Worker, reseed
 
         reseed()
@@ -299,9 +301,14 @@ def _own_font_cache(tmp: str) -> None:
             shutil.copyfile(os.path.join(shared, name), os.path.join(own, name))
 
 
-def _raise_inner_walls(config: Dict[str, Any]) -> None:
-    from .walls import landlock, rlimits, seccomp
+def system_call_filter(config: Dict[str, Any], pid: int) -> bytes:
+    """The filter of a worker with this pid."""
+    abi = min(landlock.abi(), config["abi_cap"])
+    policy = seccomp.Policy.of(level=config["level"], abi=abi, network=config["network"], own_pid=pid)
+    return seccomp.build(MACHINE, policy)
 
+
+def _raise_inner_walls(config: Dict[str, Any]) -> None:
     level: int = config["level"]
     own_namespace = level == 3
     rlimits.apply(config["limits"], own_namespace=own_namespace)
@@ -317,5 +324,4 @@ def _raise_inner_walls(config: Dict[str, Any]) -> None:
         # In a network namespace of its own a session may talk to itself; its tree holds nothing it may not see
         landlock.restrict(read, config["write"], abi_cap=abi_cap, tcp=config["network"] or own_namespace,
                           folders=["/"] if own_namespace else [])
-    policy = seccomp.Policy.of(level=level, abi=abi, network=config["network"], own_pid=os.getpid())
-    seccomp.install(seccomp.build(os.uname().machine, policy))
+    seccomp.install(system_call_filter(config, os.getpid()))

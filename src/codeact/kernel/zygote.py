@@ -25,6 +25,9 @@ from .wire import PROTOCOL_VERSION, Connection
 
 __all__ = ["main"]
 
+FIRST_PID = 2
+"""Of a session's first worker, in its own pid namespace."""
+
 HERE = os.path.dirname(os.path.abspath(__file__))   # readable inside: parts of it are imported when first needed
 
 
@@ -85,6 +88,17 @@ class Zygote:
             namespaces.become(config["uid"], config["gid"])
         os.chdir("/")
         signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+        self._settle_memory()
+
+    def _settle_memory(self) -> None:
+        """Nothing made so far is looked at by the collector again: a look would copy the page in every session.
+
+        The collector is off from here to the worker, which turns it on.
+        """
+        gc.disable()
+        gc.freeze()
+        if self.level == 3:
+            keeper.system_call_filter(self.config, FIRST_PID)
 
     def serve(self) -> None:
         """Answer frames until the host goes. Never returns."""
@@ -187,7 +201,7 @@ class Zygote:
                 os._exit(1)
         warm_up()
         gc.collect()
-        gc.freeze()
+        self._settle_memory()
         self.connection.send({"t": "ready", "imported": imported, "failed": failed, "threads": threads()})
 
 

@@ -7,13 +7,15 @@ starts its own.
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import os
 import threading
 from collections.abc import Callable
 from queue import Empty, SimpleQueue
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import asyncio
 
 __all__ = ["loop", "run"]
 
@@ -73,6 +75,8 @@ def loop() -> asyncio.AbstractEventLoop:
     global _loop
     with _loop_lock:
         if _loop is None:
+            import asyncio  # slow to import, and most programs have no async tool
+
             _loop = asyncio.new_event_loop()
             threading.Thread(target=_loop.run_forever, name="codeact-tools-loop", daemon=True).start()
         return _loop

@@ -15,7 +15,6 @@ Source: docs/kernel_protocol.md.
 
 from __future__ import annotations
 
-import asyncio
 import builtins
 import inspect
 import logging
@@ -163,6 +162,8 @@ class Calls:
             self._finish(call, None, result)
 
     def _run_async(self, call: _Call, start: Callable[[], Awaitable[Any]]) -> None:
+        import asyncio  # slow to import, and most programs have no async tool
+
         future = asyncio.run_coroutine_threadsafe(self._await(call, start), background.loop())
         with self._lock:
             call.future = future
@@ -170,9 +171,11 @@ class Calls:
             future.cancel()
 
     async def _await(self, call: _Call, start: Callable[[], Awaitable[Any]]) -> None:
+        from asyncio import CancelledError
+
         try:
             value = await start()
-        except asyncio.CancelledError as error:
+        except CancelledError as error:
             self._finish(call, error)
             raise
         except BaseException as error:
@@ -192,6 +195,8 @@ class Calls:
         try:
             verdict = self._approve(name, arguments)
             if inspect.isawaitable(verdict):
+                import asyncio
+
                 verdict = asyncio.run_coroutine_threadsafe(_awaited(verdict), background.loop()).result()
         except Exception as error:
             _log.warning("the approval of %s failed", name, exc_info=error)

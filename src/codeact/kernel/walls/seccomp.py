@@ -22,6 +22,7 @@ from __future__ import annotations
 
 import ctypes
 import errno
+import functools
 import os
 import struct
 from typing import Callable, Iterable, NamedTuple, Optional, Tuple
@@ -92,6 +93,7 @@ class Policy(NamedTuple):
         return cls(level, families, abi, own_pid)
 
 
+@functools.lru_cache(maxsize=8)   # a zygote builds it once, and its sessions find it built
 def build(machine: str, policy: Policy) -> bytes:
     """The filter for a machine ("x86_64" or "aarch64").
 
