@@ -69,7 +69,7 @@ class Codeact:
     """Sessions of `codeact.Interpreter`, from the zygote or from the standby pool, as the benchmark says.
 
     The pool refills itself after each session taken, which would disturb what is measured next. So it is held empty
-    here (`supervisor.STANDBY`), and filled by `fill` alone, outside of what is timed.
+    here (`zygotes.STANDBY`), and filled by `fill` alone, outside of what is timed.
     """
 
     stateful = True
@@ -77,9 +77,10 @@ class Codeact:
     def __init__(self, sandbox: str = "auto") -> None:
         from codeact import Interpreter
         from codeact.interpreter import supervisor
+        from codeact.interpreter import zygote as zygotes
 
         self._make, self._supervisor = Interpreter, supervisor
-        self._standby, supervisor.STANDBY = supervisor.STANDBY, 0
+        self._zygotes, self._standby, zygotes.STANDBY = zygotes, zygotes.STANDBY, 0
         self.sandbox = sandbox
         self._settings = replace(supervisor.Settings(), sandbox=sandbox)
         with self.open() as first:
@@ -97,7 +98,7 @@ class Codeact:
     def fill(self) -> None:
         """Have one session stand by."""
         key = (self._settings.limits,)
-        self._supervisor.STANDBY = 1
+        self._zygotes.STANDBY = 1
         try:
             self._zygote._fill(key, self._settings)
             deadline = time.monotonic() + ANSWER_SECONDS
@@ -106,14 +107,14 @@ class Codeact:
                     raise TimeoutError("the standby pool did not fill")
                 time.sleep(0.002)
         finally:
-            self._supervisor.STANDBY = 0
+            self._zygotes.STANDBY = 0
 
     def pids(self) -> list[int]:
         """Every process of ours but this one: zygotes, keepers, workers, frozen copies."""
         return descendants(self._zygote.process.pid)
 
     def close(self) -> None:
-        self._supervisor.STANDBY = self._standby
+        self._zygotes.STANDBY = self._standby
         self._supervisor.shutdown()
 
 

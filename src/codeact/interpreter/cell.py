@@ -11,18 +11,18 @@ import select
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from codeact.interpreter.limits import Limits
+from codeact.interpreter.outcome import Outcome, death_in_words
 from codeact.interpreter.output import Display, Text
 from codeact.interpreter.result import ErrorInfo, Status
 from codeact.interpreter.session import Frozen, Running, Session
-from codeact.interpreter.streams import OutputReader, Piece
+from codeact.interpreter.streams import OutputReader
 from codeact.kernel import values
 from codeact.kernel.wire import Frame, ProtocolError
 
-__all__ = ["GRACE_SECONDS", "Answers", "CellRunner", "Outcome"]
+__all__ = ["GRACE_SECONDS", "Answers", "CellRunner"]
 
 GRACE_SECONDS = 1.0
 """Between an interrupt and the end of what does not obey it."""
@@ -48,32 +48,6 @@ class Answers(Protocol):
 
     def cancel(self) -> None:
         """The cell is over or stopped: drop the calls still running."""
-
-
-@dataclass
-class Outcome:
-    """How a cell ended."""
-
-    status: Status = "ok"
-    pieces: list[Piece] = field(default_factory=list)
-    displays: dict[int, dict[str, str | bytes]] = field(default_factory=dict)
-    value: dict[str, str | bytes] | None = None
-    error: ErrorInfo | None = None
-    chain: tuple[Any, ...] = ()
-    """The error as data, unchecked; for styles that lay tracebacks out in another way."""
-    pure: bool = False
-    """Running it again gives the same, says the kernel."""
-    seconds: float = 0.0
-    kernel_seconds: float = 0.0
-    """As the kernel says it, and no more than `seconds`."""
-    dead: bool = False
-    """The worker is gone, or must not be used any more."""
-    reason: str = ""
-    """Why the host stopped it, or how it died, in words for the model."""
-    before: str = ""
-    """What happened before it could run, in words for the model."""
-    fault: BaseException | None = None
-    """What the host's own program raised meanwhile: an interrupt (KeyboardInterrupt), or an error of a callback."""
 
 
 class CellRunner:
@@ -379,7 +353,7 @@ class _Cell:
 
     def _died(self) -> None:
         status = self.session.exit_status(self.running)
-        self.die(f"the process {_words(status)}")
+        self.die(f"the process {death_in_words(status)}")
 
     def finish(self) -> Outcome:
         """Everything there is to say of the cell."""
@@ -399,20 +373,3 @@ def _bundle(tree: Any, buffers: Sequence[memoryview]) -> dict[str, str | bytes]:
     if not isinstance(data, dict):
         raise ProtocolError("a display is no bundle")
     return {str(kind): content for kind, content in data.items() if isinstance(content, (str, bytes))}
-
-
-def _words(status: int | None) -> str:
-    """How a process ended, from wait(2)'s status."""
-    import signal
-
-    if status is None:
-        return "ended without a word"
-    if os.WIFSIGNALED(status):
-        number = os.WTERMSIG(status)
-        try:
-            name = signal.Signals(number).name
-        except ValueError:
-            name = f"signal {number}"
-        extra = {"SIGSEGV": ", a segmentation fault", "SIGKILL": ", as when memory runs out"}.get(name, "")
-        return f"was killed ({name}{extra})"
-    return f"ended itself with exit code {os.waitstatus_to_exitcode(status)}"

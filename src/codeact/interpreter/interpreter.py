@@ -18,13 +18,15 @@ from typing import Any, Literal
 
 from codeact.errors import InterpreterBusy, InterpreterGone
 from codeact.interpreter import supervisor
-from codeact.interpreter.cell import CellRunner, Outcome
+from codeact.interpreter.cell import CellRunner
 from codeact.interpreter.history import Checkpoint, History
 from codeact.interpreter.journal import Entry, HostAnswers, fingerprint
 from codeact.interpreter.limits import Limits
 from codeact.interpreter.mirror import Mirror
-from codeact.interpreter.output import Display, Event, Failure, Note, Text, Value
-from codeact.interpreter.result import ErrorInfo, ExecutionResult
+from codeact.interpreter.outcome import Outcome
+from codeact.interpreter.output import Display, Text
+from codeact.interpreter.report import report
+from codeact.interpreter.result import ExecutionResult
 from codeact.interpreter.style import Style
 from codeact.interpreter.style import style as style_named
 from codeact.interpreter.supervisor import DEFAULT_IMPORTS, Settings
@@ -338,7 +340,8 @@ class Interpreter:
             tend(self)
         if outcome.fault is not None:
             raise outcome.fault
-        return self._result(outcome, seconds, files, lost)
+        return report(outcome, self.style, number=self._number, level=self.level, seconds=seconds, files=files,
+                      lost=lost)
 
     def _attempt(self, header: dict[str, Any], answers: HostAnswers, seconds: float | None,
                  on_output: OnOutput | None) -> Outcome:
@@ -376,56 +379,6 @@ class Interpreter:
         self._session = supervisor.open_session(self._settings, base=base)
         self._runner.session = self._history.session = self._session
         return self._history.go_to(entries, self._runner, self._open_worker, rewind=True)
-
-    def _result(self, outcome: Outcome, seconds: float | None, files: list[str],
-                lost: list[str]) -> ExecutionResult:
-        notes = [outcome.before] if outcome.before else []
-        error = outcome.error
-        if outcome.status in ("timeout", "interrupted", "limit") and not outcome.dead:
-            error, note = self._stopped(outcome, seconds)
-            notes.append(note)
-        elif outcome.dead:
-            name = {"timeout": "TimeoutError", "limit": "MemoryError"}.get(outcome.status, "KernelDied")
-            error = ErrorInfo(name, outcome.reason, f"{name}: {outcome.reason}")
-            notes.append("The variables are as they were before this cell." if not lost else
-                         "The process was started again; " + "; ".join(lost) + ". Other variables are back.")
-        return self._render(outcome, error, notes, files, lost)
-
-    def _stopped(self, outcome: Outcome, seconds: float | None) -> tuple[ErrorInfo, str]:
-        """A cell the host interrupted, in the model's words: its own KeyboardInterrupt does not say why."""
-        name = {"timeout": "TimeoutError", "limit": "ResourceLimit"}.get(outcome.status, "KeyboardInterrupt")
-        message = self.style.timed_out.format(seconds=seconds) if outcome.status == "timeout" else outcome.reason
-        lines = outcome.error.traceback.rstrip().splitlines() if outcome.error else []
-        if lines and lines[-1].startswith("KeyboardInterrupt"):
-            lines.pop()
-        return ErrorInfo(name, message, "\n".join([*lines, f"{name}: {message}"])), self.style.kept
-
-    def _render(self, outcome: Outcome, error: ErrorInfo | None, notes: list[str], files: list[str],
-                lost: list[str]) -> ExecutionResult:
-        events: list[Event] = []
-        for kind, content in outcome.pieces:
-            if kind == "dropped":
-                events.append(Text("stdout", f"\n[... {content:,} bytes of output left out ...]\n"))
-            elif kind != "display":
-                events.append(Text("stderr" if kind == "stderr" else "stdout", str(content)))
-            elif (bundle := outcome.displays.get(int(content))) is not None:
-                events.append(Display(bundle))
-        if -1 in outcome.displays:
-            events.append(Note("[further displays left out]"))
-        if outcome.value is not None:
-            events.append(Value(outcome.value))
-        if error is not None:
-            events.append(Failure(error.name, error.message, error.traceback,
-                                  outcome.chain if not outcome.dead else ()))
-        events.extend(Note(note) for note in notes if note)
-        return ExecutionResult(
-            text=self.style.render(events, number=self._number),
-            outputs=[dict(event.bundle) for event in events if isinstance(event, (Display, Value))],
-            value=outcome.value,
-            error=error, files=files, status=outcome.status, number=self._number, seconds=outcome.seconds,
-            stdout="".join(event.text for event in events if isinstance(event, Text) and event.stream == "stdout"),
-            stderr="".join(event.text for event in events if isinstance(event, Text) and event.stream == "stderr"),
-            level=self.level, restored=outcome.dead, lost=lost)
 
 
 def _folder(path: str | Path, argument: str) -> Path:

@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from codeact.interpreter.cell import Outcome
+from codeact.interpreter.outcome import Outcome
 from codeact.tools.calls import Calls
 
 __all__ = ["Entry", "HostAnswers", "ReplayAnswers", "fingerprint"]

@@ -1,0 +1,67 @@
+"""Tells how a cell ended: an `Outcome` becomes an `ExecutionResult`, in the words of a style."""
+
+from __future__ import annotations
+
+from codeact.interpreter.outcome import Outcome
+from codeact.interpreter.output import Display, Event, Failure, Note, Text, Value
+from codeact.interpreter.result import ErrorInfo, ExecutionResult
+from codeact.interpreter.style import Style
+
+__all__ = ["report"]
+
+
+def report(outcome: Outcome, style: Style, *, number: int, level: int, seconds: float | None, files: list[str],
+           lost: list[str]) -> ExecutionResult:
+    """The result of a cell.
+
+    Args:
+        number: The n of `Out[n]`.
+        level: Which walls stood.
+        seconds: Its time limit.
+        files: What it created or changed.
+        lost: What could not be brought back after its death.
+    """
+    notes = [outcome.before] if outcome.before else []
+    error = outcome.error
+    if outcome.status in ("timeout", "interrupted", "limit") and not outcome.dead:
+        error = _stopped(outcome, style, seconds)
+        notes.append(style.kept)
+    elif outcome.dead:
+        name = {"timeout": "TimeoutError", "limit": "MemoryError"}.get(outcome.status, "KernelDied")
+        error = ErrorInfo(name, outcome.reason, f"{name}: {outcome.reason}")
+        notes.append("The variables are as they were before this cell." if not lost else
+                     "The process was started again; " + "; ".join(lost) + ". Other variables are back.")
+    events: list[Event] = []
+    for kind, content in outcome.pieces:
+        if kind == "dropped":
+            events.append(Text("stdout", f"\n[... {content:,} bytes of output left out ...]\n"))
+        elif kind != "display":
+            events.append(Text("stderr" if kind == "stderr" else "stdout", str(content)))
+        elif (bundle := outcome.displays.get(int(content))) is not None:
+            events.append(Display(bundle))
+    if -1 in outcome.displays:
+        events.append(Note("[further displays left out]"))
+    if outcome.value is not None:
+        events.append(Value(outcome.value))
+    if error is not None:
+        events.append(Failure(error.name, error.message, error.traceback,
+                              outcome.chain if not outcome.dead else ()))
+    events.extend(Note(note) for note in notes if note)
+    return ExecutionResult(
+        text=style.render(events, number=number),
+        outputs=[dict(event.bundle) for event in events if isinstance(event, (Display, Value))],
+        value=outcome.value,
+        error=error, files=files, status=outcome.status, number=number, seconds=outcome.seconds,
+        stdout="".join(event.text for event in events if isinstance(event, Text) and event.stream == "stdout"),
+        stderr="".join(event.text for event in events if isinstance(event, Text) and event.stream == "stderr"),
+        level=level, restored=outcome.dead, lost=lost)
+
+
+def _stopped(outcome: Outcome, style: Style, seconds: float | None) -> ErrorInfo:
+    """A cell the host interrupted, in the model's words: its own KeyboardInterrupt does not say why."""
+    name = {"timeout": "TimeoutError", "limit": "ResourceLimit"}.get(outcome.status, "KeyboardInterrupt")
+    message = style.timed_out.format(seconds=seconds) if outcome.status == "timeout" else outcome.reason
+    lines = outcome.error.traceback.rstrip().splitlines() if outcome.error else []
+    if lines and lines[-1].startswith("KeyboardInterrupt"):
+        lines.pop()
+    return ErrorInfo(name, message, "\n".join([*lines, f"{name}: {message}"]))

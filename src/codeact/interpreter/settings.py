@@ -1,0 +1,83 @@
+"""What kind of session is wanted, and the little of this program that sessions are told: their environment."""
+
+from __future__ import annotations
+
+import os
+import stat
+import sys
+import tempfile
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from codeact.errors import InterpreterGone
+from codeact.interpreter.levels import is_root
+from codeact.interpreter.limits import Limits
+
+__all__ = ["DEFAULT_IMPORTS", "Settings", "cache_folder", "environment", "give"]
+
+DEFAULT_IMPORTS = ("numpy", "pandas", "matplotlib.pyplot")
+"""Imported once and inherited by every session, where installed. Small: what is imported makes each fork slower."""
+
+PASSED_ON = ("PATH", "LANG", "LC_ALL", "LC_CTYPE", "LC_NUMERIC", "LC_TIME", "TZ", "SSL_CERT_FILE", "SSL_CERT_DIR")
+"""The only variables of ours that code may see."""
+
+ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "BLIS_NUM_THREADS",
+                            "NUMEXPR_NUM_THREADS", "VECLIB_MAXIMUM_THREADS", "RAYON_NUM_THREADS"), "1")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What must be equal for two interpreters to share a zygote and its standby sessions."""
+
+    python: str = sys.executable
+    imports: tuple[str, ...] = DEFAULT_IMPORTS
+    sandbox: str | int = "auto"
+    network: str = "none"
+    workspace: Path | None = None
+    """A folder of the user's; None for a fresh one."""
+    read: tuple[Path, ...] = ()
+    limits: Limits = field(default_factory=Limits)
+
+    def zygote_key(self) -> tuple[Any, ...]:
+        """Limits and folders are a session's own."""
+        return (self.python, self.imports, self.sandbox, self.network)
+
+
+def environment(python: str) -> dict[str, str]:
+    """The environment of a zygote and of all its sessions: nothing of ours but `PASSED_ON`."""
+    kept = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
+    path = os.pathsep.join([os.path.dirname(os.path.abspath(python)), kept.get("PATH", os.defpath)])
+    return {"LANG": "C.UTF-8", **kept, "PATH": path, "HOME": os.path.expanduser("~"), **ONE_THREAD, "TERM": "dumb",
+            "MPLBACKEND": "Agg", "MPLCONFIGDIR": cache_folder(None, None), "NO_COLOR": "1",
+            # pandas with Arrow would start jemalloc's thread, and a process with threads cannot be forked safely
+            "ARROW_DEFAULT_MEMORY_POOL": "system", "JE_ARROW_MALLOC_CONF": "background_thread:false"}
+
+
+def cache_folder(uid: int | None, gid: int | None) -> str:
+    """Where the zygote keeps what is slow to find out, such as matplotlib's list of fonts. Made if need be.
+
+    Args:
+        uid, gid: Whom it is given to; None leaves it as it is.
+    """
+    home = Path(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"))
+    folder = home / "codeact" / "matplotlib"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        folder = Path(tempfile.gettempdir()) / f"codeact-cache-{os.getuid()}"
+        folder.mkdir(mode=0o700, exist_ok=True)
+    found = folder.lstat()
+    if not stat.S_ISDIR(found.st_mode):
+        raise InterpreterGone(f"{folder} is no folder")
+    if uid is not None and gid is not None and is_root():
+        give(folder, uid, gid)
+        for file in folder.glob("*.json"):
+            os.chown(file, uid, gid, follow_symlinks=False)
+    return str(folder)
+
+
+def give(folder: Path, uid: int, gid: int) -> None:
+    """Hand a folder of ours to the user that sessions run as, where that is another one."""
+    if is_root():
+        os.chown(folder, uid, gid)

@@ -1,0 +1,335 @@
+"""A zygote, seen from the host: starts it, lets it preload, has it fork sessions, keeps some of these on standby.
+
+Standby sessions are complete sessions nobody has claimed yet. They are made in the background, once the zygote has
+imported what users need. supervisor.py holds one zygote of each kind.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import stat
+import subprocess
+import threading
+from collections import deque
+from pathlib import Path
+from typing import Any
+
+from codeact.errors import InterpreterGone, SandboxUnavailable
+from codeact.interpreter.folders import new_folder, remove
+from codeact.interpreter.levels import Level, identity, is_root
+from codeact.interpreter.mounts import detached
+from codeact.interpreter.session import Session, new_nonce
+from codeact.interpreter.settings import Settings, cache_folder, environment, give
+from codeact.kernel.wire import MAX_FDS, PROTOCOL_VERSION, Connection, ProtocolError
+
+__all__ = ["Zygote"]
+
+log = logging.getLogger("codeact.interpreter")
+
+STANDBY = 2
+REFILL_AFTER_SECONDS = 0.05
+"""The one who has just taken a session wants the processor first."""
+START_SECONDS = 30.0
+KERNEL = Path(__file__).resolve().parent.parent / "kernel"
+
+
+class Zygote:
+    """A zygote process, its preloading child, and the standby sessions forked from it.
+
+    Args:
+        settings: Its kind.
+        level: The walls to raise.
+
+    Raises:
+        SandboxUnavailable: This machine cannot raise them.
+        InterpreterGone: The Python of the settings does not start.
+    """
+
+    def __init__(self, settings: Settings, level: Level):
+        self.settings, self.level = settings, level
+        self.uid, self.gid = identity(level)
+        self.caches = [cache_folder(self.uid, self.gid)] if level.number == 3 else []
+        self._lock = threading.Lock()
+        self._pools: dict[tuple[Any, ...], deque[Session]] = {}
+        self._filling: set[tuple[Any, ...]] = set()
+        self.preloaded: Connection | None = None
+        self.preload_report: dict[str, Any] = {}
+        self.preload_done = threading.Event()
+        self._end = threading.Event()
+        self._start()
+
+    def _start(self) -> None:
+        ours, theirs = socket.socketpair()
+        try:
+            self.process = subprocess.Popen(
+                [self.settings.python, str(KERNEL), str(theirs.fileno())], pass_fds=[theirs.fileno()],
+                env=environment(self.settings.python), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                stderr=subprocess.PIPE if os.environ.get("CODEACT_DEBUG") is None else None, cwd="/")
+        except OSError as error:
+            ours.close()
+            raise InterpreterGone(f"cannot start the Python {self.settings.python!r}: {error.strerror}; "
+                                  "python=… takes the path of a Python 3.9 or later") from None
+        finally:
+            theirs.close()
+        self.connection = Connection(ours)
+        try:
+            self._greet()
+        except BaseException:
+            self.close()
+            raise
+
+    def _greet(self) -> None:
+        start = {
+            "t": "start", "level": self.level.number, "network": self.settings.network == "all",
+            "abi_cap": self.level.abi_cap, "abi_least": self.level.abi_least,
+            "caches": self.caches, "uid": self.uid, "gid": self.gid}
+        try:
+            self.connection.send(start)
+        except OSError:
+            pass   # it has ended; what it said last is in the answer that does not come
+        self.hello = self._answer(self.connection, "ready")
+        if self.hello.get("protocol") != PROTOCOL_VERSION:
+            raise InterpreterGone("the kernel speaks another version of the protocol")
+
+    def _answer(self, connection: Connection, kind: str, seconds: float = START_SECONDS) -> dict[str, Any]:
+        try:
+            frame = connection.receive(timeout=seconds)
+        except (OSError, ProtocolError) as error:
+            frame = ({"t": "failed", "reason": str(error)}, [])
+        if frame is not None and frame[0]["t"] == kind:
+            return frame[0]
+        reason = str(frame[0].get("reason", frame[0]["t"])) if frame else "it ended at once" + self._last_words()
+        raise SandboxUnavailable(f"level {self.level.number} ({self.level.name}): {reason}")
+
+    def _last_words(self) -> str:
+        if self.process.stderr is None:
+            return ""
+        try:
+            self.process.wait(1)
+        except subprocess.TimeoutExpired:
+            return ""
+        words = self.process.stderr.read().decode(errors="replace").strip()
+        return f": {words.splitlines()[-1]}" if words else ""
+
+    def is_closed(self) -> bool:
+        """Whether `close` was called."""
+        return self._end.is_set()
+
+    def begin_preload(self) -> None:
+        """Start importing what users need, in the background."""
+        if not self.settings.imports:
+            self.preload_done.set()
+            return
+        threading.Thread(target=self._preload, name="codeact-preload", daemon=True).start()
+
+    def _preload(self) -> None:
+        imports = list(self.settings.imports)
+        try:
+            while imports and not self.is_closed():
+                ours, theirs = socket.socketpair()
+                with self._lock:
+                    self.connection.send({"t": "preload", "imports": imports}, fds=[theirs.fileno()], timeout=5)
+                theirs.close()
+                connection = Connection(ours)
+                frame = connection.receive(timeout=300)
+                if frame is not None and frame[0]["t"] == "ready":
+                    self.preload_report = frame[0]
+                    self.preloaded = connection
+                    break
+                connection.close()
+                if frame is None and self.is_closed():
+                    break   # the program ended first
+                if frame is None or frame[0]["t"] != "threads":
+                    log.warning("importing %s in the zygote failed; sessions start without", ", ".join(imports))
+                    break
+                # A thread would not survive the fork: leave out the module that started it
+                module = str(frame[0].get("module"))
+                log.warning("%s starts a thread when imported; sessions start without it", module)
+                imports = [name for name in imports if name != module]
+        except (OSError, ProtocolError) as error:
+            log.debug("preloading ended: %s", error)
+        finally:
+            self.preload_done.set()
+            self._fill_all()
+
+    # Sessions ---------------------------------------------------------------------------------------------------------
+
+    def session(self, settings: Settings, base: Path | None = None) -> Session:
+        """A session of these settings: from standby where there is one, else a new one.
+
+        Args:
+            base: Our folder of a session that is gone: the new one takes it over, with its workspace.
+
+        Raises:
+            InterpreterGone: The zygote is gone.
+            SandboxUnavailable: A folder cannot be shown to it.
+        """
+        if settings.workspace is not None or settings.read or base is not None:
+            return self._make(settings, base)
+        key = (settings.limits,)
+        with self._lock:
+            pool = self._pools.setdefault(key, deque())
+            session = pool.popleft() if pool else None
+        if session is None:
+            session = self._make(settings)
+        self._fill(key, settings)
+        return session
+
+    def _fill_all(self) -> None:
+        for (limits,) in list(self._pools):
+            self._fill((limits,), Settings(**{**self.settings.__dict__, "limits": limits}))
+
+    def _fill(self, key: tuple[Any, ...], settings: Settings) -> None:
+        with self._lock:
+            if not self.preload_done.is_set() or self.is_closed() or key in self._filling:
+                return
+            self._filling.add(key)
+        threading.Thread(target=self._fill_now, args=(key, settings), name="codeact-standby", daemon=True).start()
+
+    def _fill_now(self, key: tuple[Any, ...], settings: Settings) -> None:
+        try:
+            self._end.wait(REFILL_AFTER_SECONDS)
+            while not self.is_closed() and len(self._pools[key]) < STANDBY:
+                session = self._make(settings)
+                with self._lock:
+                    if not self.is_closed():
+                        self._pools[key].append(session)
+                        continue
+                session.close()
+        except (InterpreterGone, SandboxUnavailable, OSError) as error:
+            log.debug("no standby session: %s", error)
+        finally:
+            with self._lock:
+                self._filling.discard(key)
+
+    def _make(self, settings: Settings, base: Path | None = None) -> Session:
+        level = self.level.number
+        uid, gid = self.uid, self.gid
+        given, base = base, base or new_folder()
+        try:
+            workspace = settings.workspace or base / "workspace"
+            tmp = base / "tmp"
+            for folder in (workspace, tmp):
+                if base in folder.parents and not folder.exists():
+                    folder.mkdir()
+                    give(folder, uid, gid)
+            if is_root():
+                base.chmod(0o711)
+            writable = [workspace] if level == 3 else [workspace, tmp]
+            nonce = new_nonce()
+            config = {
+                "workspace": str(workspace), "home": str(workspace), "tmp": "/tmp" if level == 3 else str(tmp),
+                "nonce": nonce, "output_bytes": settings.limits.output_kb << 10, "environment": {},
+                "limits": settings.limits.for_kernel(),
+                "read": [*self.hello["paths"], *self.caches, *map(str, settings.read)]
+                + (["/proc"] if level == 3 else []),
+                "write": list(map(str, writable)) + (["/tmp", "/dev/shm"] if level == 3 else [])}
+            if level in (1, 2):
+                _check_reach([*map(Path, self.hello["prefixes"]), workspace], uid)
+            keeper, pidfd = self._fork(settings, config, writable)
+        except BaseException:
+            if given is None:
+                remove(base)
+            raise
+        session = Session(keeper, pidfd, level=level, workspace=workspace, base=base, nonce=nonce)
+        try:
+            session.preloaded = bool(self._answer(keeper, "kept")["preloaded"])
+            session.spawn()
+        except BaseException:
+            session.close()
+            raise
+        return session
+
+    def _fork(self, settings: Settings, config: dict[str, Any], writable: list[Path]) -> tuple[Connection, int]:
+        with self._lock:
+            if self.is_closed():
+                raise InterpreterGone("the interpreter's process has been shut down")
+            try:
+                tree = self._tree(settings, writable) if self.level.number == 3 else -1
+                try:
+                    if self.preloaded is not None:
+                        try:
+                            return self._fork_from(self.preloaded, config, tree)
+                        except (OSError, SandboxUnavailable) as error:
+                            log.warning("the zygote with %s is gone (%s); sessions start without",
+                                        ", ".join(self.settings.imports), error)
+                            self.preloaded.close()
+                            self.preloaded = None
+                    return self._fork_from(self.connection, config, tree)
+                finally:
+                    if tree >= 0:
+                        os.close(tree)
+            except (OSError, ProtocolError) as error:
+                raise InterpreterGone(f"the zygote is gone ({error})") from None
+
+    def _fork_from(self, source: Connection, config: dict[str, Any], tree: int) -> tuple[Connection, int]:
+        ours, theirs = socket.socketpair()
+        try:
+            fds = [theirs.fileno()] + ([tree] if tree >= 0 else [])
+            source.send({"t": "session", "config": config}, fds=fds, timeout=START_SECONDS)
+            theirs.close()
+            self._answer(source, "forked")
+            return Connection(ours), source.take_fd()
+        except BaseException:
+            ours.close()
+            theirs.close()
+            raise
+
+    def _tree(self, settings: Settings, writable: list[Path]) -> int:
+        by_fd = is_root()
+        fds: list[int] = []
+        try:
+            if by_fd:
+                for path in (*writable, *settings.read):
+                    fds.append(detached(path, self.uid, self.gid))
+            # A few descriptors a frame: what comes above that the other side drops
+            for start in range(0, len(fds), MAX_FDS):
+                self.connection.send({"t": "folders"}, fds=fds[start:start + MAX_FDS], timeout=START_SECONDS)
+            self.connection.send({
+                "t": "tree", "writable": [[str(path), by_fd] for path in writable],
+                "readable": [[str(path), by_fd] for path in settings.read], "n_fds": len(fds),
+                "tmp_mb": settings.limits.tmp_mb}, timeout=START_SECONDS)
+        finally:
+            for fd in fds:
+                os.close(fd)
+        self._answer(self.connection, "tree")
+        return self.connection.take_fd()
+
+    def close(self) -> None:
+        """End the zygote, and with it every session forked from it."""
+        with self._lock:
+            self._end.set()
+            pools, self._pools = list(self._pools.values()), {}
+        for pool in pools:
+            for session in pool:
+                session.close()
+        if self.preloaded is not None:
+            self.preloaded.close()
+        self.connection.close()
+        try:
+            self.process.wait(5)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+        if self.process.stderr is not None:
+            self.process.stderr.close()
+
+
+def _check_reach(places: list[Path], uid: int) -> None:
+    """At levels 1 and 2 a session walks to its files itself: as root's unprivileged stand-in it may not get there."""
+    if not is_root():
+        return
+    for place in places:
+        for folder in (place, *place.parents):
+            found = folder.stat()
+            if found.st_uid != uid and not found.st_mode & stat.S_IXOTH:
+                raise SandboxUnavailable(
+                    f"cells of root run as an unprivileged user, who cannot reach {place} (see {folder}); use a Python "
+                    "and a workspace outside root's home (python='/usr/bin/python3'), or run as an ordinary user")
+    workspace = places[-1]
+    found = workspace.stat()
+    if found.st_uid != uid and not found.st_mode & stat.S_IWOTH:
+        raise SandboxUnavailable(f"at this level cells of root, who run as an unprivileged user, cannot write to "
+                                 f"{workspace}; run codeact as the user it belongs to, or use a workspace elsewhere")
