@@ -20,6 +20,7 @@ import sys
 import tempfile
 import time
 import uuid
+from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
@@ -97,12 +98,12 @@ class Codeact:
 
     def fill(self) -> None:
         """Have one session stand by."""
-        key = (self._settings.limits,)
         self._zygotes.STANDBY = 1
         try:
-            self._zygote._fill(key, self._settings)
+            self._zygote._pools.setdefault(self._settings.limits, deque())
+            self._zygote._taken.put(self._settings)
             deadline = time.monotonic() + ANSWER_SECONDS
-            while not self._zygote._pools.get(key) or self._zygote._filling:
+            while not self._zygote._pools[self._settings.limits]:
                 if time.monotonic() > deadline:
                     raise TimeoutError("the standby pool did not fill")
                 time.sleep(0.002)

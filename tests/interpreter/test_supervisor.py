@@ -177,3 +177,16 @@ def test_importing_codeact_is_light():
                "'matplotlib', 'fastapi', 'starlette'} & set(sys.modules); print(sorted(heavy))")
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
     assert done.stdout.strip() == "[]"
+
+
+def test_a_first_interpreter_in_a_folder_of_the_users_gives_no_standby_session_that_folder(tmp_path):
+    (tmp_path / "mine.txt").write_text("1")
+    options = {"imports": ("colorsys", "calendar")}
+    with Interpreter(workspace=tmp_path, **options), Interpreter(**options):
+        zygote = zygote_of(Settings(**options))
+        deadline = time.monotonic() + 30
+        while not any(zygote._pools.values()) and time.monotonic() < deadline:
+            time.sleep(0.02)
+        with Interpreter(**options) as py:
+            assert py.workspace != tmp_path
+            assert py.run("import os; os.listdir()").text.endswith("[]")

@@ -14,11 +14,13 @@ import subprocess
 import threading
 from collections import deque
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any
 
 from codeact.errors import InterpreterGone, SandboxUnavailable
 from codeact.interpreter.folders import new_folder, remove
 from codeact.interpreter.levels import Level, identity, is_root
+from codeact.interpreter.limits import Limits
 from codeact.interpreter.mounts import detached
 from codeact.interpreter.session import Session, new_nonce
 from codeact.interpreter.settings import Settings, cache_folder, environment, give
@@ -52,8 +54,9 @@ class Zygote:
         self.uid, self.gid = identity(level)
         self.caches = [cache_folder(self.uid, self.gid)] if level.number == 3 else []
         self._lock = threading.Lock()
-        self._pools: dict[tuple[Any, ...], deque[Session]] = {}
-        self._filling: set[tuple[Any, ...]] = set()
+        self._pools: dict[Limits, deque[Session]] = {}
+        self._taken: SimpleQueue[Settings | None] = SimpleQueue()
+        """Settings of sessions taken, for the thread that puts new ones on standby."""
         self.preloaded: Connection | None = None
         self.preload_report: dict[str, Any] = {}
         self.preload_done = threading.Event()
@@ -118,11 +121,12 @@ class Zygote:
         return self._end.is_set()
 
     def begin_preload(self) -> None:
-        """Start importing what users need, in the background."""
-        if not self.settings.imports:
-            self.preload_done.set()
-            return
-        threading.Thread(target=self._preload, name="codeact-preload", daemon=True).start()
+        """Start importing what users need, in the background, and then to keep sessions on standby."""
+        threading.Thread(target=self._work_in_background, name="codeact-zygote", daemon=True).start()
+
+    def _work_in_background(self) -> None:
+        self._preload()
+        self._fill_pools()
 
     def _preload(self) -> None:
         imports = list(self.settings.imports)
@@ -152,7 +156,6 @@ class Zygote:
             log.debug("preloading ended: %s", error)
         finally:
             self.preload_done.set()
-            self._fill_all()
 
     # Sessions ---------------------------------------------------------------------------------------------------------
 
@@ -168,41 +171,31 @@ class Zygote:
         """
         if settings.workspace is not None or settings.read or base is not None:
             return self._make(settings, base)
-        key = (settings.limits,)
         with self._lock:
-            pool = self._pools.setdefault(key, deque())
+            pool = self._pools.setdefault(settings.limits, deque())
             session = pool.popleft() if pool else None
         if session is None:
             session = self._make(settings)
-        self._fill(key, settings)
+        self._taken.put(settings)
         return session
 
-    def _fill_all(self) -> None:
-        for (limits,) in list(self._pools):
-            self._fill((limits,), Settings(**{**self.settings.__dict__, "limits": limits}))
-
-    def _fill(self, key: tuple[Any, ...], settings: Settings) -> None:
-        with self._lock:
-            if not self.preload_done.is_set() or self.is_closed() or key in self._filling:
-                return
-            self._filling.add(key)
-        threading.Thread(target=self._fill_now, args=(key, settings), name="codeact-standby", daemon=True).start()
-
-    def _fill_now(self, key: tuple[Any, ...], settings: Settings) -> None:
-        try:
+    def _fill_pools(self) -> None:
+        """The background thread's job for the rest of its life: a new session on standby for each one taken."""
+        while (settings := self._taken.get()) is not None and not self.is_closed():
+            pool = self._pools[settings.limits]
+            if len(pool) >= STANDBY:
+                continue
             self._end.wait(REFILL_AFTER_SECONDS)
-            while not self.is_closed() and len(self._pools[key]) < STANDBY:
-                session = self._make(settings)
-                with self._lock:
-                    if not self.is_closed():
-                        self._pools[key].append(session)
-                        continue
-                session.close()
-        except (InterpreterGone, SandboxUnavailable, OSError) as error:
-            log.debug("no standby session: %s", error)
-        finally:
-            with self._lock:
-                self._filling.discard(key)
+            try:
+                while not self.is_closed() and len(pool) < STANDBY:
+                    session = self._make(settings)
+                    with self._lock:
+                        if not self.is_closed():
+                            pool.append(session)
+                            continue
+                    session.close()
+            except (InterpreterGone, SandboxUnavailable, OSError) as error:
+                log.debug("no standby session: %s", error)
 
     def _make(self, settings: Settings, base: Path | None = None) -> Session:
         level = self.level.number
@@ -301,6 +294,7 @@ class Zygote:
         """End the zygote, and with it every session forked from it."""
         with self._lock:
             self._end.set()
+            self._taken.put(None)
             pools, self._pools = list(self._pools.values()), {}
         for pool in pools:
             for session in pool:
