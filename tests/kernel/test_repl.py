@@ -361,3 +361,10 @@ def _source() -> str:
     import codeact
 
     return os.path.dirname(os.path.dirname(codeact.__file__))
+
+
+def test_a_rehearsal_leaves_no_trace(cells: Cells) -> None:
+    cells.repl.rehearse()
+    before = {name for name in cells.repl.namespace if not name.startswith("__")}
+    assert cells.run("len(In), dict(Out), _")["value"]["text/plain"] == "(2, {}, '')"
+    assert "_0" not in before

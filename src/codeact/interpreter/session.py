@@ -123,6 +123,11 @@ class Session:
         self.running = Running(connection, out, frame[0]["pid"], parent)
         return self.running
 
+    def rehearse(self) -> None:
+        """Have the worker get ready for a first cell, while nobody waits."""
+        if self.running is not None:
+            self.running.connection.send({"t": "rehearse"}, timeout=5)
+
     # Watching ---------------------------------------------------------------------------------------------------------
 
     def hear_keeper(self) -> bool:

@@ -189,6 +189,7 @@ class Zygote:
             try:
                 while not self.is_closed() and len(pool) < STANDBY:
                     session = self._make(settings)
+                    session.rehearse()
                     with self._lock:
                         if not self.is_closed():
                             pool.append(session)

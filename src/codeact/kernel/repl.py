@@ -138,6 +138,15 @@ class Repl:
         self.sources.restore()
         return {"status": "error", "value": shown, "error": frames.describe(failure), "pure": False}
 
+    def rehearse(self) -> None:
+        """Run a cell nobody will know of: the first real one is then as quick as the second."""
+        self.run("1+1", 0)
+        self._in.pop()
+        self._out.clear()
+        self.namespace.pop("_0", None)
+        self.namespace.update({"_": "", "__": "", "___": ""})
+        self._unders = ("", "", "")
+
     def _execute(self, code: str) -> Tuple[Any, bool]:
         """Run the text of a cell; the value to show, and whether it is pure."""
         tree, text = self._parse(code)
