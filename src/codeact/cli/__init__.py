@@ -35,6 +35,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         or the interpreter failed, 130 interrupted.
     """
     words = list(sys.argv[1:] if argv is None else argv)
-    if words and words[0].isidentifier() and words[0][0] != "_" and find_spec(f"{__name__}.{words[0]}"):
-        return int(load(words[0]).main(words[1:]))
+    verb = words[0] if words and words[0].isidentifier() else "task"
+    if verb != "task" and not verb.startswith("_") and find_spec(f"{__name__}.{verb}"):
+        return int(load(verb).main(words[1:]))
     return int(load("task").main(words))

@@ -28,7 +28,8 @@ _CONTROL = re.compile(r"\x1b(?!\[[\d;]{0,20}[mKABCDJ])|[\x00-\x07\x0e-\x1a\x1c-\
 _EXAMPLES = """\
 examples:
   codeact exec 'print(1)'                     one line
-  codeact exec script.py --input data.csv     a script with arguments of its own
+  codeact exec --workspace . script.py --input data.csv
+                                              a script with arguments of its own: codeact's options come before it
   codeact exec --workspace . 'open("a.txt").read()'
   echo 'print(1)' | codeact exec -            from standard input
   codeact exec -- '-1 + 2'                    code that looks like an option

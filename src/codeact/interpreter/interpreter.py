@@ -70,7 +70,7 @@ class Interpreter:
     """
 
     def __init__(self, tools: Iterable[Callable[..., Any]] = (), limits: Limits | None = None, *,
-                 workspace: str | Path | None = None, read: Sequence[str | Path] = (),
+                 workspace: str | Path | None = None, read: str | Path | Sequence[str | Path] = (),
                  network: Literal["none", "all"] = "none", sandbox: str | int = "auto", python: str | None = None,
                  preload: str | Path | None = None, imports: Sequence[str] = DEFAULT_IMPORTS,
                  style: str | Style = "default", on_output: OnOutput | None = None, on_input: OnInput | None = None,
@@ -86,7 +86,7 @@ class Interpreter:
         self._settings = Settings(
             python=_python(python), imports=tuple(imports), sandbox=sandbox, network=network, limits=self.limits,
             workspace=_folder(workspace, "workspace") if workspace is not None else None,
-            read=tuple(_folder(path, "read") for path in read))
+            read=tuple(_folder(path, "read") for path in ([read] if isinstance(read, (str, Path)) else read)))
         self._on_output, self._on_input, self._approve = on_output, on_input, approve
         self._busy = threading.Lock()
         self._tending = threading.Lock()
