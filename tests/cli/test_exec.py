@@ -116,7 +116,7 @@ def test_wrong_usage_is_told(argv, message, capsys):
 
 def test_help_is_no_error(capsys):
     assert main(["exec", "--help"]) == 0
-    assert "codeact exec script.py" in capsys.readouterr().out
+    assert "codeact exec --workspace . script.py" in capsys.readouterr().out
 
 
 def test_a_python_that_is_none_is_told():
