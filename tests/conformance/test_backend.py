@@ -254,7 +254,7 @@ def test_garbage_on_our_socket_is_survived_and_the_state_is_back(py):
 
 def test_exit_does_not_end_the_session(py):
     py.run("x = 5")
-    assert py.run("exit()").status in ("ok", "error")
+    assert py.run("exit()").error.name == "SystemExit"
     assert py.run("raise SystemExit(2)").error.name == "SystemExit"
     assert py.run("x").text.endswith("5")
 
@@ -321,10 +321,10 @@ def test_threads_subprocesses_and_asyncio_work(py):
 
 
 def test_multiprocessing_works(py, level):
+    if level in (1, 2):
+        pytest.skip("semaphores need /dev/shm, which these walls do not open")
     result = py.run("import multiprocessing as mp\ndef square(x): return x * x\n"
                     "with mp.get_context('fork').Pool(2) as pool: squares = pool.map(square, range(4))\nsquares", timeout=30)
-    if level in (1, 2):
-        return   # semaphores need /dev/shm, which these walls do not open
     assert result.text.endswith("[0, 1, 4, 9]"), result.text
 
 
@@ -593,7 +593,8 @@ def test_huge_and_odd_code_is_answered(py):
     assert py.run("a\0b").error is not None
     assert py.run("x = '" + "y" * 3_000_000 + "'\nlen(x)").text.endswith("3000000")
     assert py.run("(" * 5000).error is not None
-    assert py.run("'\udc80'").error is not None or True
+    assert py.run("'\udc80'").status in ("ok", "error")
+    assert py.run("1").text.endswith("1")
     with pytest.raises(TypeError):
         py.run(b"1")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="timeout"):
