@@ -13,7 +13,7 @@ ROOT = Path(__file__).parent.parent
 SOURCE = Path(codeact.__file__).parent
 PROTOCOL = (ROOT / "docs/kernel_protocol.md").read_text(encoding="utf-8")
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
-SPEAKERS = sorted(path for folder in ("kernel", "interpreter", "tools") for path in (SOURCE / folder).rglob("*.py"))
+SPEAKERS = sorted(path for folder in ("kernel", "interpreter", "backends", "tools") for path in (SOURCE / folder).rglob("*.py"))
 
 
 def spelled(path: Path) -> list[tuple[str, set[str]]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import stat
 import sys
 import tempfile
@@ -14,7 +15,7 @@ from codeact.errors import InterpreterGone
 from codeact.interpreter.levels import is_root
 from codeact.interpreter.limits import Limits
 
-__all__ = ["DEFAULT_IMPORTS", "Settings", "cache_folder", "environment", "give"]
+__all__ = ["DEFAULT_IMPORTS", "Settings", "cache_folder", "environment", "give", "python_program", "user_folder"]
 
 DEFAULT_IMPORTS = ("numpy", "pandas", "matplotlib.pyplot")
 """Imported once and inherited by every session, where installed. Small: what is imported makes each fork slower."""
@@ -81,3 +82,31 @@ def give(folder: Path, uid: int, gid: int) -> None:
     """Hand a folder of ours to the user that sessions run as, where that is another one."""
     if is_root():
         os.chown(folder, uid, gid)
+
+
+def user_folder(path: str | Path, argument: str) -> Path:
+    """A folder of the user's, as an absolute path; `argument` is named when it will not do.
+
+    Raises:
+        FileNotFoundError, ValueError: It will not.
+    """
+    folder = Path(path).expanduser().resolve()
+    if not folder.is_dir():
+        raise FileNotFoundError(f"{argument}={str(path)!r}: there is no such folder")
+    if folder == Path(folder.anchor):
+        raise ValueError(f"{argument}={str(path)!r}: the root of the file system would open everything")
+    return folder
+
+
+def python_program(python: str | None) -> str:
+    """The path of a Python; our own for None.
+
+    Raises:
+        FileNotFoundError: There is no such program.
+    """
+    if python is None:
+        return sys.executable
+    found = shutil.which(str(Path(python).expanduser()))
+    if found is None:
+        raise FileNotFoundError(f"python={python!r}: there is no such program")
+    return str(Path(found).absolute())
