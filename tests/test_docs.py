@@ -87,7 +87,7 @@ def test_each_field_that_the_code_sends_is_named_beside_its_frame(path):
 
 @pytest.mark.parametrize(("title", "file", "first"), [
     # The first frame, which no method handles; answers, which are awaited; what the copy waits for
-    ("Zygote", "zygote.py", {"start"}), ("Keeper", "keeper.py", set()), ("Worker", "worker.py", {"reply"}),
+    ("Zygote", "zygote.py", {"start"}), ("Keeper", "keeper.py", {"folders", "begin"}), ("Worker", "worker.py", {"reply", "enter"}),
 ])  # fmt: skip
 def test_each_process_handles_the_frames_of_its_own_section(title, file, first):
     assert handled(SOURCE / "kernel" / file) | first == table(title, f"host to {title.lower()}")

@@ -11,12 +11,13 @@ import select
 import signal
 import socket
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from codeact.errors import InterpreterGone
+from codeact.errors import InterpreterError, InterpreterGone, SandboxUnavailable
 from codeact.interpreter.folders import remove
 from codeact.kernel.wire import Connection, Frame, ProtocolError
 
@@ -34,11 +35,15 @@ class Running:
     """Read end of its output pipe, non-blocking."""
     pid: int
     parent: Frozen | None = None
-    """The frozen copy it was resumed from; None for one started by the keeper."""
+    """The frozen copy it was resumed from; None for one started anew."""
+    end: int = -1
+    """A pipe on which the zygote tells how it ended; -1 where another process tells."""
 
     def close(self) -> None:
         self.connection.close()
         os.close(self.output)
+        if self.end >= 0:
+            os.close(self.end)
 
 
 @dataclass(eq=False)
@@ -63,13 +68,15 @@ class Session:
         workspace: As the host sees it.
         base: A folder of ours to remove at the end, or None.
         nonce: Of the output marks.
+        fork_worker: Has the zygote fork a worker that takes these descriptors; None where the keeper does it.
     """
 
-    def __init__(self, keeper: Connection, pidfd: int, *, level: int, workspace: Path, base: Path | None, nonce: str):
+    def __init__(self, keeper: Connection, pidfd: int, *, level: int, workspace: Path, base: Path | None, nonce: str,
+                 fork_worker: Callable[[list[int]], None] | None = None):
+        self._fork_worker = fork_worker
+        self._walled = False
         self.keeper, self.pidfd, self.level = keeper, pidfd, level
         self.workspace, self.base, self.nonce = workspace, base, nonce
-        self.preloaded = False
-        """Whether what users need is imported already."""
         self.running: Running | None = None
         self.exits: dict[int, int] = {}
         """pid -> wait status, as far as reported."""
@@ -80,13 +87,31 @@ class Session:
 
     # Starting ---------------------------------------------------------------------------------------------------------
 
-    def spawn(self) -> Running:
+    def spawn(self, begin: Callable[[], None] = lambda: None) -> Running:
         """A worker with the state a session begins with.
 
+        Args:
+            begin: Has the keeper raise the outer walls; called once the worker has been asked for.
+
         Raises:
+            SandboxUnavailable: The outer walls could not be raised.
             InterpreterGone: It does not start.
         """
-        return self._start(self.keeper, {"t": "spawn"}, None)
+        fork_worker = self._fork_worker
+        if fork_worker is None:
+            begin()
+            self._outer_walls()
+            return self._start(lambda fds: self.keeper.send({"t": "spawn"}, fds=fds, timeout=START_SECONDS), None)
+        end, told = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+        try:
+            running = self._start(lambda fds: fork_worker([*fds, self.pidfd, told]), None, begin)
+        except BaseException:
+            os.close(end)
+            raise
+        finally:
+            os.close(told)
+        running.end = end
+        return running
 
     def resume(self, frozen: Frozen, *, reseed: bool) -> Running:
         """A worker with the state of a frozen copy, which stays.
@@ -94,14 +119,31 @@ class Session:
         Raises:
             InterpreterGone: The copy is gone.
         """
-        return self._start(frozen.connection, {"t": "resume", "reseed": reseed}, frozen)
+        return self._start(lambda fds: frozen.connection.send({"t": "resume", "reseed": reseed}, fds=fds,
+                                                              timeout=START_SECONDS), frozen)
 
-    def _start(self, through: Connection, header: dict[str, Any], parent: Frozen | None) -> Running:
+    def _outer_walls(self) -> None:
+        """Wait until the keeper says that they stand."""
+        if self._walled:
+            return
+        try:
+            frame = self.keeper.receive(timeout=START_SECONDS)
+        except (OSError, ProtocolError) as error:
+            frame = ({"t": "failed", "reason": str(error)}, [])
+        if frame is None or frame[0]["t"] != "kept":
+            raise SandboxUnavailable(f"level {self.level}: " + str(
+                frame[0].get("reason", frame[0]["t"]) if frame else "the session's first process ended at once"))
+        self._walled = True
+
+    def _start(self, fork: Callable[[list[int]], None], parent: Frozen | None,
+               begin: Callable[[], None] | None = None) -> Running:
         ours, theirs = socket.socketpair()
         out, into = os.pipe2(os.O_CLOEXEC)
         os.set_blocking(out, False)
         try:
-            through.send(header, fds=[theirs.fileno(), into], timeout=START_SECONDS)
+            fork([theirs.fileno(), into])
+            if begin is not None:
+                begin()
         except OSError as error:
             ours.close()
             os.close(out)
@@ -111,15 +153,19 @@ class Session:
             os.close(into)
         connection = Connection(ours)
         try:
+            if begin is not None:
+                self._outer_walls()   # the worker gets ready beside
+                with suppress(OSError):   # it has ended: it says why
+                    connection.send({"t": "enter"}, timeout=START_SECONDS)
             frame = connection.receive(timeout=START_SECONDS)
             if frame is None:
                 raise InterpreterGone("the worker ended while it started")
             if frame[0]["t"] != "ready" or type(frame[0].get("pid")) is not int:
                 raise InterpreterGone(f"the worker did not start: {frame[0].get('reason', frame[0]['t'])}")
-        except (InterpreterGone, ProtocolError, OSError) as error:
+        except (InterpreterError, ProtocolError, OSError) as error:
             connection.close()
             os.close(out)
-            raise error if isinstance(error, InterpreterGone) else InterpreterGone(str(error)) from None
+            raise error if isinstance(error, InterpreterError) else InterpreterGone(str(error)) from None
         self.running = Running(connection, out, frame[0]["pid"], parent)
         return self.running
 
@@ -185,6 +231,9 @@ class Session:
 
     def exit_status(self, running: Running, seconds: float = 0.2) -> int | None:
         """How a dead worker ended, as wait(2) says it; None when nobody saw."""
+        if running.end >= 0:
+            told = os.read(running.end, 16) if _readable(running.end, seconds) else b""
+            return int(told) if told else None
         source = running.parent.connection if running.parent else self.keeper
         deadline = time.monotonic() + seconds
         while running.pid not in self.exits and time.monotonic() < deadline:

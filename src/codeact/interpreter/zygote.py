@@ -13,9 +13,11 @@ import stat
 import subprocess
 import threading
 from collections import deque
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from queue import SimpleQueue
-from typing import Any
+from typing import Any, TypeVar
 
 from codeact.errors import InterpreterGone, SandboxUnavailable
 from codeact.interpreter.folders import new_folder, remove
@@ -27,6 +29,8 @@ from codeact.interpreter.settings import Settings, cache_folder, environment, gi
 from codeact.kernel.wire import MAX_FDS, PROTOCOL_VERSION, Connection, ProtocolError
 
 __all__ = ["Zygote"]
+
+Asked = TypeVar("Asked")
 
 log = logging.getLogger("codeact.interpreter")
 
@@ -200,96 +204,106 @@ class Zygote:
 
     def _make(self, settings: Settings, base: Path | None = None) -> Session:
         level = self.level.number
-        uid, gid = self.uid, self.gid
         given, base = base, base or new_folder()
         try:
-            workspace = settings.workspace or base / "workspace"
-            tmp = base / "tmp"
-            for folder in (workspace, tmp):
-                if base in folder.parents and not folder.exists():
-                    folder.mkdir()
-                    give(folder, uid, gid)
-            if is_root():
-                base.chmod(0o711)
-            writable = [workspace] if level == 3 else [workspace, tmp]
-            nonce = new_nonce()
-            config = {
-                "workspace": str(workspace), "home": str(workspace), "tmp": "/tmp" if level == 3 else str(tmp),
-                "nonce": nonce, "output_bytes": settings.limits.output_kb << 10, "environment": {},
-                "limits": settings.limits.for_kernel(),
-                "read": [*self.hello["paths"], *self.caches, *map(str, settings.read)]
-                + (["/proc"] if level == 3 else []),
-                "write": list(map(str, writable)) + (["/tmp", "/dev/shm"] if level == 3 else [])}
-            if level in (1, 2):
-                _check_reach([*map(Path, self.hello["prefixes"]), workspace], uid)
-            keeper, pidfd = self._fork(settings, config, writable)
+            ours, theirs = socket.socketpair()
+            keeper = Connection(ours)
+            try:
+                with self._lock:
+                    config, pidfd = self._from_a_zygote(
+                        lambda zygote: self._fork_keeper(zygote, theirs, settings, base), bare=level == 3)
+            except BaseException:
+                keeper.close()
+                raise
+            finally:
+                theirs.close()
         except BaseException:
             if given is None:
                 remove(base)
             raise
-        session = Session(keeper, pidfd, level=level, workspace=workspace, base=base, nonce=nonce)
+        session = Session(keeper, pidfd, level=level, workspace=Path(config["workspace"]), base=base,
+                          nonce=config["nonce"], fork_worker=partial(self._fork_worker, config) if level == 3 else None)
         try:
-            session.preloaded = bool(self._answer(keeper, "kept")["preloaded"])
-            session.spawn()
+            session.spawn(lambda: self._begin(keeper, config))
         except BaseException:
             session.close()
             raise
         return session
 
-    def _fork(self, settings: Settings, config: dict[str, Any], writable: list[Path]) -> tuple[Connection, int]:
-        with self._lock:
-            if self.is_closed():
-                raise InterpreterGone("the interpreter's process has been shut down")
-            try:
-                tree = self._tree(settings, writable) if self.level.number == 3 else -1
-                try:
-                    if self.preloaded is not None:
-                        try:
-                            return self._fork_from(self.preloaded, config, tree)
-                        except (OSError, SandboxUnavailable) as error:
-                            log.warning("the zygote with %s is gone (%s); sessions start without",
-                                        ", ".join(self.settings.imports), error)
-                            self.preloaded.close()
-                            self.preloaded = None
-                    return self._fork_from(self.connection, config, tree)
-                finally:
-                    if tree >= 0:
-                        os.close(tree)
-            except (OSError, ProtocolError) as error:
-                raise InterpreterGone(f"the zygote is gone ({error})") from None
-
-    def _fork_from(self, source: Connection, config: dict[str, Any], tree: int) -> tuple[Connection, int]:
-        ours, theirs = socket.socketpair()
+    def _fork_keeper(self, zygote: Connection, theirs: socket.socket, settings: Settings,
+                     base: Path) -> tuple[dict[str, Any], int]:
+        """Have a keeper forked, which waits for its frame "begin": the session's config, and the keeper's pidfd."""
+        zygote.send({"t": "session"}, fds=[theirs.fileno()], timeout=START_SECONDS)
         try:
-            fds = [theirs.fileno()] + ([tree] if tree >= 0 else [])
-            source.send({"t": "session", "config": config}, fds=fds, timeout=START_SECONDS)
-            theirs.close()
-            self._answer(source, "forked")
-            return Connection(ours), source.take_fd()
-        except BaseException:
-            ours.close()
-            theirs.close()
-            raise
+            config = self._prepare(settings, base)   # while it forks
+        finally:
+            self._answer(zygote, "forked")
+            pidfd = zygote.take_fd()
+        return config, pidfd
 
-    def _tree(self, settings: Settings, writable: list[Path]) -> int:
-        by_fd = is_root()
+    def _prepare(self, settings: Settings, base: Path) -> dict[str, Any]:
+        """The session's folders, and its config."""
+        level, uid, gid = self.level.number, self.uid, self.gid
+        workspace = settings.workspace or base / "workspace"
+        tmp = base / "tmp"
+        for folder in (workspace, tmp):
+            if base in folder.parents and not folder.exists():
+                folder.mkdir()
+                give(folder, uid, gid)
+        if is_root():
+            base.chmod(0o711)
+        if level in (1, 2):
+            _check_reach([*map(Path, self.hello["prefixes"]), workspace], uid)
+        writable = [workspace] if level == 3 else [workspace, tmp]
+        return {
+            "workspace": str(workspace), "home": str(workspace), "tmp": "/tmp" if level == 3 else str(tmp),
+            "nonce": new_nonce(), "output_bytes": settings.limits.output_kb << 10, "environment": {},
+            "limits": settings.limits.for_kernel(),
+            "read": [*self.hello["paths"], *self.caches, *map(str, settings.read)]
+            + (["/proc"] if level == 3 else []),
+            "write": list(map(str, writable)) + (["/tmp", "/dev/shm"] if level == 3 else []),
+            "writable": [[str(path), is_root()] for path in writable],
+            "readable": [[str(path), is_root()] for path in settings.read], "tmp_mb": settings.limits.tmp_mb}
+
+    def _begin(self, keeper: Connection, config: dict[str, Any]) -> None:
+        """Tell a keeper what it is for."""
         fds: list[int] = []
         try:
-            if by_fd:
-                for path in (*writable, *settings.read):
-                    fds.append(detached(path, self.uid, self.gid))
+            if self.level.number == 3:
+                # What only root can reach is handed over; it also maps the owner of the files to the session's user
+                for path, by_fd in (*config["writable"], *config["readable"]):
+                    if by_fd:
+                        fds.append(detached(Path(path), self.uid, self.gid))
             # A few descriptors a frame: what comes above that the other side drops
             for start in range(0, len(fds), MAX_FDS):
-                self.connection.send({"t": "folders"}, fds=fds[start:start + MAX_FDS], timeout=START_SECONDS)
-            self.connection.send({
-                "t": "tree", "writable": [[str(path), by_fd] for path in writable],
-                "readable": [[str(path), by_fd] for path in settings.read], "n_fds": len(fds),
-                "tmp_mb": settings.limits.tmp_mb}, timeout=START_SECONDS)
+                keeper.send({"t": "folders"}, fds=fds[start:start + MAX_FDS], timeout=START_SECONDS)
+            keeper.send({"t": "begin", "config": config}, timeout=START_SECONDS)
         finally:
             for fd in fds:
                 os.close(fd)
-        self._answer(self.connection, "tree")
-        return self.connection.take_fd()
+
+    def _fork_worker(self, config: dict[str, Any], fds: list[int]) -> None:
+        """Have a worker forked into a keeper's walls (level 3)."""
+        with self._lock:
+            self._from_a_zygote(lambda zygote: zygote.send({"t": "worker", "config": config}, fds=fds,
+                                                           timeout=START_SECONDS))
+
+    def _from_a_zygote(self, ask: Callable[[Connection], Asked], *, bare: bool = False) -> Asked:
+        """Ask the preloaded zygote, if there is one, and else the bare one; the lock is held."""
+        if self.is_closed():
+            raise InterpreterGone("the interpreter's process has been shut down")
+        if self.preloaded is not None and not bare:
+            try:
+                return ask(self.preloaded)
+            except (OSError, SandboxUnavailable) as error:
+                log.warning("the zygote with %s is gone (%s); sessions start without",
+                            ", ".join(self.settings.imports), error)
+                self.preloaded.close()
+                self.preloaded = None
+        try:
+            return ask(self.connection)
+        except (OSError, ProtocolError) as error:
+            raise InterpreterGone(f"the zygote is gone ({error})") from None
 
     def close(self) -> None:
         """End the zygote, and with it every session forked from it."""

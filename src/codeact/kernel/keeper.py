@@ -7,21 +7,19 @@ It is outside the worker's Landlock domain, so that the worker cannot trace it o
 
 from __future__ import annotations
 
-import gc
 import os
 import select
-import shutil
 import signal
 import socket
 import stat
-import sys
-import tempfile
 import time
 from typing import Any, Dict, List, NamedTuple, Optional, Sequence
 
-from .walls import landlock, namespaces, rlimits, seccomp
-from .walls.libc import MACHINE, PR_SET_CHILD_SUBREAPER, PR_SET_PDEATHSIG, prctl
+from .birth import become_worker
+from .walls import namespaces
+from .walls.libc import PR_SET_CHILD_SUBREAPER, prctl
 from .wire import Connection, ProtocolError
+from .worker import Worker
 
 __all__ = ["keep"]
 
@@ -103,28 +101,41 @@ def nameless_kb(pids: Sequence[int], device: int) -> int:
     return sum(sizes.values())
 
 
-def keep(connection: Connection, config: Dict[str, Any], tree: int, supervisor: int, preloaded: bool) -> None:
+def keep(connection: Connection, config: Dict[str, Any], supervisor: int, worker: Optional[Worker]) -> None:
     """Become the keeper of one session. Never returns.
 
     Args:
-        config: The start frame's and the session frame's fields together.
-        tree: The session's file tree (level 3).
+        config: The start frame's fields; those of the session come in the frame "begin".
         supervisor: A pidfd of the host's process, or -1.
+        worker: What the session's workers are forks of (levels 0 to 2), where the zygote made it ready.
     """
     try:
-        _raise_outer_walls(config, tree)
-        connection.send({"t": "kept", "preloaded": preloaded})
+        folders: List[int] = []
+        while True:
+            frame = connection.receive()
+            if frame is None:
+                os._exit(0)
+            while connection.fds:
+                folders.append(connection.take_fd())
+            if frame[0]["t"] == "begin":
+                break
+        config = {**config, **frame[0]["config"]}
+        _raise_outer_walls(config, folders)
+        connection.send({"t": "kept"})
     except BaseException as error:
         connection.send({"t": "failed", "reason": str(error) or type(error).__name__})
         os._exit(1)
-    Keeper(connection, config, supervisor).serve()
+    Keeper(connection, config, supervisor, worker).serve()
 
 
-def _raise_outer_walls(config: Dict[str, Any], tree: int) -> None:
-    level = config["level"]
-    if level == 3:
-        namespaces.join(tree)
-        os.close(tree)
+def _raise_outer_walls(config: Dict[str, Any], folders: Sequence[int]) -> None:
+    if config["level"] == 3:
+        given = iter(folders)
+        namespaces.session_tree({path: next(given) if by_fd else None for path, by_fd in config["writable"]},
+                                {path: next(given) if by_fd else None for path, by_fd in config["readable"]},
+                                config["caches"], config["tmp_mb"])
+        for fd in folders:
+            os.close(fd)
         namespaces.seal(uid=os.getuid(), gid=os.getgid(), network=config["network"])
     else:
         os.setsid()
@@ -134,7 +145,8 @@ def _raise_outer_walls(config: Dict[str, Any], tree: int) -> None:
 class Keeper:
     """Answers the host's frames about the session's processes."""
 
-    def __init__(self, connection: Connection, config: Dict[str, Any], supervisor: int):
+    def __init__(self, connection: Connection, config: Dict[str, Any], supervisor: int, worker: Optional[Worker]):
+        self._worker = worker
         self.connection, self.config, self.level = connection, config, config["level"]
         self.supervisor = supervisor
         wake, self._wake = socket.socketpair()
@@ -178,7 +190,7 @@ class Keeper:
             self.connection.send({"t": "exit", "pid": pid, "status": status}, timeout=1)
 
     def on_spawn(self, header: Dict[str, Any]) -> None:
-        """Fork a worker with the state a session begins with."""
+        """Fork a worker with the state a session begins with; at level 3 the zygote does."""
         control, output = self.connection.take_fd(), self.connection.take_fd()
         pid = os.fork()
         if pid:
@@ -186,13 +198,16 @@ class Keeper:
             os.close(output)
             self.connection.send({"t": "spawned", "pid": pid})
             return
-        signal.set_wakeup_fd(-1)
-        self._signals.close()
-        self._wake.close()
-        self.connection.close()
-        if self.supervisor >= 0:
-            os.close(self.supervisor)
-        _work(control, output, self.config)
+        try:
+            signal.set_wakeup_fd(-1)
+            self._signals.close()
+            self._wake.close()
+            self.connection.close()
+            if self.supervisor >= 0:
+                os.close(self.supervisor)
+            become_worker(self._worker, control, output, self.config)
+        finally:
+            os._exit(1)
 
     def on_signal(self, header: Dict[str, Any]) -> None:
         """Signal one process of the session, and no other."""
@@ -251,77 +266,3 @@ class Keeper:
     def _memory_kb(self, pids: List[int], exact_above_kb: int) -> int:
         total = memory_kb(pids, False)
         return memory_kb(pids, True) if total > exact_above_kb else total
-
-
-def _work(control: int, output: int, config: Dict[str, Any]) -> None:
-    """In the new worker: the inner walls, then cells."""
-    connection = Connection(socket.socket(fileno=control))
-    try:
-        prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-        os.setsid()
-        null = os.open(os.devnull, os.O_RDONLY)
-        os.dup2(null, 0)
-        os.close(null)
-        _settle(config)
-        _raise_inner_walls(config)
-        gc.enable()
-        from .worker import Worker, reseed
-
-        reseed()
-        worker = Worker(connection, output, config)
-        connection.send({"t": "ready", "pid": os.getpid()})
-    except BaseException as error:
-        connection.send({"t": "failed", "reason": str(error) or type(error).__name__})
-        os._exit(1)
-    worker.serve()
-
-
-def _settle(config: Dict[str, Any]) -> None:
-    """The working folder, and the environment a program expects."""
-    os.chdir(config["workspace"])
-    os.environ.update(HOME=config["home"], PWD=config["workspace"], TMPDIR=config["tmp"], USER="user", LOGNAME="user",
-                      **config["environment"])
-    _own_font_cache(config["tmp"])
-    tempfile.tempdir = None
-    sys.argv[:] = [""]
-    sys.path.insert(0, "")
-    os.environ["XDG_CACHE_HOME"] = os.path.join(config["tmp"], ".cache")   # not among the user's files
-
-
-def _own_font_cache(tmp: str) -> None:
-    """matplotlib wants a folder it may write to, and takes seconds to list fonts anew where it finds no list."""
-    shared = os.environ.get("MPLCONFIGDIR")
-    if "matplotlib" in sys.modules or not shared:
-        return
-    own = os.environ["MPLCONFIGDIR"] = os.path.join(tmp, ".matplotlib")
-    os.makedirs(own, exist_ok=True)
-    for name in os.listdir(shared) if os.path.isdir(shared) else ():
-        if name.endswith(".json") and not os.path.lexists(os.path.join(own, name)):
-            shutil.copyfile(os.path.join(shared, name), os.path.join(own, name))
-
-
-def system_call_filter(config: Dict[str, Any], pid: int) -> bytes:
-    """The filter of a worker with this pid."""
-    abi = min(landlock.abi(), config["abi_cap"])
-    policy = seccomp.Policy.of(level=config["level"], abi=abi, network=config["network"], own_pid=pid)
-    return seccomp.build(MACHINE, policy)
-
-
-def _raise_inner_walls(config: Dict[str, Any]) -> None:
-    level: int = config["level"]
-    own_namespace = level == 3
-    rlimits.apply(config["limits"], own_namespace=own_namespace)
-    if level == 0:
-        return
-    rlimits.drop_capabilities()
-    abi_cap = config["abi_cap"]
-    abi = min(landlock.abi(), abi_cap)
-    if not own_namespace and abi < config["abi_least"]:
-        raise OSError("Landlock of ABI %d or later is needed, and this kernel offers %d" % (config["abi_least"], abi))
-    if abi:
-        read: List[str] = config["read"]
-        # In a network namespace of its own a session may talk to itself; its tree holds nothing it may not see
-        landlock.restrict(read, config["write"], abi_cap=abi_cap, tcp=config["network"] or own_namespace,
-                          folders=["/"] if own_namespace else [])
-    seccomp.install(system_call_filter(config, os.getpid()))

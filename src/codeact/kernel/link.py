@@ -78,12 +78,14 @@ class Link:
     """Sends frames and waits for answers.
 
     Args:
-        connection: To the host.
         shield: The interrupt's guard.
     """
 
-    def __init__(self, connection: Connection, shield: Shield):
-        self.connection, self.shield = connection, shield
+    connection: Connection
+    """To the host; there once `after_fork` was given one."""
+
+    def __init__(self, shield: Shield):
+        self.shield = shield
         self._ids = 0
         self._reset()
 

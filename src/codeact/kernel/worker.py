@@ -39,31 +39,37 @@ IDLE_THREADS = ("jemalloc_bg_thd",)
 class Worker:
     """One running copy of a session's state.
 
-    Args:
-        connection: To the host.
-        output: The pipe that descriptors 1 and 2 write to.
-        config: The start frame's and the session frame's fields together.
+    Made once in a zygote, where it rehearses a cell; each session's worker is a fork of it that `begin`s.
     """
 
-    def __init__(self, connection: Connection, output: int, config: Dict[str, Any]):
-        self._config = config
+    def __init__(self) -> None:
+        self._config: Dict[str, Any] = {}
         self.shield = Shield()
-        self.link = Link(connection, self.shield)
+        self.link = Link(self.shield)
         self.pid = os.getpid()
-        os.dup2(output, 1)
-        os.dup2(output, 2)
-        os.close(output)
-        self.output = Output(Marks(1, config["nonce"], config["output_bytes"]))
+        self.output = Output(Marks(1, "", 0))
         self._displays = 0
         self._number = 0
         self._tools: List[str] = []
         install_stdin(self._ask_input)
         self.repl = Repl(self._emit)
-        signal.signal(signal.SIGINT, self.shield.on_signal)
-        self._may_speak_after_fork = False
+        self._may_speak_after_fork = True   # until it begins, its forks are workers
         os.register_at_fork(before=self.output.flush, after_in_child=self._in_forked_child)
         self._flush_before_children()
         self._offline: Optional[Offline] = None
+
+    def begin(self, connection: Connection, output: int, config: Dict[str, Any]) -> None:
+        """Become a session's own.
+
+        Args:
+            connection: To the host.
+            output: The pipe that descriptors 1 and 2 write to.
+            config: The start frame's and the session frame's fields together.
+        """
+        self._config = config
+        self._may_speak_after_fork = False
+        self.output.marks.nonce, self.output.marks.max_bytes = config["nonce"], config["output_bytes"]
+        self._take_up(connection, output)
 
     # What user code reaches -----------------------------------------------------------------------------------------
 
@@ -156,6 +162,10 @@ class Worker:
 
     def on_rehearse(self, header: Dict[str, Any]) -> None:
         """While this session stands by: touch what the first cell will, as each first touch copies a page."""
+        self.rehearse()
+
+    def rehearse(self) -> None:
+        """Run a cell that nobody will know of."""
         self.output.install()
         self.output.marks.start()
         self.link.begin_cell()
@@ -294,11 +304,15 @@ class Worker:
             os.close(output)
 
     def _resume(self, connection: Connection, output: int) -> None:
-        signal.signal(signal.SIGINT, self.shield.on_signal)
-        self.pid = os.getpid()
         if 0 < self._config["level"] < 3 and min(landlock.abi(), self._config["abi_cap"]) < 6:
             # Signals are the filter's to stop, and it lets them go to a pid that may be anyone's by now
             seccomp.install(seccomp.forbid_signals(MACHINE))
+        self._take_up(connection, output)
+
+    def _take_up(self, connection: Connection, output: int) -> None:
+        """In a process just forked: what is its own."""
+        _signal.signal(SIGINT, self.shield.on_signal)
+        self.pid = os.getpid()
         self.shield.depth, self.shield.pending, self.shield.executing = 0, False, False
         self.link.after_fork(connection)
         self.output.move(output)

@@ -1,7 +1,7 @@
 """The process sessions are forked from: bare, or with what users need already imported.
 
-The host starts it once per kind of session. The bare zygote builds the walls' base tree and the sessions' own trees,
-and forks sessions until its preloading child has imported everything; from then on sessions are forked from that one.
+The host starts it once per kind of session. The bare zygote builds the walls' base tree and, at level 3, forks a keeper
+for each session; it forks workers until its preloading child has imported everything, which does so from then on.
 Both are single-threaded and hold no secrets (the host passes a short list of environment variables). At level 3 they
 have no network unless the sessions have it, and the preloading one sees no files but those every session may read; at
 levels 1 and 2 they can do what the host's user can. User code never runs in them.
@@ -9,6 +9,7 @@ levels 1 and 2 they can do what the host's user can. User code never runs in the
 
 from __future__ import annotations
 
+import fcntl
 import gc
 import importlib
 import os
@@ -19,14 +20,18 @@ import sys
 from typing import Any, Dict, List, Optional
 
 # Everything a session may need is imported here, before anything can be hidden or replaced
-from . import keeper, worker  # noqa: F401
+from . import birth, keeper
 from .walls import landlock, namespaces, rlimits, seccomp  # noqa: F401
 from .wire import PROTOCOL_VERSION, Connection
+from .worker import Worker
 
 __all__ = ["main"]
 
 FIRST_PID = 2
 """Of a session's first worker, in its own pid namespace."""
+
+ENDS_FROM, MANY = 256, 1 << 20
+"""Descriptors from here on are those on which the hosts of workers are told how these ended: no child keeps one."""
 
 HERE = os.path.dirname(os.path.abspath(__file__))   # readable inside: parts of it are imported when first needed
 
@@ -76,19 +81,26 @@ class Zygote:
     def __init__(self, connection: Connection, config: Dict[str, Any], supervisor: int):
         self.connection, self.config, self.supervisor = connection, config, supervisor
         self.level: int = config["level"]
-        self.preloaded = False
-        self._folders: List[int] = []
         self.paths = sorted({*namespaces.SYSTEM_PATHS, *namespaces.python_paths(), HERE})
-        self.pids_fd = self.home_fd = -1
+        self.pids_fd = -1
+        self._ends: Dict[int, int] = {}
+        self.worker: Optional[Worker] = None
+        """What the workers are forks of, once everything is imported that may want to see the process unchanged."""
         if self.level == 3:
             self.pids_fd = namespaces.enter(self.paths, config["caches"], uid=config["uid"], gid=config["gid"],
                                             network=config["network"])
-            self.home_fd = os.open("/proc/self/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
         elif os.getuid() == 0 and config["uid"] != 0:
             namespaces.become(config["uid"], config["gid"])
         os.chdir("/")
-        signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+        self._hear_of_children()
         self._settle_memory()
+
+    def _hear_of_children(self) -> None:
+        self._signals, self._wake = socket.socketpair()
+        for end in (self._signals, self._wake):
+            end.setblocking(False)
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+        signal.set_wakeup_fd(self._wake.fileno(), warn_on_full_buffer=False)
 
     def _settle_memory(self) -> None:
         """Nothing made so far is looked at by the collector again: a look would copy the page in every session.
@@ -98,14 +110,21 @@ class Zygote:
         gc.disable()
         gc.freeze()
         if self.level == 3:
-            keeper.system_call_filter(self.config, FIRST_PID)
+            birth.system_call_filter(self.config, FIRST_PID)
 
     def serve(self) -> None:
         """Answer frames until the host goes. Never returns."""
-        watched: List[Any] = [self.connection] + ([self.supervisor] if self.supervisor >= 0 else [])
+        watched: List[Any] = [self.connection, self._signals] + ([self.supervisor] if self.supervisor >= 0 else [])
         while True:
             readable = select.select(watched, [], [])[0]
-            if self.supervisor in readable or not self.connection.fill():
+            if self.supervisor in readable:
+                os._exit(0)
+            if self._signals in readable:
+                self._signals.recv(4096)
+                self._reap()
+            if self.connection not in readable:
+                continue
+            if not self.connection.fill():
                 os._exit(0)
             frame = self.connection.take()
             while frame is not None:
@@ -116,50 +135,61 @@ class Zygote:
                     self.connection.send({"t": "failed", "reason": str(error)})
                 frame = self.connection.take()
 
-    def on_folders(self, header: Dict[str, Any]) -> None:
-        """More descriptors of folders for the tree that is asked for next."""
-        while self.connection.fds:
-            self._folders.append(self.connection.take_fd())
-
-    def on_tree(self, header: Dict[str, Any]) -> None:
-        """Build the file tree of one session and hand it over (level 3)."""
-        fds, self._folders = self._folders, []
-        if len(fds) != header["n_fds"]:
-            raise OSError("%d folders were to come, and %d did" % (header["n_fds"], len(fds)))
-        given = iter(fds)
-        writable: Dict[str, Optional[int]] = {p: next(given) if by_fd else None for p, by_fd in header["writable"]}
-        readable: Dict[str, Optional[int]] = {p: next(given) if by_fd else None for p, by_fd in header["readable"]}
-        try:
-            tree = namespaces.session_tree(writable, readable, self.config["caches"], header["tmp_mb"], self.home_fd)
-        finally:
-            for fd in fds:
-                os.close(fd)
-        self.connection.send({"t": "tree"}, fds=[tree])
-        os.close(tree)
-
     def on_session(self, header: Dict[str, Any]) -> None:
         """Fork the keeper of a session; the host gets a pidfd of it."""
         control = self.connection.take_fd()
-        tree = self.connection.take_fd() if self.level == 3 else -1
-        pid = self._fork_into_new_pids() if self.level == 3 else os.fork()
+        pid = self._fork_into(None) if self.level == 3 else os.fork()
         if pid == 0:
-            self.connection.close()
-            for fd in (self.pids_fd, self.home_fd):
-                if fd >= 0:
-                    os.close(fd)
-            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-            keeper.keep(Connection(socket.socket(fileno=control)), {**self.config, **header["config"]}, tree,
-                        self.supervisor, self.preloaded)
+            try:
+                self._forget()
+                signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+                keeper.keep(Connection(socket.socket(fileno=control)), self.config, self.supervisor, self.worker)
+            finally:
+                os._exit(1)   # a child must never go on as a second zygote
         os.close(control)
-        if tree >= 0:
-            os.close(tree)
         pidfd = os.pidfd_open(pid)
         self.connection.send({"t": "forked"}, fds=[pidfd])
         os.close(pidfd)
 
-    def _fork_into_new_pids(self) -> int:
-        """fork(2) whose child is the first process of a new pid namespace."""
-        namespaces.unshare("pid")
+    def on_worker(self, header: Dict[str, Any]) -> None:
+        """Fork a worker into a keeper's pid namespace (level 3). It, or what goes wrong, speaks on its own socket."""
+        control, output, session, end = (self.connection.take_fd() for _ in range(4))
+        try:
+            pid = self._fork_into(session)
+        except OSError as error:
+            Connection(socket.socket(fileno=control)).send({"t": "failed", "reason": str(error)}, timeout=1)
+            for fd in (output, session, end):
+                os.close(fd)
+            return
+        if pid == 0:
+            try:
+                os.close(end)
+                self._forget()
+                if self.supervisor >= 0:
+                    os.close(self.supervisor)
+                birth.become_worker(self.worker, control, output, {**self.config, **header["config"]}, session)
+            finally:
+                os._exit(1)
+        for fd in (control, output, session):
+            os.close(fd)
+        self._ends[pid] = fcntl.fcntl(end, fcntl.F_DUPFD_CLOEXEC, ENDS_FROM)
+        os.close(end)
+
+    def _forget(self) -> None:
+        """In a child: it has nothing to do with the zygote's host, nor with other sessions."""
+        signal.set_wakeup_fd(-1)
+        for end in (self.connection, self._signals, self._wake):
+            end.close()
+        if self.pids_fd >= 0:
+            os.close(self.pids_fd)
+        os.closerange(ENDS_FROM, MANY)
+
+    def _fork_into(self, session: Optional[int]) -> int:
+        """fork(2) whose child is the first process of a new pid namespace, or the next one in that of a keeper."""
+        if session is None:
+            namespaces.unshare("pid")
+        else:
+            namespaces.set_namespace(session, "pid")
         pid = -1
         try:
             pid = os.fork()
@@ -168,13 +198,33 @@ class Zygote:
             if pid != 0:
                 namespaces.set_namespace(self.pids_fd, "pid")
 
+    def _reap(self) -> None:
+        """Tell the hosts of workers how these ended."""
+        while True:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                return
+            if pid == 0:
+                return
+            end = self._ends.pop(pid, -1)
+            if end >= 0:
+                try:
+                    os.write(end, b"%d" % status)
+                except OSError:
+                    pass   # nobody wants to know any more
+                os.close(end)
+
     def on_preload(self, header: Dict[str, Any]) -> None:
         """Fork the zygote that imports what users need."""
         control = self.connection.take_fd()
         if os.fork() == 0:
-            self.connection.close()
+            for end in (self.connection, self._signals, self._wake):
+                end.close()
+            os.closerange(ENDS_FROM, MANY)
+            self._ends.clear()
+            self._hear_of_children()
             self.connection = Connection(socket.socket(fileno=control))
-            self.preloaded = True
             self._preload(header["imports"])
             self.serve()
         os.close(control)
@@ -185,7 +235,6 @@ class Zygote:
         prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
         if self.level == 3:
             namespaces.zygote_tree()
-            self.home_fd = -1
         own = [__package__ + "." + name[:-3] for name in sorted(os.listdir(HERE))
                if name.endswith(".py") and not name.startswith("__")]
         imported: List[str] = []
@@ -200,6 +249,7 @@ class Zygote:
                 self.connection.send({"t": "threads", "module": name})
                 os._exit(1)
         warm_up()
+        self.worker = birth.make_worker()
         gc.collect()
         self._settle_memory()
         self.connection.send({"t": "ready", "imported": imported, "failed": failed, "threads": threads()})

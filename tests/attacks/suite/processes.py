@@ -256,7 +256,7 @@ def signal_the_keeper(arena: Arena) -> Outcome:
         before = settled()
         seen = arena.ask(session, """
 import signal
-parent = os.getppid()
+parent = os.getppid() or 1   # 0: a process outside of the namespace
 errors = {}
 for number in (signal.SIGKILL, signal.SIGSTOP, signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGSEGV):
     errors[number.name] = attempt(os.kill, parent, number)

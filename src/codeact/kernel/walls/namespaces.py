@@ -1,9 +1,10 @@
 """Level 3: namespaces, and the private file tree a session sees.
 
 Two steps, so that a session costs two milliseconds and not ten. `enter` runs once in the bare zygote: it builds a
-read-only base tree of the system, Python and the folders everyone may read. `session_tree` runs for each session in
-that same zygote: it copies the mount namespace, adds a private /tmp and /dev/shm and the session's own folders, and
-makes that the whole tree. The keeper joins it (`join`) and then gives up the power to change it (`seal`).
+read-only base tree of the system, Python and the folders everyone may read. `session_tree` runs in each session's
+keeper, a fork of that zygote: it copies the mount namespace, adds a private /tmp and /dev/shm and the session's own
+folders, and makes that the whole tree. The keeper then gives up the power to change it (`seal`), and the session's
+worker enters it all (`enter_session`).
 
 Not protected against: faults of the Linux kernel itself, which sandbox and host share; system files that every user
 may read (/usr, a short list of /etc) are visible inside.
@@ -22,7 +23,7 @@ from typing import Dict, List, Optional, Sequence
 
 from .libc import MACHINE, call, libc, syscall
 
-__all__ = ["SYSTEM_PATHS", "enter", "join", "python_paths", "seal", "session_tree", "set_namespace", "unshare"]
+__all__ = ["SYSTEM_PATHS", "enter", "enter_session", "python_paths", "seal", "session_tree", "set_namespace", "unshare"]
 
 FLAGS = {"user": 0x10000000, "pid": 0x20000000, "net": 0x40000000, "ipc": 0x08000000, "uts": 0x04000000,
          "mnt": 0x00020000, "cgroup": 0x02000000}
@@ -269,8 +270,8 @@ def zygote_tree() -> None:
 
 
 def session_tree(writable: Dict[str, Optional[int]], readable: Dict[str, Optional[int]], caches: Sequence[str],
-                 tmp_mb: int, home: int) -> int:
-    """In the bare zygote, for one session: its file tree, as a descriptor of a mount namespace.
+                 tmp_mb: int) -> None:
+    """In the keeper, first process of its pid namespace: go into the session's own file tree, with a /proc.
 
     Args:
         writable: Host path -> None, or a detached mount of it that the host hands over (as root only it can reach
@@ -278,25 +279,21 @@ def session_tree(writable: Dict[str, Optional[int]], readable: Dict[str, Optiona
         readable: The same, shown read-only.
         caches: Folders made writable by `enter`, read-only here.
         tmp_mb: Size of /tmp, and of /dev/shm, in MiB.
-        home: A descriptor of the caller's own mount namespace, to come back to.
     """
     unshare("mnt")
-    try:
-        _cover("/tmp", tmp_mb)
-        _cover("/dev/shm", tmp_mb)
-        for path in caches:
-            _restrict(_NEW + path, False)
-        for paths, may_write in ((readable, False), (writable, True)):
-            for path, mount_fd in paths.items():
-                if mount_fd is None:
-                    bind(_OLD + path, _NEW + path, writable=may_write)
-                else:
-                    attach(mount_fd, _NEW + path, writable=may_write)
-        _restrict_root()
-        _pivot_into_new()
-        return os.open("/proc/self/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
-    finally:
-        set_namespace(home, "mnt")
+    _cover("/tmp", tmp_mb)
+    _cover("/dev/shm", tmp_mb)
+    for path in caches:
+        _restrict(_NEW + path, False)
+    for paths, may_write in ((readable, False), (writable, True)):
+        for path, mount_fd in paths.items():
+            if mount_fd is None:
+                bind(_OLD + path, _NEW + path, writable=may_write)
+            else:
+                attach(mount_fd, _NEW + path, writable=may_write)
+    _restrict_root()
+    _pivot_into_new()
+    mount("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC)
 
 
 def _cover(folder: str, size_mb: int) -> None:
@@ -325,12 +322,6 @@ def _pivot_into_new() -> None:
     os.chdir("/")
 
 
-def join(tree: int) -> None:
-    """In the keeper, first process of its pid namespace: enter the session's tree and show this namespace's /proc."""
-    set_namespace(tree, "mnt")
-    mount("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC)
-
-
 def seal(*, uid: int, gid: int, network: bool) -> None:
     """In the keeper: a user namespace of its own, with no power over the tree; an empty network with loopback up."""
     unshare("user", "ipc", "uts", *([] if network else ["net"]))
@@ -341,6 +332,23 @@ def seal(*, uid: int, gid: int, network: bool) -> None:
         pass
     if not network:
         _loopback_up()
+
+
+def enter_session(keeper: int, *, network: bool) -> None:
+    """In a worker, already in the keeper's pid namespace: enter its other namespaces too.
+
+    Args:
+        keeper: A pidfd of it (Linux 5.8).
+        network: It has the host's network.
+
+    Raises:
+        OSError: The system does not allow it.
+    """
+    names = ["user", "mnt", "ipc", "uts"] + ([] if network else ["net"])
+    flags = 0
+    for name in names:
+        flags |= FLAGS[name]
+    call(libc.setns(keeper, flags), "setns " + "+".join(names))
 
 
 def _loopback_up() -> None:

@@ -26,7 +26,7 @@ __all__ = ["apply", "data_bytes", "drop_capabilities", "threads_of_user"]
 
 MIB = 1 << 20
 
-PR_CAPBSET_READ, PR_CAPBSET_DROP, PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL = 23, 24, 47, 4
+PR_CAPBSET_DROP, PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL = 24, 47, 4
 LAST_POSSIBLE_CAPABILITY = 63
 CAPABILITY_VERSION_3 = 0x20080522
 
@@ -113,8 +113,7 @@ def drop_capabilities() -> None:
     try:
         syscall("prctl", prctl, PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0)
         for capability in range(LAST_POSSIBLE_CAPABILITY + 1):
-            syscall("prctl", prctl, PR_CAPBSET_READ, capability, 0, 0, 0)   # EINVAL past the last one
-            syscall("prctl", prctl, PR_CAPBSET_DROP, capability, 0, 0, 0)
+            syscall("prctl", prctl, PR_CAPBSET_DROP, capability, 0, 0, 0)   # EINVAL past the last one
     except OSError:
         pass
     header = struct.pack("=Ii", CAPABILITY_VERSION_3, 0)
