@@ -65,18 +65,17 @@ class Session:
         keeper: Connection to its keeper.
         pidfd: Of the keeper, or -1.
         level: Which walls stand.
-        workspace: As the host sees it.
         base: A folder of ours to remove at the end, or None.
-        nonce: Of the output marks.
         fork_worker: Has the zygote fork a worker that takes these descriptors; None where the keeper does it.
     """
 
-    def __init__(self, keeper: Connection, pidfd: int, *, level: int, workspace: Path, base: Path | None, nonce: str,
+    def __init__(self, keeper: Connection, pidfd: int, *, level: int, base: Path | None,
                  fork_worker: Callable[[list[int]], None] | None = None):
         self._fork_worker = fork_worker
         self._walled = False
-        self.keeper, self.pidfd, self.level = keeper, pidfd, level
-        self.workspace, self.base, self.nonce = workspace, base, nonce
+        self.keeper, self.pidfd, self.level, self.base = keeper, pidfd, level, base
+        self.config: dict[str, Any] = {}
+        """What the kernel was told of the session (docs/kernel_protocol.md)."""
         self.running: Running | None = None
         self.exits: dict[int, int] = {}
         """pid -> wait status, as far as reported."""
@@ -84,6 +83,16 @@ class Session:
         """The keeper's latest account."""
         self.asked_usage = 0.0
         """When the account still owed was asked for (monotonic seconds); 0 when none is."""
+
+    @property
+    def workspace(self) -> Path:
+        """As the host sees it, and the session too."""
+        return Path(self.config["workspace"])
+
+    @property
+    def nonce(self) -> str:
+        """Of the output marks."""
+        return str(self.config["nonce"])
 
     # Starting ---------------------------------------------------------------------------------------------------------
 
@@ -144,10 +153,12 @@ class Session:
             fork([theirs.fileno(), into])
             if begin is not None:
                 begin()
-        except OSError as error:
+        except BaseException as error:
             ours.close()
             os.close(out)
-            raise InterpreterGone(f"the session's processes are gone ({error})") from None
+            if isinstance(error, OSError):
+                raise InterpreterGone(f"the session's processes are gone ({error})") from None
+            raise
         finally:
             theirs.close()
             os.close(into)
@@ -156,7 +167,7 @@ class Session:
             if begin is not None:
                 self._outer_walls()   # the worker gets ready beside
                 with suppress(OSError):   # it has ended: it says why
-                    connection.send({"t": "enter"}, timeout=START_SECONDS)
+                    connection.send({"t": "enter", "config": self.config}, timeout=START_SECONDS)
             frame = connection.receive(timeout=START_SECONDS)
             if frame is None:
                 raise InterpreterGone("the worker ended while it started")

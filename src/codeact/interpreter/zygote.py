@@ -14,7 +14,6 @@ import subprocess
 import threading
 from collections import deque
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any, TypeVar
@@ -206,40 +205,46 @@ class Zygote:
         level = self.level.number
         given, base = base, base or new_folder()
         try:
-            ours, theirs = socket.socketpair()
-            keeper = Connection(ours)
-            try:
-                with self._lock:
-                    config, pidfd = self._from_a_zygote(
-                        lambda zygote: self._fork_keeper(zygote, theirs, settings, base), bare=level == 3)
-            except BaseException:
-                keeper.close()
-                raise
-            finally:
-                theirs.close()
+            with self._lock:
+                keeper, pidfd = self._from_a_zygote(self._fork_keeper, bare=level == 3)
+            session = Session(keeper, pidfd, level=level, base=base,
+                              fork_worker=self._fork_worker if level == 3 else None)
         except BaseException:
             if given is None:
                 remove(base)
             raise
-        session = Session(keeper, pidfd, level=level, workspace=Path(config["workspace"]), base=base,
-                          nonce=config["nonce"], fork_worker=partial(self._fork_worker, config) if level == 3 else None)
         try:
-            session.spawn(lambda: self._begin(keeper, config))
+            session.spawn(lambda: self._begin(session, settings, base))
         except BaseException:
+            if given is not None:
+                session.base = None
             session.close()
             raise
         return session
 
-    def _fork_keeper(self, zygote: Connection, theirs: socket.socket, settings: Settings,
-                     base: Path) -> tuple[dict[str, Any], int]:
-        """Have a keeper forked, which waits for its frame "begin": the session's config, and the keeper's pidfd."""
-        zygote.send({"t": "session"}, fds=[theirs.fileno()], timeout=START_SECONDS)
+    def _fork_keeper(self, zygote: Connection) -> tuple[Connection, int]:
+        """A keeper, which waits for its frame "begin", and a pidfd of it."""
+        zygote.send({"t": "session"}, timeout=START_SECONDS)
+        self._answer(zygote, "forked")
+        return Connection(socket.socket(fileno=zygote.take_fd())), zygote.take_fd()
+
+    def _begin(self, session: Session, settings: Settings, base: Path) -> None:
+        """Tell a keeper what it is for."""
+        config = session.config = self._prepare(settings, base)
+        keeper, fds = session.keeper, []
         try:
-            config = self._prepare(settings, base)   # while it forks
+            if self.level.number == 3:
+                # What only root can reach is handed over; it also maps the owner of the files to the session's user
+                for path, by_fd in (*config["writable"], *config["readable"]):
+                    if by_fd:
+                        fds.append(detached(Path(path), self.uid, self.gid))
+            # A few descriptors a frame: what comes above that the other side drops
+            for start in range(0, len(fds), MAX_FDS):
+                keeper.send({"t": "folders"}, fds=fds[start:start + MAX_FDS], timeout=START_SECONDS)
+            keeper.send({"t": "begin", "config": config}, timeout=START_SECONDS)
         finally:
-            self._answer(zygote, "forked")
-            pidfd = zygote.take_fd()
-        return config, pidfd
+            for fd in fds:
+                os.close(fd)
 
     def _prepare(self, settings: Settings, base: Path) -> dict[str, Any]:
         """The session's folders, and its config."""
@@ -265,28 +270,10 @@ class Zygote:
             "writable": [[str(path), is_root()] for path in writable],
             "readable": [[str(path), is_root()] for path in settings.read], "tmp_mb": settings.limits.tmp_mb}
 
-    def _begin(self, keeper: Connection, config: dict[str, Any]) -> None:
-        """Tell a keeper what it is for."""
-        fds: list[int] = []
-        try:
-            if self.level.number == 3:
-                # What only root can reach is handed over; it also maps the owner of the files to the session's user
-                for path, by_fd in (*config["writable"], *config["readable"]):
-                    if by_fd:
-                        fds.append(detached(Path(path), self.uid, self.gid))
-            # A few descriptors a frame: what comes above that the other side drops
-            for start in range(0, len(fds), MAX_FDS):
-                keeper.send({"t": "folders"}, fds=fds[start:start + MAX_FDS], timeout=START_SECONDS)
-            keeper.send({"t": "begin", "config": config}, timeout=START_SECONDS)
-        finally:
-            for fd in fds:
-                os.close(fd)
-
-    def _fork_worker(self, config: dict[str, Any], fds: list[int]) -> None:
+    def _fork_worker(self, fds: list[int]) -> None:
         """Have a worker forked into a keeper's walls (level 3)."""
         with self._lock:
-            self._from_a_zygote(lambda zygote: zygote.send({"t": "worker", "config": config}, fds=fds,
-                                                           timeout=START_SECONDS))
+            self._from_a_zygote(lambda zygote: zygote.send({"t": "worker"}, fds=fds, timeout=START_SECONDS))
 
     def _from_a_zygote(self, ask: Callable[[Connection], Asked], *, bare: bool = False) -> Asked:
         """Ask the preloaded zygote, if there is one, and else the bare one; the lock is held."""

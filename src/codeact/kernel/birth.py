@@ -43,7 +43,7 @@ def become_worker(worker: Optional[Worker], control: int, output: int, config: D
         worker: What the zygote made ready; None where it did not.
         control: A socket to the host.
         output: The pipe that descriptors 1 and 2 write to.
-        config: The start frame's and the session frame's fields together.
+        config: The start frame's and the session's fields together; at level 3 the latter come with the host's word.
         keeper: A pidfd of the keeper, whose walls are entered at the host's word; -1 where they stand already.
     """
     connection = Connection(socket.socket(fileno=control))
@@ -54,15 +54,17 @@ def become_worker(worker: Optional[Worker], control: int, output: int, config: D
         os.setsid()
         reseed()
         worker = worker or make_worker()
-        worker.begin(connection, output, config)
         if keeper >= 0:
-            if connection.receive() is None:   # "enter"
+            frame = connection.receive()   # "enter"
+            if frame is None:
                 os._exit(0)
+            config = {**config, **frame[0]["config"]}
             namespaces.enter_session(keeper, network=config["network"])
             os.close(keeper)
         null = os.open(os.devnull, os.O_RDONLY)
         os.dup2(null, 0)
         os.close(null)
+        worker.begin(connection, output, config)
         _settle(config)
         _raise_inner_walls(config)
         gc.enable()

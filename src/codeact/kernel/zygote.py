@@ -17,10 +17,10 @@ import select
 import signal
 import socket
 import sys
-from typing import Any, Dict, List, Optional
+from typing import Any, Dict, List, Optional, Tuple
 
 # Everything a session may need is imported here, before anything can be hidden or replaced
-from . import birth, keeper
+from . import birth, keeper, pages
 from .walls import landlock, namespaces, rlimits, seccomp  # noqa: F401
 from .wire import PROTOCOL_VERSION, Connection
 from .worker import Worker
@@ -29,6 +29,9 @@ __all__ = ["main"]
 
 FIRST_PID = 2
 """Of a session's first worker, in its own pid namespace."""
+
+IDLE_SECONDS = 0.02
+"""Without a request, after a session was asked for: then its start is over."""
 
 ENDS_FROM, MANY = 256, 1 << 20
 """Descriptors from here on are those on which the hosts of workers are told how these ended: no child keeps one."""
@@ -84,6 +87,9 @@ class Zygote:
         self.paths = sorted({*namespaces.SYSTEM_PATHS, *namespaces.python_paths(), HERE})
         self.pids_fd = -1
         self._ends: Dict[int, int] = {}
+        self._spare: Optional[Tuple[int, int]] = None
+        """The next session's keeper, forked while nothing else was to do: a socket to it, and a pidfd."""
+        self._wants_spare = False
         self.worker: Optional[Worker] = None
         """What the workers are forks of, once everything is imported that may want to see the process unchanged."""
         if self.level == 3:
@@ -116,7 +122,9 @@ class Zygote:
         """Answer frames until the host goes. Never returns."""
         watched: List[Any] = [self.connection, self._signals] + ([self.supervisor] if self.supervisor >= 0 else [])
         while True:
-            readable = select.select(watched, [], [])[0]
+            readable = select.select(watched, [], [], IDLE_SECONDS if self._wants_spare else None)[0]
+            if not readable:
+                self._spare, self._wants_spare = self._new_keeper(), False
             if self.supervisor in readable:
                 os._exit(0)
             if self._signals in readable:
@@ -136,20 +144,27 @@ class Zygote:
                 frame = self.connection.take()
 
     def on_session(self, header: Dict[str, Any]) -> None:
-        """Fork the keeper of a session; the host gets a pidfd of it."""
-        control = self.connection.take_fd()
+        """Hand over the keeper of a session: its socket, and a pidfd of it."""
+        control, pidfd = self._spare or self._new_keeper()
+        self._spare = None
+        self.connection.send({"t": "forked"}, fds=[control, pidfd])
+        os.close(control)
+        os.close(pidfd)
+        self._wants_spare = self.level == 3
+
+    def _new_keeper(self) -> Tuple[int, int]:
+        ours, theirs = socket.socketpair()
         pid = self._fork_into(None) if self.level == 3 else os.fork()
         if pid == 0:
             try:
+                ours.close()
                 self._forget()
                 signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-                keeper.keep(Connection(socket.socket(fileno=control)), self.config, self.supervisor, self.worker)
+                keeper.keep(Connection(theirs), self.config, self.supervisor, self.worker)
             finally:
                 os._exit(1)   # a child must never go on as a second zygote
-        os.close(control)
-        pidfd = os.pidfd_open(pid)
-        self.connection.send({"t": "forked"}, fds=[pidfd])
-        os.close(pidfd)
+        theirs.close()
+        return ours.detach(), os.pidfd_open(pid)
 
     def on_worker(self, header: Dict[str, Any]) -> None:
         """Fork a worker into a keeper's pid namespace (level 3). It, or what goes wrong, speaks on its own socket."""
@@ -167,7 +182,7 @@ class Zygote:
                 self._forget()
                 if self.supervisor >= 0:
                     os.close(self.supervisor)
-                birth.become_worker(self.worker, control, output, {**self.config, **header["config"]}, session)
+                birth.become_worker(self.worker, control, output, self.config, session)
             finally:
                 os._exit(1)
         for fd in (control, output, session):
@@ -182,6 +197,8 @@ class Zygote:
             end.close()
         if self.pids_fd >= 0:
             os.close(self.pids_fd)
+        for fd in self._spare or ():
+            os.close(fd)
         os.closerange(ENDS_FROM, MANY)
 
     def _fork_into(self, session: Optional[int]) -> int:
@@ -223,6 +240,9 @@ class Zygote:
                 end.close()
             os.closerange(ENDS_FROM, MANY)
             self._ends.clear()
+            for fd in self._spare or ():
+                os.close(fd)
+            self._spare, self._wants_spare = None, False
             self._hear_of_children()
             self.connection = Connection(socket.socket(fileno=control))
             self._preload(header["imports"])
@@ -252,6 +272,7 @@ class Zygote:
         self.worker = birth.make_worker()
         gc.collect()
         self._settle_memory()
+        pages.collapse()
         self.connection.send({"t": "ready", "imported": imported, "failed": failed, "threads": threads()})
 
 
