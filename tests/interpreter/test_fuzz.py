@@ -4,7 +4,6 @@ import json
 import os
 import socket
 import struct
-from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -45,7 +44,8 @@ def run_against(sent: bytes, printed: bytes, from_keeper: bytes) -> Outcome:
     control, peer = socket.socketpair()
     out, into = os.pipe()
     os.set_blocking(out, False)
-    session = Session(Connection(keeper), -1, level=0, workspace=Path("/"), base=None, nonce="ab")
+    session = Session(Connection(keeper), -1, level=0, base=None)
+    session.config = {"workspace": "/", "nonce": "ab"}
     session.running = Running(Connection(control), out, 1)
     history = History(session, Limits(), None, network=False)
     runner = CellRunner(session, Limits(), history.alive, lambda: 0, history.take)
