@@ -68,6 +68,8 @@ class Session:
     def __init__(self, keeper: Connection, pidfd: int, *, level: int, workspace: Path, base: Path | None, nonce: str):
         self.keeper, self.pidfd, self.level = keeper, pidfd, level
         self.workspace, self.base, self.nonce = workspace, base, nonce
+        self.listener: socket.socket | None = None
+        """Where its cells' requests to the network come in, until somebody takes it to serve them; None without."""
         self.preloaded = False
         """Whether what users need is imported already."""
         self.running: Running | None = None
@@ -238,6 +240,9 @@ class Session:
         if self.running is not None:
             self.running.close()
             self.running = None
+        if self.listener is not None:
+            self.listener.close()
+            self.listener = None
         if self.level < 3:
             # No namespace whose end ends all: the keeper kills by name, then goes
             try:

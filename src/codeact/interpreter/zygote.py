@@ -18,6 +18,7 @@ from queue import SimpleQueue
 from typing import Any
 
 from codeact.errors import InterpreterGone, SandboxUnavailable
+from codeact.interpreter.access import PROXY_PORT, proxy_environment
 from codeact.interpreter.folders import new_folder, remove
 from codeact.interpreter.levels import Level, identity, is_root
 from codeact.interpreter.limits import Limits
@@ -169,7 +170,7 @@ class Zygote:
             InterpreterGone: The zygote is gone.
             SandboxUnavailable: A folder cannot be shown to it.
         """
-        if settings.workspace is not None or settings.read or base is not None:
+        if settings.workspace is not None or settings.read or settings.proxied or base is not None:
             return self._make(settings, base)
         with self._lock:
             pool = self._pools.setdefault(settings.limits, deque())
@@ -220,6 +221,8 @@ class Zygote:
                 "read": [*self.hello["paths"], *self.caches, *map(str, settings.read)]
                 + (["/proc"] if level == 3 else []),
                 "write": list(map(str, writable)) + (["/tmp", "/dev/shm"] if level == 3 else [])}
+            if settings.proxied:
+                config.update(proxy_port=PROXY_PORT, environment=proxy_environment(PROXY_PORT))
             if level in (1, 2):
                 _check_reach([*map(Path, self.hello["prefixes"]), workspace], uid)
             keeper, pidfd = self._fork(settings, config, writable)
@@ -230,6 +233,8 @@ class Zygote:
         session = Session(keeper, pidfd, level=level, workspace=workspace, base=base, nonce=nonce)
         try:
             session.preloaded = bool(self._answer(keeper, "kept")["preloaded"])
+            if settings.proxied:
+                session.listener = socket.socket(fileno=keeper.take_fd())
             session.spawn()
         except BaseException:
             session.close()

@@ -19,6 +19,7 @@ import tempfile
 import time
 from typing import Any, Dict, List, NamedTuple, Optional, Sequence
 
+from .listener import listen
 from .walls import landlock, namespaces, rlimits, seccomp
 from .walls.libc import MACHINE, PR_SET_CHILD_SUBREAPER, PR_SET_PDEATHSIG, prctl
 from .wire import Connection, ProtocolError
@@ -113,7 +114,11 @@ def keep(connection: Connection, config: Dict[str, Any], tree: int, supervisor: 
     """
     try:
         _raise_outer_walls(config, tree)
-        connection.send({"t": "kept", "preloaded": preloaded})
+        # The host alone holds it: no worker inherits it
+        listeners = [listen(config["proxy_port"])] if config.get("proxy_port") else []
+        connection.send({"t": "kept", "preloaded": preloaded}, fds=[listener.fileno() for listener in listeners])
+        for listener in listeners:
+            listener.close()
     except BaseException as error:
         connection.send({"t": "failed", "reason": str(error) or type(error).__name__})
         os._exit(1)
