@@ -137,7 +137,9 @@ async def _request(connection: Connection, look_up: LookUp, reader: asyncio.Stre
 
 async def _plain(request: Request, reader: asyncio.StreamReader, writer: asyncio.StreamWriter,
                  origin_reader: asyncio.StreamReader, origin_writer: asyncio.StreamWriter, crossed: Crossed) -> None:
-    origin_writer.write(request.head())
+    head = request.head()
+    crossed(len(head), 0)
+    origin_writer.write(head)
     body = asyncio.create_task(send_body(request, reader, writer, origin_writer, crossed))
     try:
         complaint = await origin_answer(origin_reader, writer, crossed)

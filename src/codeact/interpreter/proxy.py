@@ -39,6 +39,8 @@ MAX_ALL_CONNECTIONS = 256
 EVICT_SECONDS = 10.0
 """Of a session that has no room left, the connection that was silent the longest is closed, if for this long. States
 hold copies of what a cell left open, so it may be one that nobody can use any more."""
+FULL_SECONDS = 0.05
+"""Until it is seen whether there is room again."""
 MAX_LOOKUPS, MAX_ALL_LOOKUPS = 4, 32
 """Names looked up at once, for one session and for all: each takes a thread."""
 
@@ -49,7 +51,8 @@ class _Served:
 
     access: NetworkAccess
     listener: socket.socket
-    acceptor: asyncio.Task[None] | None = None
+    pause: asyncio.TimerHandle | None = None
+    """While there is no room, what will look again."""
     connections: set[Connection] = field(default_factory=set)
     lookups: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(MAX_LOOKUPS))
 
@@ -132,7 +135,7 @@ class Proxy:
     async def _begin(self, listener: socket.socket, access: NetworkAccess) -> None:
         await self._stop(access)
         served = self._served[access] = _Served(access, listener)
-        served.acceptor = asyncio.create_task(self._accept(served))
+        self._watch(served)
 
     async def _cut(self, access: NetworkAccess) -> None:
         if served := self._served.get(access):
@@ -150,22 +153,37 @@ class Proxy:
     async def _stop(self, access: NetworkAccess) -> None:
         served = self._served.pop(access, None)
         if served is not None:
-            await _cancel([served.acceptor, *(connection.task for connection in served.connections)])
+            if served.pause is not None:
+                served.pause.cancel()
+            asyncio.get_running_loop().remove_reader(served.listener)
             served.listener.close()
+            await _cancel(connection.task for connection in served.connections)
             await asyncio.sleep(0)   # transports close their sockets in the loop's next turn
 
-    async def _accept(self, served: _Served) -> None:
+    # Not loop.sock_accept: cancelled at the wrong moment it loses a connection that it has accepted
+
+    def _watch(self, served: _Served) -> None:
+        served.pause = None
+        asyncio.get_running_loop().add_reader(served.listener, self._accept, served)
+
+    def _pause(self, served: _Served, seconds: float) -> None:
         loop = asyncio.get_running_loop()
-        while True:
-            while not self._has_room(served):
-                await asyncio.sleep(0.05)
-            try:
-                client, _ = await loop.sock_accept(served.listener)
-            except OSError as error:
-                log.warning("cannot accept a session's connection: %s", error)
-                await asyncio.sleep(1)
-                continue
-            self._start(served, client)
+        loop.remove_reader(served.listener)
+        served.pause = loop.call_later(seconds, self._watch, served)
+
+    def _accept(self, served: _Served) -> None:
+        if not self._has_room(served):
+            self._pause(served, FULL_SECONDS)
+            return
+        try:
+            client, _ = served.listener.accept()
+        except BlockingIOError:
+            return
+        except OSError as error:
+            log.warning("cannot accept a session's connection: %s", error)
+            self._pause(served, 1.0)
+            return
+        self._start(served, client)
 
     def _has_room(self, served: _Served) -> bool:
         if sum(len(other.connections) for other in self._served.values()) >= MAX_ALL_CONNECTIONS:
