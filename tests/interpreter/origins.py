@@ -6,7 +6,7 @@ import socket
 import threading
 from collections.abc import Callable, Iterator
 
-from codeact.interpreter.access import NetworkAccess
+from codeact.interpreter.gateway import Gateway
 from codeact.interpreter.network import AllowList
 from codeact.interpreter.proxy import Proxy
 
@@ -77,10 +77,11 @@ class Door:
     """A listener served for a list, and a client's way to it."""
 
     def __init__(self, entries: list[str], proxy: Proxy):
-        self.access = NetworkAccess(AllowList(entries), proxy)
+        self.gateway = Gateway(AllowList(entries), proxy)
+        self.access = self.gateway.access
         listener = socket.create_server(("127.0.0.1", 0))
         self.address = listener.getsockname()
-        self.access.serve(listener)
+        self.gateway.serve(listener)
 
     def connect(self) -> socket.socket:
         client = socket.create_connection(self.address, 10)

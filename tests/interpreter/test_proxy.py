@@ -340,7 +340,7 @@ def test_what_is_open_when_a_state_is_brought_back_is_cut_and_what_is_asked_mean
     tunnel, late = door.connect(), None
     tunnel.sendall(f"CONNECT origin.test:{origin.port} HTTP/1.1\r\n\r\n".encode())
     assert tunnel.recv(100).startswith(b"HTTP/1.1 200")
-    with door.access.suspended():
+    with door.gateway.suspended():
         assert read(tunnel) == b""
         late = door.connect()
         assert b"a second time" in door.talk(get(origin.port))
@@ -357,7 +357,7 @@ def test_closing_ends_the_listener_and_every_connection(door, origin, serving):
     tunnel.sendall(f"CONNECT origin.test:{origin.port} HTTP/1.1\r\n\r\n".encode())
     assert tunnel.recv(100).startswith(b"HTTP/1.1 200")
     other = Door([f"origin.test:{origin.port}"], serving)
-    door.access.close()
+    door.gateway.close()
     assert read(tunnel) == b""
     assert read(waiting) == b""
     assert origin.wait() == b""
@@ -365,7 +365,7 @@ def test_closing_ends_the_listener_and_every_connection(door, origin, serving):
         door.connect()
     assert len(door.access.log) == 1
     assert other.talk(get(origin.port)).endswith(b"ok")
-    door.access.close()
+    door.gateway.close()
     for client in (tunnel, waiting):
         client.close()
 

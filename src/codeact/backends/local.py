@@ -14,9 +14,10 @@ from typing import Any
 
 from codeact.errors import InterpreterGone
 from codeact.interpreter import supervisor
-from codeact.interpreter.access import NetworkAccess, NetworkRequest
+from codeact.interpreter.access import NetworkRequest
 from codeact.interpreter.backend import OnOutput, Ran, Request
 from codeact.interpreter.cell import CellRunner
+from codeact.interpreter.gateway import Gateway
 from codeact.interpreter.history import Checkpoint, History
 from codeact.interpreter.journal import Entry, HostAnswers, fingerprint
 from codeact.interpreter.mirror import Mirror
@@ -47,13 +48,13 @@ class LocalBackend:
 
     def __init__(self, request: Request):
         rules = AllowList(() if isinstance(request.network, str) else request.network)
-        self._access = NetworkAccess(rules) if rules else None
+        self._gateway = Gateway(rules) if rules else None
         self.limits = request.limits
         self._toolbox, self._preload = request.toolbox, request.preload
         self._on_input, self._approve = request.on_input, request.approve
         self._settings = Settings(
             python=python_program(request.python), imports=request.imports, sandbox=request.sandbox,
-            network="all" if request.network == "all" else "none", proxied=self._access is not None,
+            network="all" if request.network == "all" else "none", proxied=self._gateway is not None,
             limits=request.limits,
             workspace=user_folder(request.workspace, "workspace") if request.workspace is not None else None,
             read=tuple(user_folder(path, "read") for path in request.read))
@@ -86,9 +87,9 @@ class LocalBackend:
             raise
 
     def _serve_network(self) -> None:
-        if self._access is not None and self._session.listener is not None:
+        if self._gateway is not None and self._session.listener is not None:
             listener, self._session.listener = self._session.listener, None
-            self._access.serve(listener)
+            self._gateway.serve(listener)
 
     def _open_worker(self) -> None:
         """Give a worker that begins anew its tools and helpers.
@@ -146,7 +147,7 @@ class LocalBackend:
     @property
     def network_log(self) -> tuple[NetworkRequest, ...]:
         """What was asked of the network where it is held to a list, the latest last."""
-        return self._access.log if self._access is not None else ()
+        return self._gateway.access.log if self._gateway is not None else ()
 
     def reset(self) -> None:
         with self._tending:
@@ -157,8 +158,8 @@ class LocalBackend:
             self._closed = True
             self._watch.close()
             self._history.close()
-            if self._access is not None:
-                self._access.close()
+            if self._gateway is not None:
+                self._gateway.close()
             self._session.close()
             self._runner.close()
 
@@ -199,7 +200,7 @@ class LocalBackend:
             self._mirror.touched(self._watch.take()[1])   # what happened since the last cell is not this one's doing
         else:
             self._watch.take()
-        crossed = self._access.activity if self._access is not None else 0
+        crossed = self._gateway.access.activity if self._gateway is not None else 0
         answers = HostAnswers(Calls(self._toolbox, self._approve), self._on_input)
         outcome = self._attempt({"t": "run", "n": number, "code": code}, answers, seconds, on_output)
         files, touched = self._watch.take()
@@ -214,7 +215,7 @@ class LocalBackend:
                 code, number, outcome.kernel_seconds, "" if pure else fingerprint(outcome), pure=pure,
                 replayable=outcome.status in ("ok", "error") and answers.complete, files=bool(touched),
                 calls=answers.calls, inputs=answers.inputs,
-                network=self._access is not None and self._access.activity != crossed))
+                network=self._gateway is not None and self._gateway.access.activity != crossed))
         if not outcome.pure:
             tend(self)
         return Ran(outcome, files, lost)
@@ -236,7 +237,7 @@ class LocalBackend:
 
     def _go_to(self, entries: tuple[Entry, ...], *, rewind: bool = True) -> list[str]:
         """Bring a state back; where the session itself is gone, in a new one on the same workspace."""
-        with self._access.suspended() if self._access is not None else nullcontext():
+        with self._gateway.suspended() if self._gateway is not None else nullcontext():
             return self._bring_back(entries, rewind)
 
     def _bring_back(self, entries: tuple[Entry, ...], rewind: bool) -> list[str]:

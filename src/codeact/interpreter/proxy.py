@@ -1,7 +1,7 @@
 """A small HTTP proxy on the host: the one way out for sessions that may reach some hosts and no others.
 
 A session's listening socket is made in its own network namespace and handed to the host, which accepts on it; inside
-there is no other process and no route. `NetworkAccess` (access.py) asks for listeners to be served. One thread with an
+there is no other process and no route. `Gateway` (gateway.py) asks for listeners to be served. One thread with an
 event loop serves all sessions of the process; names are looked up in short-lived threads, as that blocks.
 
 Each connection carries one request (exchange.py): `CONNECT host:port`, or a plain one (`GET http://host/...`), and is

@@ -18,8 +18,8 @@ from queue import SimpleQueue
 from typing import Any
 
 from codeact.errors import InterpreterGone, SandboxUnavailable
-from codeact.interpreter.access import PROXY_PORT, proxy_environment
 from codeact.interpreter.folders import new_folder, remove
+from codeact.interpreter.gateway import PROXY_PORT, proxy_environment
 from codeact.interpreter.levels import Level, identity, is_root
 from codeact.interpreter.limits import Limits
 from codeact.interpreter.mounts import detached

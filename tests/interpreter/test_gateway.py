@@ -1,6 +1,5 @@
 """Sessions that may reach a list of hosts: real walls of level 3, the real proxy, origin servers of the tests' own."""
 
-import os
 import signal
 import socket
 import subprocess
@@ -11,8 +10,9 @@ import pytest
 from origins import Door, Origin, proxying
 
 from codeact import Agent, Interpreter, NetworkRequest, SandboxUnavailable
-from codeact.interpreter import access, proxy, supervisor
+from codeact.interpreter import proxy, supervisor
 from codeact.interpreter.addresses import why_refused
+from codeact.interpreter.gateway import PROXY_PORT
 from codeact.interpreter.supervisor import Settings, zygote_of
 from codeact.models.scripted import ScriptedModel
 
@@ -134,7 +134,7 @@ def attempt(family, kind, address):
 
 def test_a_cell_neither_holds_the_listener_nor_can_take_its_place(py, origin):
     assert py.run(f"import socket\ntaken = socket.socket()\ntaken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)\n"
-                  f"taken.bind(('127.0.0.1', {access.PROXY_PORT}))").error.name == "OSError"
+                  f"taken.bind(('127.0.0.1', {PROXY_PORT}))").error.name == "OSError"
     held = py.run("import os\n[os.readlink(f'/proc/self/fd/{fd}') for fd in os.listdir('/proc/self/fd') if os.path.exists(f'/proc/self/fd/{fd}')]")
     assert held.error is None
     assert py.run(FETCH + f"fetch('http://origin.test:{origin.port}/')").text.endswith("(200, b'ok')")
@@ -149,7 +149,7 @@ def test_each_session_has_its_own_list(make, origin):
     assert two.run(f"fetch('http://two.test:{other.port}/')").text.endswith("(200, b'other')")
     assert "Allowed hosts: two.test" in two.run(f"fetch('http://one.test:{origin.port}/')").text
     assert none.run(f"fetch('http://one.test:{origin.port}/')").text.count("gaierror") == 1
-    assert none.run(f"import socket; socket.create_connection(('127.0.0.1', {access.PROXY_PORT}), 2)").error.name == "ConnectionRefusedError"
+    assert none.run(f"import socket; socket.create_connection(('127.0.0.1', {PROXY_PORT}), 2)").error.name == "ConnectionRefusedError"
     assert none.network_log == ()
     assert [entry.host for entry in one.network_log] == ["one.test"]
     other.close()
@@ -213,7 +213,7 @@ def test_a_replay_finds_the_proxy_shut(py, origin):
     py.run(FETCH)
     py.run("import pathlib, socket, time")
     backend = py._backend
-    with backend._access.suspended():
+    with backend._gateway.suspended():
         result = py.run(f"print(fetch('http://origin.test:{origin.port}/'))")
         assert "must not act on the network a second time" in result.stdout
     assert py.run(f"fetch('http://origin.test:{origin.port}/')").text.endswith("(200, b'ok')")
@@ -221,7 +221,7 @@ def test_a_replay_finds_the_proxy_shut(py, origin):
 
 
 def test_going_back_cuts_what_was_open(py, origin):
-    py.run(f"import socket\ntunnel = socket.create_connection(('127.0.0.1', {access.PROXY_PORT}), 10)\n"
+    py.run(f"import socket\ntunnel = socket.create_connection(('127.0.0.1', {PROXY_PORT}), 10)\n"
            f"tunnel.sendall(b'CONNECT origin.test:{origin.port} HTTP/1.1\\r\\n\\r\\n')\nassert b' 200 ' in tunnel.recv(100)")
     mark = py.checkpoint()
     assert py.run("tunnel.sendall(b'GET / HTTP/1.1\\r\\n')").error is None
@@ -233,7 +233,7 @@ def test_going_back_cuts_what_was_open(py, origin):
 
 def test_closing_the_interpreter_ends_its_connections_and_its_namespace(make, origin, serving):
     py = make([f"origin.test:{origin.port}"])
-    py.run(f"import socket\ntunnel = socket.create_connection(('127.0.0.1', {access.PROXY_PORT}), 10)\n"
+    py.run(f"import socket\ntunnel = socket.create_connection(('127.0.0.1', {PROXY_PORT}), 10)\n"
            f"tunnel.sendall(b'CONNECT origin.test:{origin.port} HTTP/1.1\\r\\n\\r\\n')\ntunnel.recv(100)")
     py.close()
     assert origin.wait() == b""
@@ -349,6 +349,6 @@ def test_two_lists_are_served_by_one_thread(serving):
     doors = [Door(["a.example"], serving) for _ in range(5)]
     assert [thread.name for thread in threading.enumerate()].count("codeact-proxy") == 1
     for door in doors:
-        door.access.close()
+        door.gateway.close()
         with pytest.raises(OSError, match="refused"):
             socket.create_connection(door.address, 5).close()
