@@ -185,7 +185,7 @@ def test_the_network_is_there_in_a_new_session_after_the_keeper_is_gone(py, orig
     py.run(FETCH)
     session = py._backend._session
     signal.pidfd_send_signal(session.pidfd, signal.SIGKILL)
-    assert py.run("1").status == "died"
+    py.run("1")   # noticed before this cell or in it
     result = py.run(f"fetch('http://origin.test:{origin.port}/')")
     assert py._backend._session is not session
     assert result.text.endswith("(200, b'ok')"), result.text

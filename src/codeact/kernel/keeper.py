@@ -114,8 +114,9 @@ def keep(connection: Connection, config: Dict[str, Any], tree: int, supervisor: 
     """
     try:
         _raise_outer_walls(config, tree)
-        # The host alone holds it: no worker inherits it
-        listeners = [listen(config["proxy_port"])] if config.get("proxy_port") else []
+        # In a namespace of its own alone; and the host alone holds it, no worker inherits it
+        own_network = config["level"] == 3 and not config["network"]
+        listeners = [listen(config["proxy_port"])] if config.get("proxy_port") and own_network else []
         connection.send({"t": "kept", "preloaded": preloaded}, fds=[listener.fileno() for listener in listeners])
         for listener in listeners:
             listener.close()
