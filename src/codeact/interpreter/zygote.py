@@ -35,6 +35,10 @@ STANDBY = 2
 REFILL_AFTER_SECONDS = 0.05
 """The one who has just taken a session wants the processor first."""
 START_SECONDS = 30.0
+OWN_ETC = ("/etc/passwd", "/etc/group", "/etc/hosts", "/etc/nsswitch.conf")
+"""Level 3 makes these, with nobody real in them."""
+NETWORK_ETC = ("/etc/resolv.conf", "/etc/hosts", "/etc/nsswitch.conf", "/etc/gai.conf")
+"""Without them no name resolves."""
 KERNEL = Path(__file__).resolve().parent.parent / "kernel"
 
 
@@ -219,7 +223,8 @@ class Zygote:
                 "nonce": nonce, "output_bytes": settings.limits.output_kb << 10, "environment": {},
                 "limits": settings.limits.for_kernel(),
                 "read": [*self.hello["paths"], *self.caches, *map(str, settings.read)]
-                + (["/proc"] if level == 3 else []),
+                + (["/proc", *OWN_ETC] if level == 3 else [])
+                + (list(NETWORK_ETC) if self.settings.network == "all" else []),
                 "write": list(map(str, writable)) + (["/tmp", "/dev/shm"] if level == 3 else [])}
             if settings.proxied:
                 config.update(proxy_port=PROXY_PORT, environment=proxy_environment(PROXY_PORT))
