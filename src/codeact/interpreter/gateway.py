@@ -67,7 +67,7 @@ class Gateway:
 
 
 def proxy_environment(port: int) -> dict[str, str]:
-    """The variables by which urllib, requests, httpx, pip, curl and git find the proxy."""
+    """The variables by which urllib, requests, pip, curl and others find the proxy."""
     here = f"http://127.0.0.1:{port}"
     names = {"HTTP_PROXY": here, "HTTPS_PROXY": here, "ALL_PROXY": here, "NO_PROXY": "localhost,127.0.0.1,::1"}
     return {**names, **{name.lower(): value for name, value in names.items()}}
