@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         SandboxUnavailable,
         TrajectoryError,
     )
+    from codeact.interpreter.access import NetworkRequest
     from codeact.interpreter.history import Checkpoint
     from codeact.interpreter.interpreter import Interpreter
     from codeact.interpreter.limits import Limits
@@ -55,6 +56,7 @@ _HOMES = {
     "Message": "messages",
     "MissingExtra": "errors",
     "ModelError": "errors",
+    "NetworkRequest": "interpreter.access",
     "Observation": "trajectory",
     "Result": "agent",
     "SandboxUnavailable": "errors",
@@ -89,6 +91,7 @@ __all__ = [
     "Message",
     "MissingExtra",
     "ModelError",
+    "NetworkRequest",
     "Observation",
     "Result",
     "SandboxUnavailable",

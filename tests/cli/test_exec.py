@@ -11,6 +11,7 @@ from pathlib import Path
 import pexpect
 import pytest
 
+from codeact import Interpreter, SandboxUnavailable
 from codeact.cli import main
 from codeact.cli._prompt import is_complete
 
@@ -100,7 +101,10 @@ def test_a_dead_process_is_an_error():
     (["--timeout", "-1", "1"], "not a positive number"),
     (["--timeout", "inf", "1"], "not a positive number"),
     (["--memory-mb", "0", "1"], "not a positive number"),
-    (["--network", "some", "1"], "invalid choice"),
+    (["--network", "some", "1"], "network=['some']: a name has a dot in it"),
+    (["--network", "https://api.example.com/v1", "1"], "only the host; right are 'api.example.com'"),
+    (["--network", "all", "--network", "api.example.com", "1"], "--network all cannot be given together"),
+    (["--network", "api.example.com", "--sandbox", "none", "1"], "takes a network namespace"),
     (["--sandbox", "paper", "1"], "unknown sandbox 'paper'"),
     (["--python", "/nowhere", "1"], "/nowhere"),
     (["--workspace", "nowhere", "1"], "no such folder"),
@@ -293,3 +297,13 @@ def test_is_complete(code):
 ])  # fmt: skip
 def test_is_not_complete(code):
     assert not is_complete(code)
+
+
+def test_a_list_of_hosts_holds_the_code_to_them():
+    try:
+        Interpreter(sandbox=3, imports=()).close()
+    except SandboxUnavailable as error:
+        pytest.skip(str(error))
+    code = "import urllib.request as u\ntry: u.urlopen('https://off.example/', timeout=10)\nexcept OSError as e: print(e)"
+    out, _ = execute("--network", "api.example.com", "--network", "*.example.org:8443", code)
+    assert "403 off.example:443 refused: it is not on the list. Allowed hosts: api.example.com, *.example.org:8443" in out

@@ -167,7 +167,9 @@ def test_a_task_may_come_from_standard_input(monkeypatch, capsys):
         (["--model", "scripted:x", "--read", "nowhere", "x"], "no folder 'nowhere'"),
         (["--max-turns", "0", "x"], "positive"),
         (["--timeout", "nan", "x"], "positive"),
-        (["--network", "some", "x"], "invalid choice"),
+        (["--model", "scripted:../s.jsonl", "--network", "some", "x"], "a name has a dot in it"),
+        (["--model", "scripted:../s.jsonl", "--network", "none", "--network", "a.example", "x"], "--network none cannot"),
+        (["--model", "scripted:../s.jsonl", "--network", "a.example", "--sandbox", "none", "x"], "network namespace"),
         (["--flag"], "unrecognized"),
     ],
 )

@@ -663,6 +663,15 @@ def test_the_network_is_there_only_when_typed_out(make, level, network):
         assert (result.error is None) is (network == "all"), result.text
 
 
+def test_what_names_are_looked_up_in_can_be_read(make, level):
+    if level == 3:
+        result = make().run("import os, pwd, socket; socket.getaddrinfo('localhost', 80)[0][4][0], pwd.getpwuid(os.getuid()).pw_name")
+        assert result.text.endswith("('127.0.0.1', 'user')") or result.text.endswith("('::1', 'user')")
+    if os.path.isfile("/etc/resolv.conf") and not os.path.islink("/etc/resolv.conf"):
+        with open("/etc/resolv.conf") as file:
+            assert make(network="all").run("print(open('/etc/resolv.conf').read(), end='')").stdout == file.read()
+
+
 def test_another_python_in_a_home_folder_runs_cells_with_nothing_installed_there(make, level, tmp_path):
     skip_where_unreachable(tmp_path, level)
     home = tmp_path / "home" / "venv"

@@ -8,16 +8,20 @@ from __future__ import annotations
 
 import logging
 import threading
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 from codeact.errors import InterpreterGone
 from codeact.interpreter import supervisor
+from codeact.interpreter.access import NetworkRequest
 from codeact.interpreter.backend import OnOutput, Ran, Request
 from codeact.interpreter.cell import CellRunner
+from codeact.interpreter.gateway import Gateway
 from codeact.interpreter.history import Checkpoint, History
 from codeact.interpreter.journal import Entry, HostAnswers, fingerprint
 from codeact.interpreter.mirror import Mirror
+from codeact.interpreter.network import AllowList
 from codeact.interpreter.outcome import Outcome
 from codeact.interpreter.settings import Settings, python_program, user_folder
 from codeact.interpreter.tend import tend
@@ -43,14 +47,15 @@ class LocalBackend:
     """
 
     def __init__(self, request: Request):
-        if request.network not in ("none", "all"):
-            raise ValueError(f"network={request.network!r}: it is 'none' or 'all'")
+        rules = AllowList(() if isinstance(request.network, str) else request.network)
+        self._gateway = Gateway(rules) if rules else None
         self.limits = request.limits
         self._toolbox, self._preload = request.toolbox, request.preload
         self._on_input, self._approve = request.on_input, request.approve
         self._settings = Settings(
             python=python_program(request.python), imports=request.imports, sandbox=request.sandbox,
-            network=request.network, limits=request.limits,
+            network="all" if request.network == "all" else "none", proxied=self._gateway is not None,
+            limits=request.limits,
             workspace=user_folder(request.workspace, "workspace") if request.workspace is not None else None,
             read=tuple(user_folder(path, "read") for path in request.read))
         self._tending = threading.Lock()
@@ -69,15 +74,22 @@ class LocalBackend:
             mirror = Mirror(session.workspace, session.base / "mirror") \
                 if self._settings.workspace is None and session.base is not None else None
             self._mirror = mirror
-            self._history = History(session, self.limits, mirror, network=self._settings.network != "none")
+            self._history = History(session, self.limits, mirror,
+                                    network=self._settings.network != "none" or self._settings.proxied)
             self._runner = CellRunner(session, self.limits, self._history.alive, self._watch.used_bytes,
                                       self._history.take)
             self._open_worker()
+            self._serve_network()
             if mirror is not None:
                 mirror.touched(self._watch.take()[1])
         except BaseException:
             session.close()
             raise
+
+    def _serve_network(self) -> None:
+        if self._gateway is not None and self._session.listener is not None:
+            listener, self._session.listener = self._session.listener, None
+            self._gateway.serve(listener)
 
     def _open_worker(self) -> None:
         """Give a worker that begins anew its tools and helpers.
@@ -132,6 +144,11 @@ class LocalBackend:
     def checkpoints(self) -> dict[str, Checkpoint]:
         return dict(self._history.named)
 
+    @property
+    def network_log(self) -> tuple[NetworkRequest, ...]:
+        """What was asked of the network where it is held to a list, the latest last."""
+        return self._gateway.access.log if self._gateway is not None else ()
+
     def reset(self) -> None:
         with self._tending:
             self._go_to((), rewind=False)
@@ -141,6 +158,8 @@ class LocalBackend:
             self._closed = True
             self._watch.close()
             self._history.close()
+            if self._gateway is not None:
+                self._gateway.close()
             self._session.close()
             self._runner.close()
 
@@ -181,6 +200,7 @@ class LocalBackend:
             self._mirror.touched(self._watch.take()[1])   # what happened since the last cell is not this one's doing
         else:
             self._watch.take()
+        crossed = self._gateway.access.activity if self._gateway is not None else 0
         answers = HostAnswers(Calls(self._toolbox, self._approve), self._on_input)
         outcome = self._attempt({"t": "run", "n": number, "code": code}, answers, seconds, on_output)
         files, touched = self._watch.take()
@@ -194,7 +214,8 @@ class LocalBackend:
             self._history.ran(Entry(
                 code, number, outcome.kernel_seconds, "" if pure else fingerprint(outcome), pure=pure,
                 replayable=outcome.status in ("ok", "error") and answers.complete, files=bool(touched),
-                calls=answers.calls, inputs=answers.inputs))
+                calls=answers.calls, inputs=answers.inputs,
+                network=self._gateway is not None and self._gateway.access.activity != crossed))
         if not outcome.pure:
             tend(self)
         return Ran(outcome, files, lost)
@@ -216,6 +237,10 @@ class LocalBackend:
 
     def _go_to(self, entries: tuple[Entry, ...], *, rewind: bool = True) -> list[str]:
         """Bring a state back; where the session itself is gone, in a new one on the same workspace."""
+        with self._gateway.suspended() if self._gateway is not None else nullcontext():
+            return self._bring_back(entries, rewind)
+
+    def _bring_back(self, entries: tuple[Entry, ...], rewind: bool) -> list[str]:
         try:
             lost = self._history.go_to(entries, self._runner, self._open_worker, rewind=rewind)
         except InterpreterGone:
@@ -234,6 +259,7 @@ class LocalBackend:
         self._history.close()
         self._session = supervisor.open_session(self._settings, base=base)
         self._runner.session = self._history.session = self._session
+        self._serve_network()
         return self._history.go_to(entries, self._runner, self._open_worker, rewind=True)
 
 

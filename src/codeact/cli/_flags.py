@@ -8,7 +8,7 @@ from typing import Any
 from codeact.cli import load, verbs
 from codeact.cli._files import OUTPUT_FOLDER
 
-__all__ = ["parser"]
+__all__ = ["add_network", "network_of", "parser"]
 
 _EXAMPLES = """\
 examples:
@@ -49,7 +49,7 @@ def parser() -> argparse.ArgumentParser:
         f"else in a fresh one, and what is made is copied to ./{OUTPUT_FOLDER}",
     )
     add("--read", metavar="DIR", type=Path, action="append", default=[], help="also let it read here; may be repeated")
-    add("--network", choices=("none", "all"), default="none", help="what the code may reach (default: %(default)s)")
+    add_network(made)
     add("--sandbox", default="auto", help="the walls: auto, or a level as `codeact doctor` lists them; none means none")
     add("--python", metavar="PATH", help="run the code with this Python instead; nothing needs to be installed there")
     add("--max-turns", metavar="N", type=_positive(int), default=30, help="give up after N turns (default: 30)")
@@ -58,6 +58,23 @@ def parser() -> argparse.ArgumentParser:
     add("--json", action="store_true", help="print events as lines of JSON instead")
     add("--version", action="store_true", help="print the version")
     return made
+
+
+def add_network(parser: argparse.ArgumentParser) -> None:
+    """The flag `--network`; `network_of` reads it."""
+    parser.add_argument("--network", metavar="HOST", action="append", default=[],
+                        help="what the code may reach: none (default), all, or a host, as api.example.com, "
+                        "'*.example.org' or example.org:8443; may be repeated")
+
+
+def network_of(values: list[str]) -> str | list[str]:
+    """The value for `Interpreter(network=...)`; raises ValueError where the flags contradict one another."""
+    words = [value for value in values if value in ("none", "all")]
+    if not words:
+        return values or "none"
+    if len(values) > 1:
+        raise ValueError(f"--network {words[0]} cannot be given together with another --network")
+    return words[0]
 
 
 def _positive(kind: type) -> Callable[[str], Any]:

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
-from codeact.cli._flags import _positive
+from codeact.cli._flags import _positive, add_network, network_of
 
 if TYPE_CHECKING:
     from codeact.interpreter.interpreter import Interpreter
@@ -31,6 +31,8 @@ examples:
   codeact exec --workspace . script.py --input data.csv
                                               a script with arguments of its own: codeact's options come before it
   codeact exec --workspace . 'open("a.txt").read()'
+  codeact exec --network api.example.com --network '*.example.org:8443' script.py
+                                              reach these hosts and no others
   echo 'print(1)' | codeact exec -            from standard input
   codeact exec -- '-1 + 2'                    code that looks like an option
   codeact exec                                a prompt; Ctrl-C stops a cell, Ctrl-D leaves
@@ -48,7 +50,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("arguments", nargs=argparse.REMAINDER, help="sys.argv[1:] of the code")
     parser.add_argument("--workspace", metavar="DIR", help="work in DIR (default: a fresh folder)")
     parser.add_argument("--read", metavar="DIR", action="append", default=[], help="let the code read DIR; repeatable")
-    parser.add_argument("--network", choices=("none", "all"), default="none", help="default: none")
+    add_network(parser)
     parser.add_argument("--sandbox", default="auto", metavar="WALLS",
                         help="auto (default: the strongest that works), namespaces, landlock, landlock-narrow, none")
     parser.add_argument("--python", metavar="PATH", help="another Python to run the code with")
@@ -134,8 +136,9 @@ def _open(options: argparse.Namespace, *, interactive: bool) -> Interpreter:
     wall = options.timeout if options.timeout is not None else (60.0 if interactive else None)
     memory = {"memory_mb": options.memory_mb} if options.memory_mb is not None else {}
     limits = Limits(wall_seconds=wall, cpu_seconds=None, **memory)
-    return Interpreter(limits=limits, workspace=options.workspace, read=options.read, network=options.network,
-                       sandbox=options.sandbox, python=options.python, on_input=_ask)
+    return Interpreter(limits=limits, workspace=options.workspace, read=options.read,
+                       network=network_of(options.network), sandbox=options.sandbox, python=options.python,
+                       on_input=_ask)
 
 
 def _ask(prompt: str, hidden: bool) -> str | None:

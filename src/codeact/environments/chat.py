@@ -39,7 +39,7 @@ class ChatEnvironment:
         tools: Sequence[Tool] = (),
         timeout: float = 60.0,
         memory_mb: int | None = None,
-        network: str = "none",
+        network: str | Sequence[str] = "none",
         read: Sequence[str | Path] = (),
     ) -> None:
         """Make one; nothing is run yet.
@@ -60,13 +60,12 @@ class ChatEnvironment:
 
     def reset(self) -> list[Message]:
         """What the model first sees."""
-        reachable = "The network can be reached." if self.network == "all" else "There is no network."
         prompt = render(
             "chat",
             instructions=self.format.instructions(self.tools),
             timeout=f"{self.timeout:g} seconds",
             memory=f", and use {self.memory_mb} MB of memory" if self.memory_mb else "",
-            network=reachable,
+            network=self._reachable(),
             files=self._files(),
         )
         return [Message("system", prompt), Message("user", self.task)]
@@ -99,6 +98,14 @@ class ChatEnvironment:
             text += f"\n[what you wrote after the code was ignored, as the code had not run yet: {start!r}]"
         rich = tuple(bundle for bundle in result.outputs if set(bundle) - {"text/plain"})
         return Observation(text, status=result.status, outputs=rich, files=tuple(result.files))
+
+    def _reachable(self) -> str:
+        if self.network == "all":
+            return "The network can be reached."
+        if isinstance(self.network, str) or not self.network:
+            return "There is no network."
+        return (f"Of the network only these hosts can be reached: {_listed(self.network)}. This goes through the HTTP "
+                "proxy that the environment names, which urllib, requests, pip and curl use by themselves.")
 
     def _files(self) -> str:
         """What lies in the workspace and in the folders that may be read."""

@@ -40,7 +40,8 @@ class Request:
     limits: Limits = field(default_factory=Limits)
     workspace: str | Path | None = None
     read: tuple[str | Path, ...] = ()
-    network: str = "none"
+    network: str | tuple[str, ...] = "none"
+    """"none", "all", or the hosts that may be reached, as `network.AllowList` takes them."""
     sandbox: str | int = "auto"
     python: str | None = None
     preload: str | None = None

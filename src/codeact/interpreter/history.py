@@ -236,7 +236,8 @@ class History:
         """Run cells again; what could not be brought back, and whether the worker died of it."""
         rewound = False
         for position, entry in enumerate(rest):
-            reason = "it did not run to its end" if not entry.replayable else ""
+            reason = "it did not run to its end" if not entry.replayable else \
+                "it used the network, which is not used a second time" if entry.network else ""
             if not reason and not rewound and any(later.files for later in rest[position:]):
                 # Before the first cell that wrote or may read files: the files as they were then
                 rewound = mirror is not None

@@ -16,6 +16,7 @@ from typing import Any, Literal
 
 from codeact import plugins
 from codeact.errors import InterpreterBusy, InterpreterGone
+from codeact.interpreter.access import NetworkRequest
 from codeact.interpreter.backend import Backend, OnInput, OnOutput, Request
 from codeact.interpreter.history import Checkpoint
 from codeact.interpreter.limits import Limits
@@ -38,7 +39,9 @@ class Interpreter:
         limits: What the session may use.
         workspace: A folder of the user's to work in; None gives the session a fresh one, removed at the end.
         read: Further folders it may read.
-        network: "none", or "all" for what this machine can reach.
+        network: "none"; "all" for what this machine can reach; or the only hosts that can be, as
+            ["api.example.com", "*.example.org:443"]: through an HTTP proxy on the host, public addresses only
+            (`network.AllowList` says what an entry may be). `network_log` tells what was asked for.
         sandbox: "auto" takes the strongest walls that work here; "namespaces", "landlock", "landlock-narrow" or "none"
             (no walls at all) take just these.
         python: Path of another Python (3.9 or later) to run cells with; nothing needs to be installed there.
@@ -59,13 +62,13 @@ class Interpreter:
 
     def __init__(self, tools: Iterable[Callable[..., Any]] = (), limits: Limits | None = None, *,
                  workspace: str | Path | None = None, read: str | Path | Sequence[str | Path] = (),
-                 network: Literal["none", "all"] = "none", sandbox: str | int = "auto", python: str | None = None,
-                 preload: str | Path | None = None, imports: Sequence[str] = DEFAULT_IMPORTS,
+                 network: Literal["none", "all"] | Sequence[str] = "none", sandbox: str | int = "auto",
+                 python: str | None = None, preload: str | Path | None = None, imports: Sequence[str] = DEFAULT_IMPORTS,
                  style: str | Style = "default", on_output: OnOutput | None = None, on_input: OnInput | None = None,
                  approve: Approve | None = None,
                  backend: str = "local"):
-        if network not in ("none", "all"):
-            raise ValueError(f"network={network!r}: it is 'none' or 'all'")
+        if isinstance(network, str) and network not in ("none", "all"):
+            raise ValueError(f"network={network!r}: it is 'none' or 'all', or a list of hosts: [{network!r}]")
         if not isinstance(limits, Limits | None):
             raise TypeError(f"limits={limits!r}: it is a Limits, such as Limits(memory_mb=1024)")
         self.limits = limits or Limits()
@@ -78,7 +81,8 @@ class Interpreter:
         self._owner = os.getpid()
         self._backend: Backend = plugins.create("backends", backend, request=Request(
             toolbox=self._toolbox, limits=self.limits, workspace=workspace,
-            read=tuple([read] if isinstance(read, (str, Path)) else read), network=network, sandbox=sandbox,
+            read=tuple([read] if isinstance(read, (str, Path)) else read),
+            network=network if isinstance(network, str) else tuple(network), sandbox=sandbox,
             python=python, preload=Path(preload).read_text() if preload is not None else None, imports=tuple(imports),
             on_input=on_input, approve=approve))
 
@@ -98,6 +102,11 @@ class Interpreter:
     def workspace(self) -> Path:
         """The session's folder, as the host sees it; the same path inside."""
         return self._backend.workspace
+
+    @property
+    def network_log(self) -> tuple[NetworkRequest, ...]:
+        """What cells asked of the network where it is held to a list, allowed or not: the latest thousand requests."""
+        return tuple(getattr(self._backend, "network_log", ()))   # of back-ends that can hold one
 
     def run(self, code: str, *, timeout: float | None = None, on_output: OnOutput | None = None) -> ExecutionResult:
         """Run one cell and wait; variables stay for the next cell.

@@ -42,6 +42,8 @@ class Entry:
     """Running it again is sure to give the same."""
     files: bool
     """It changed files."""
+    network: bool = False
+    """Bytes crossed the network's proxy while it ran."""
     calls: dict[str, list[Reply]] = field(default_factory=dict)
     inputs: list[str | None] = field(default_factory=list)
 

@@ -76,6 +76,8 @@ class Session:
         self.keeper, self.pidfd, self.level, self.base = keeper, pidfd, level, base
         self.config: dict[str, Any] = {}
         """What the kernel was told of the session (docs/kernel_protocol.md)."""
+        self.listener: socket.socket | None = None
+        """Where its cells' requests to the network come in, until somebody takes it to serve them; None without."""
         self.running: Running | None = None
         self.exits: dict[int, int] = {}
         """pid -> wait status, as far as reported."""
@@ -143,6 +145,8 @@ class Session:
             raise SandboxUnavailable(f"level {self.level}: " + str(
                 frame[0].get("reason", frame[0]["t"]) if frame else "the session's first process ended at once"))
         self._walled = True
+        if self.config.get("proxy_port"):
+            self.listener = socket.socket(fileno=self.keeper.take_fd())
 
     def _start(self, fork: Callable[[list[int]], None], parent: Frozen | None,
                begin: Callable[[], None] | None = None) -> Running:
@@ -298,6 +302,9 @@ class Session:
         if self.running is not None:
             self.running.close()
             self.running = None
+        if self.listener is not None:
+            self.listener.close()
+            self.listener = None
         if self.level < 3:
             # No namespace whose end ends all: the keeper kills by name, then goes
             try:

@@ -37,11 +37,13 @@ class Settings:
     network: str = "none"
     workspace: Path | None = None
     """A folder of the user's; None for a fresh one."""
+    proxied: bool = False
+    """Whether the session hands the host a listener for a proxy; its network is "none" otherwise."""
     read: tuple[Path, ...] = ()
     limits: Limits = field(default_factory=Limits)
 
     def zygote_key(self) -> tuple[Any, ...]:
-        """Limits and folders are a session's own."""
+        """Limits, folders and a listener are a session's own."""
         return (self.python, self.imports, self.sandbox, self.network)
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from codeact.errors import SandboxUnavailable
 from codeact.interpreter.folders import remove_home
-from codeact.interpreter.levels import candidates
+from codeact.interpreter.levels import Level, candidates
 from codeact.interpreter.session import Session
 from codeact.interpreter.settings import DEFAULT_IMPORTS, Settings
 from codeact.interpreter.zygote import Zygote
@@ -33,18 +33,28 @@ def open_session(settings: Settings, base: Path | None = None) -> Session:
     Raises:
         SandboxUnavailable: None works; the message says why each failed and what to do.
         InterpreterGone: The Python of the settings does not start.
+        ValueError: The walls that are asked for cannot hold what is asked for.
     """
+    levels = candidates(settings.sandbox)
+    if settings.proxied:
+        levels = [level for level in levels if level.number == 3]
+        if not levels:
+            raise ValueError(f"sandbox={settings.sandbox!r} cannot hold the network to a list of hosts: that takes a "
+                             "network namespace, so sandbox='namespaces' or 'auto'; or say network='none' or 'all'")
     key = settings.zygote_key()
     with _starting.setdefault(key, threading.Lock()):
         zygote = _zygotes.get(key)
         if zygote is None or zygote.is_closed() or zygote.process.poll() is not None:
-            return _start(settings, key, base)
+            return _start(settings, levels, key, base)
+    if settings.proxied and zygote.level.number != 3:
+        raise SandboxUnavailable(f"network=[...] needs walls of level 3 (namespaces), and here those of level "
+                                 f"{zygote.level.number} are the strongest; `codeact doctor` says how to get them")
     return zygote.session(settings, base)
 
 
-def _start(settings: Settings, key: tuple[Any, ...], base: Path | None) -> Session:
+def _start(settings: Settings, levels: list[Level], key: tuple[Any, ...], base: Path | None) -> Session:
     reasons = []
-    for level in candidates(settings.sandbox):
+    for level in levels:
         zygote = None
         try:
             zygote = Zygote(settings, level)
@@ -66,6 +76,9 @@ def _start(settings: Settings, key: tuple[Any, ...], base: Path | None) -> Sessi
         _zygotes[key] = zygote
         zygote.begin_preload()
         return session
+    if settings.proxied:
+        raise SandboxUnavailable("network=[...] needs walls of level 3 (namespaces): " + "; ".join(reasons) +
+                                 ". `codeact doctor` says how to get them; network='none' works without")
     raise SandboxUnavailable("; ".join(reasons) + ". `codeact doctor` says what this machine offers and how to get the "
                              "rest; sandbox='none' runs code with no walls at all")
 

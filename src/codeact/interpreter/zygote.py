@@ -20,6 +20,7 @@ from typing import Any, TypeVar
 
 from codeact.errors import InterpreterGone, SandboxUnavailable
 from codeact.interpreter.folders import new_folder, remove
+from codeact.interpreter.gateway import PROXY_PORT, proxy_environment
 from codeact.interpreter.levels import Level, identity, is_root
 from codeact.interpreter.limits import Limits
 from codeact.interpreter.mounts import detached
@@ -37,6 +38,8 @@ STANDBY = 2
 REFILL_AFTER_SECONDS = 0.05
 """The one who has just taken a session wants the processor first."""
 START_SECONDS = 30.0
+NETWORK_ETC = ("/etc/resolv.conf", "/etc/hosts", "/etc/nsswitch.conf", "/etc/gai.conf")
+"""Without them no name resolves."""
 KERNEL = Path(__file__).resolve().parent.parent / "kernel"
 
 
@@ -172,7 +175,7 @@ class Zygote:
             InterpreterGone: The zygote is gone.
             SandboxUnavailable: A folder cannot be shown to it.
         """
-        if settings.workspace is not None or settings.read or base is not None:
+        if settings.workspace is not None or settings.read or settings.proxied or base is not None:
             return self._make(settings, base)
         with self._lock:
             pool = self._pools.setdefault(settings.limits, deque())
@@ -260,15 +263,18 @@ class Zygote:
         if level in (1, 2):
             _check_reach([*map(Path, self.hello["prefixes"]), workspace], uid)
         writable = [workspace] if level == 3 else [workspace, tmp]
-        return {
+        config = {
             "workspace": str(workspace), "home": str(workspace), "tmp": "/tmp" if level == 3 else str(tmp),
             "nonce": new_nonce(), "output_bytes": settings.limits.output_kb << 10, "environment": {},
             "limits": settings.limits.for_kernel(),
             "read": [*self.hello["paths"], *self.caches, *map(str, settings.read)]
-            + (["/proc"] if level == 3 else []),
+            + (list(NETWORK_ETC) if self.settings.network == "all" else []),
             "write": list(map(str, writable)) + (["/tmp", "/dev/shm"] if level == 3 else []),
             "writable": [[str(path), is_root()] for path in writable],
             "readable": [[str(path), is_root()] for path in settings.read], "tmp_mb": settings.limits.tmp_mb}
+        if settings.proxied:
+            config.update(proxy_port=PROXY_PORT, environment=proxy_environment(PROXY_PORT))
+        return config
 
     def _fork_worker(self, fds: list[int]) -> None:
         """Have a worker forked into a keeper's walls (level 3)."""

@@ -16,6 +16,7 @@ import time
 from typing import Any, Dict, List, NamedTuple, Optional, Sequence
 
 from .birth import become_worker
+from .listener import listen
 from .walls import namespaces
 from .walls.libc import PR_SET_CHILD_SUBREAPER, prctl
 from .wire import Connection, ProtocolError
@@ -121,7 +122,12 @@ def keep(connection: Connection, config: Dict[str, Any], supervisor: int, worker
                 break
         config = {**config, **frame[0]["config"]}
         _raise_outer_walls(config, folders)
-        connection.send({"t": "kept"})
+        # In a namespace of its own alone; and the host alone holds it, no worker inherits it
+        own_network = config["level"] == 3 and not config["network"]
+        listeners = [listen(config["proxy_port"])] if config.get("proxy_port") and own_network else []
+        connection.send({"t": "kept"}, fds=[listener.fileno() for listener in listeners])
+        for listener in listeners:
+            listener.close()
     except BaseException as error:
         connection.send({"t": "failed", "reason": str(error) or type(error).__name__})
         os._exit(1)
