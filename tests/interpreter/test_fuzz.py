@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from codeact.interpreter.cell import CellRunner, Outcome
 from codeact.interpreter.history import History
 from codeact.interpreter.journal import HostAnswers, fingerprint
+from codeact.interpreter.keeper import Keeper
 from codeact.interpreter.limits import Limits
 from codeact.interpreter.output import Failure
 from codeact.interpreter.session import Running, Session
@@ -44,11 +45,11 @@ def run_against(sent: bytes, printed: bytes, from_keeper: bytes) -> Outcome:
     control, peer = socket.socketpair()
     out, into = os.pipe()
     os.set_blocking(out, False)
-    session = Session(Connection(keeper), -1, level=0, base=None)
+    session = Session(Keeper(Connection(keeper), -1, level=0), None)
     session.config = {"workspace": "/", "nonce": "ab"}
     session.running = Running(Connection(control), out, 1)
     history = History(session, Limits(), None, network=False)
-    runner = CellRunner(session, Limits(), history.alive, lambda: 0, history.take)
+    runner = CellRunner(session, Limits(), lambda: 0, history.take)
     try:
         keeper_peer.sendall(from_keeper)
         os.write(into, printed)
@@ -58,7 +59,7 @@ def run_against(sent: bytes, printed: bytes, from_keeper: bytes) -> Outcome:
     finally:
         runner.close()
         session.running.close()
-        session.keeper.close()
+        session.keeper.connection.close()
         peer.close()
         keeper_peer.close()
         os.close(into)

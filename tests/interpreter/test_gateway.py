@@ -184,7 +184,7 @@ def test_the_network_is_there_after_a_crash_and_the_log_goes_on(py, origin):
 def test_the_network_is_there_in_a_new_session_after_the_keeper_is_gone(py, origin):
     py.run(FETCH)
     session = py._backend._session
-    signal.pidfd_send_signal(session.pidfd, signal.SIGKILL)
+    signal.pidfd_send_signal(session.keeper.pidfd, signal.SIGKILL)
     while py._backend._session is session:
         py.run("1")   # until its end is noticed, before a cell or in it
     result = py.run(f"fetch('http://origin.test:{origin.port}/')")

@@ -7,6 +7,7 @@ brought together: what happens before a cell, after it, and after a death.
 from __future__ import annotations
 
 import logging
+import tempfile
 import threading
 from contextlib import nullcontext
 from pathlib import Path
@@ -18,12 +19,13 @@ from codeact.interpreter.access import NetworkRequest
 from codeact.interpreter.backend import OnOutput, Ran, Request
 from codeact.interpreter.cell import CellRunner
 from codeact.interpreter.gateway import Gateway
-from codeact.interpreter.history import Checkpoint, History
+from codeact.interpreter.history import Checkpoint, History, has_seed, not_put_back
 from codeact.interpreter.journal import Entry, HostAnswers, fingerprint
-from codeact.interpreter.mirror import Mirror
+from codeact.interpreter.mirror import Mirror, Store
 from codeact.interpreter.network import AllowList
 from codeact.interpreter.outcome import Outcome
-from codeact.interpreter.settings import Settings, python_program, user_folder
+from codeact.interpreter.session import Frozen, Session
+from codeact.interpreter.settings import Settings, give_like, python_program, user_folder
 from codeact.interpreter.tend import tend
 from codeact.interpreter.watch import Watch
 from codeact.kernel.wire import ProtocolError
@@ -58,33 +60,36 @@ class LocalBackend:
             limits=request.limits,
             workspace=user_folder(request.workspace, "workspace") if request.workspace is not None else None,
             read=tuple(user_folder(path, "read") for path in request.read))
-        self._tending = threading.Lock()
-        """Held by whoever speaks to the session: this thread, or the one that looks after what cells leave behind."""
-        self._cpu_before: float | None = None
-        """Processor time when what runs between cells was first looked at."""
-        self._killed_between = False
-        self._closed = False
-        self._begin()
-
-    def _begin(self) -> None:
-        self._session = supervisor.open_session(self._settings)
-        session = self._session
+        self._start_anew()
+        session = self._session = supervisor.open_session(self._settings)
         try:
-            self._watch = Watch(session.workspace)
-            mirror = Mirror(session.workspace, session.base / "mirror") \
-                if self._settings.workspace is None and session.base is not None else None
-            self._mirror = mirror
-            self._history = History(session, self.limits, mirror,
-                                    network=self._settings.network != "none" or self._settings.proxied)
-            self._runner = CellRunner(session, self.limits, self._history.alive, self._watch.used_bytes,
-                                      self._history.take)
+            mirror = None
+            if self._settings.workspace is None and session.base is not None:
+                mirror = Mirror(session.workspace, Store(session.base.path / "mirror"))
+            self._attach(session, mirror, History(session, self.limits, mirror,
+                                                  network=self._settings.network != "none" or self._settings.proxied))
             self._open_worker()
             self._serve_network()
             if mirror is not None:
                 mirror.touched(self._watch.take()[1])
+                self._history.first_files = mirror.keep()
         except BaseException:
             session.close()
             raise
+
+    def _start_anew(self) -> None:
+        self._tending = threading.Lock()
+        """Held by whoever speaks to the session: this thread, or the one that looks after what cells leave behind."""
+        self._cpu_before: float | None = None
+        """Processor time when what runs between cells was first looked at."""
+        self._before = ""
+        """What the model is to be told with the next cell."""
+        self._closed = False
+
+    def _attach(self, session: Session, mirror: Mirror | None, history: History) -> None:
+        self._session, self._mirror, self._history = session, mirror, history
+        self._watch = Watch(session.workspace)
+        self._runner = CellRunner(session, self.limits, self._watch.used_bytes, history.take)
 
     def _serve_network(self) -> None:
         if self._gateway is not None and self._session.listener is not None:
@@ -138,11 +143,83 @@ class LocalBackend:
 
     def restore(self, mark: Checkpoint) -> list[str]:
         with self._tending:
-            return self._go_to(mark.entries, rewind=False)
+            self._notice_files()
+            lost = self._go_to(mark.entries, rewind=False, files=self._mirror is not None)
+            if self._mirror is not None and mark.files is not None:
+                left = self._mirror.put_back(mark.files)
+                lost = [words for words in lost if not left or "too large to be kept" not in words]
+                lost += [not_put_back(left)] if left else []
+            return lost
+
+    def undo(self, n: int) -> list[str]:
+        with self._tending:
+            self._notice_files()
+            entries = self._history.entries
+            return self._go_to(tuple(entries[:max(0, len(entries) - n)]), rewind=False, files=self._mirror is not None)
+
+    def branch(self) -> LocalBackend:
+        with self._tending:
+            self._notice_files()
+            mark = self._history.checkpoint(None, self._runner)
+            frozen = next((state.frozen for state in self._history.states if state.entries == mark.entries), None)
+            other: LocalBackend = object.__new__(LocalBackend)
+            vars(other).update(vars(self))
+            other._start_anew()
+            other._gateway = self._gateway.share() if self._gateway is not None else None
+            if frozen is not None:
+                other._share_walls(self, frozen, mark)
+            else:
+                other._repeat(self, mark)
+            return other
+
+    def _share_walls(self, first: LocalBackend, frozen: Frozen, mark: Checkpoint) -> None:
+        """Become a branch: a fork of a frozen copy, behind the same walls, with a folder of its own."""
+        base, mirror, workspace = first._session.base, None, first.workspace
+        if first._mirror is not None and base is not None:
+            workspace = Path(tempfile.mkdtemp(prefix="branch-", dir=first.workspace.parent))
+            give_like(workspace, first.workspace)
+            mirror = Mirror(workspace, first._mirror.store)
+            self._tell_left(mirror.put_back(mark.files or {}))
+        session = first._session.branch(str(workspace))
+        try:
+            self._attach(session, mirror, first._history.branch(session, mirror))
+            session.resume(frozen, reseed=not has_seed(mark.entries))
+        except BaseException:
+            session.close()
+            raise
+
+    def _repeat(self, first: LocalBackend, mark: Checkpoint) -> None:
+        """Become a branch where a fork is unsafe: a session of its own, in which the cells run again."""
+        session = supervisor.open_session(self._settings)
+        try:
+            mirror = None
+            if first._mirror is not None and session.base is not None:
+                mirror = Mirror(session.workspace, Store(session.base.path / "mirror"))
+            self._attach(session, mirror, History(session, self.limits, mirror, network=True))
+            self._open_worker()
+            lost = self._go_to(mark.entries)
+            if mirror is not None:
+                self._notice_files()
+                self._tell_left(mirror.put_back(mark.files or {}))
+        except BaseException:
+            session.close()
+            raise
+        self._before = " ".join(filter(None, [self._before, *lost]))
+
+    def _tell_left(self, left: list[str]) -> None:
+        if left:
+            self._before = f"This is a branch, in a folder of its own; too large to be copied to it: {', '.join(left)}."
+
+    def _notice_files(self) -> None:
+        """What changed between the cells is no cell's doing."""
+        touched = self._watch.take()[1]
+        if self._mirror is not None:
+            self._mirror.touched(touched, by_cells=False)
 
     @property
     def checkpoints(self) -> dict[str, Checkpoint]:
-        return dict(self._history.named)
+        with self._tending:
+            return self._history.list_named()
 
     @property
     def network_log(self) -> tuple[NetworkRequest, ...]:
@@ -176,8 +253,8 @@ class LocalBackend:
             self._tending.release()
 
     def _hold_to_limits(self) -> bool:
-        session, limits, frozen = self._session, self.limits, self._history.alive()
-        usage = session.wait_usage(frozen, (limits.memory_mb or 1 << 20) << 10, seconds=1.0)
+        limits = self.limits
+        usage = self._session.wait_usage((limits.memory_mb or 1 << 20) << 10, seconds=1.0)
         if usage is None:
             return False
         if usage["processes"] <= 1 and usage["threads"] <= 1:
@@ -191,15 +268,12 @@ class LocalBackend:
                     and usage["cpu_seconds"] - self._cpu_before > limits.cpu_seconds)):
             log.warning("what a cell left running went over the session's limits and was killed")
             self._go_to(tuple(self._history.entries))
-            self._killed_between = True
+            self._before = "What earlier cells had left running went over the session's limits and was killed."
             return False
         return True
 
     def _run(self, code: str, number: int, seconds: float | None, on_output: OnOutput | None) -> Ran:
-        if self._mirror is not None:
-            self._mirror.touched(self._watch.take()[1])   # what happened since the last cell is not this one's doing
-        else:
-            self._watch.take()
+        self._notice_files()
         crossed = self._gateway.access.activity if self._gateway is not None else 0
         answers = HostAnswers(Calls(self._toolbox, self._approve), self._on_input)
         outcome = self._attempt({"t": "run", "n": number, "code": code}, answers, seconds, on_output)
@@ -223,28 +297,34 @@ class LocalBackend:
     def _attempt(self, header: dict[str, Any], answers: HostAnswers, seconds: float | None,
                  on_output: OnOutput | None) -> Outcome:
         """Run a cell; where the worker died since the last one, on a worker brought back first."""
-        found_dead = not self._runner.is_alive()
+        found_dead = not (self._runner.is_alive() and self._is_settled())
         if found_dead:
             lost = self._go_to(tuple(self._history.entries))
+            self._before = " ".join(filter(None, [self._before, "The process ended after the last cell and was started "
+                                                  "again; " + ("; ".join(lost) or "all variables are back") + "."]))
         outcome = self._runner.run(header, answers, seconds=seconds, on_output=on_output)
-        if found_dead:
-            outcome.before = "The process ended after the last cell and was started again; " + (
-                "; ".join(lost) or "all variables are back") + "."
-        elif self._killed_between:
-            outcome.before = "What earlier cells had left running went over the session's limits and was killed."
-        self._killed_between = False
+        outcome.before, self._before = self._before, ""
         return outcome
 
-    def _go_to(self, entries: tuple[Entry, ...], *, rewind: bool = True) -> list[str]:
+    def _is_settled(self) -> bool:
+        """Whether the copy asked for after the last cell has come: before this one changes the files it goes with."""
+        try:
+            if not self._history.is_settled:
+                self._history.settle(self._runner)
+            return True
+        except (OSError, ProtocolError):
+            return False
+
+    def _go_to(self, entries: tuple[Entry, ...], *, rewind: bool = True, files: bool = False) -> list[str]:
         """Bring a state back; where the session itself is gone, in a new one on the same workspace."""
         with self._gateway.suspended() if self._gateway is not None else nullcontext():
-            return self._bring_back(entries, rewind)
+            return self._bring_back(entries, rewind, files)
 
-    def _bring_back(self, entries: tuple[Entry, ...], rewind: bool) -> list[str]:
+    def _bring_back(self, entries: tuple[Entry, ...], rewind: bool, files: bool) -> list[str]:
         try:
-            lost = self._history.go_to(entries, self._runner, self._open_worker, rewind=rewind)
+            lost = self._history.go_to(entries, self._runner, self._open_worker, rewind=rewind, files=files)
         except InterpreterGone:
-            lost = self._new_session(entries)
+            lost = self._new_session(entries, files)
         touched = self._watch.take()[1]
         if self._mirror is not None:
             self._mirror.touched(touched)
@@ -252,15 +332,15 @@ class LocalBackend:
             self._history.freeze()
         return lost
 
-    def _new_session(self, entries: tuple[Entry, ...]) -> list[str]:
+    def _new_session(self, entries: tuple[Entry, ...], files: bool) -> list[str]:
         old = self._session
-        base, old.base = old.base, None
+        self._session = supervisor.open_session(self._settings, old.base, old.workspace.name)
         old.close()
         self._history.close()
-        self._session = supervisor.open_session(self._settings, base=base)
-        self._runner.session = self._history.session = self._session
+        self._runner.session = self._session
+        self._history.move(self._session)
         self._serve_network()
-        return self._history.go_to(entries, self._runner, self._open_worker, rewind=True)
+        return self._history.go_to(entries, self._runner, self._open_worker, rewind=True, files=files)
 
 
 def create(*, request: Request) -> LocalBackend:

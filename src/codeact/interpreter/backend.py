@@ -88,10 +88,16 @@ class Backend(Protocol):
         """Stop the running cell, from any thread; nothing happens when none runs."""
 
     def checkpoint(self, name: str | None) -> Checkpoint:
-        """Mark the state of now; raises InterpreterError where this back-end cannot."""
+        """Mark the state of now; this and what goes back raises InterpreterError where a back-end cannot."""
 
     def restore(self, mark: Checkpoint) -> list[str]:
         """Go back to a marked state; what could not be brought back, in words."""
+
+    def undo(self, n: int) -> list[str]:
+        """Go back to before the last `n` cells; what could not be brought back, in words."""
+
+    def branch(self) -> Backend:
+        """A second session that begins with the state of now."""
 
     @property
     def checkpoints(self) -> dict[str, Checkpoint]:

@@ -17,7 +17,7 @@ from codeact.interpreter.limits import Limits
 from codeact.interpreter.outcome import Outcome, death_in_words
 from codeact.interpreter.output import Display, Text
 from codeact.interpreter.result import ErrorInfo, Status
-from codeact.interpreter.session import Frozen, Running, Session
+from codeact.interpreter.session import Running, Session
 from codeact.interpreter.streams import OutputReader
 from codeact.kernel import values
 from codeact.kernel.wire import Frame, ProtocolError
@@ -56,15 +56,14 @@ class CellRunner:
     Args:
         session: Its `running` worker is used.
         limits: Watched while the cell runs.
-        frozen: The frozen copies alive, told apart from what the cell uses.
         disk_bytes: What the session has added to its workspace so far; called now and then.
         on_checkpoint: Takes the frames "checkpointed" and "refused".
     """
 
-    def __init__(self, session: Session, limits: Limits, frozen: Callable[[], Sequence[Frozen]],
-                 disk_bytes: Callable[[], int], on_checkpoint: Callable[[dict[str, Any], Running], None]):
+    def __init__(self, session: Session, limits: Limits, disk_bytes: Callable[[], int],
+                 on_checkpoint: Callable[[dict[str, Any], Running], None]):
         self.session, self.limits = session, limits
-        self._frozen, self._disk_bytes, self._on_checkpoint = frozen, disk_bytes, on_checkpoint
+        self._disk_bytes, self._on_checkpoint = disk_bytes, on_checkpoint
         self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._polled: tuple[int, ...] = ()
         self._poll = select.poll()
@@ -164,7 +163,7 @@ class _Cell:
         self.display_bytes = self.nameless_bytes = 0
         on_text = None if on_output is None else lambda stream, text: on_output(Text(stream, text))
         self.reader = OutputReader(running.output, self.session.nonce, self.limits.output_kb << 10, on_text)
-        self.session.usage = None
+        self.session.forget_usage()
 
     # The wait ---------------------------------------------------------------------------------------------------------
 
@@ -180,7 +179,7 @@ class _Cell:
                     self._read_output()
                 if control in ready:
                     self._hear()
-                if keeper in ready and not self.done and not self.session.hear_keeper():
+                if keeper in ready and not self.done and not self.session.keeper.hear():
                     self.die("the session's first process ended")
                 if self.runner._wake in ready:
                     self.runner._drain_wake()
@@ -230,7 +229,7 @@ class _Cell:
         session, limits = self.session, self.limits
         usage = session.usage
         if usage is not None:
-            session.usage = None
+            session.forget_usage()
             self._judge(usage)
         if self.done or self.kill_at is not None:
             return
@@ -239,7 +238,7 @@ class _Cell:
             return
         if not session.asked_usage and (limits.memory_mb is not None or limits.cpu_seconds is not None):
             try:
-                session.ask_usage(self.runner._frozen(), (limits.memory_mb or 1 << 20) << 10)
+                session.ask_usage((limits.memory_mb or 1 << 20) << 10)
             except OSError:
                 self.die("the session's first process ended")
                 return

@@ -13,12 +13,32 @@ import tempfile
 import threading
 from pathlib import Path
 
-__all__ = ["new_folder", "remove"]
+__all__ = ["Base", "new_folder", "remove"]
 
 PREFIX = "codeact-"
 _home: tuple[int, Path, int] | None = None
 """Process, folder, descriptor of its lock."""
 _lock = threading.Lock()
+
+
+class Base:
+    """A session's folder of ours; its branches share it, and the last one to close it removes it."""
+
+    def __init__(self) -> None:
+        self.path = new_folder()
+        self._holders = 1
+
+    def share(self) -> None:
+        """One more session holds it."""
+        with _lock:
+            self._holders += 1
+
+    def close(self) -> None:
+        """Of one holder."""
+        with _lock:
+            self._holders -= 1
+        if self._holders == 0:
+            remove(self.path)
 
 
 def new_folder() -> Path:

@@ -35,6 +35,12 @@ class Gateway:
     def __init__(self, rules: AllowList, proxy: Proxy | None = None):
         self.access = NetworkAccess(rules)
         self._proxy = proxy
+        self._holders = 1
+
+    def share(self) -> Gateway:
+        """Held by a branch too."""
+        self._holders += 1
+        return self
 
     def serve(self, listener: socket.socket) -> None:
         """Take the requests that come to a session's listener, from now on and instead of the one before."""
@@ -55,7 +61,8 @@ class Gateway:
 
     def close(self) -> None:
         """Serve nothing any more; returns when all connections are closed. The log stays."""
-        if self._proxy is not None:
+        self._holders -= 1
+        if self._proxy is not None and self._holders == 0:
             self._proxy.stop(self.access)
 
     def _serving(self) -> Proxy:

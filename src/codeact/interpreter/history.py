@@ -17,11 +17,11 @@ from codeact.errors import InterpreterGone
 from codeact.interpreter.cell import CellRunner
 from codeact.interpreter.journal import Entry, ReplayAnswers, fingerprint
 from codeact.interpreter.limits import Limits
-from codeact.interpreter.mirror import Mirror
+from codeact.interpreter.mirror import Files, Mirror
 from codeact.interpreter.session import Frozen, Running, Session
 from codeact.kernel.wire import Connection, ProtocolError
 
-__all__ = ["Checkpoint", "History"]
+__all__ = ["Checkpoint", "History", "has_seed", "not_put_back"]
 
 REPLAY_CHEAPER_CELLS = 300
 REPLAY_CHEAPER_SECONDS = 0.02
@@ -34,17 +34,35 @@ class Checkpoint:
 
     entries: tuple[Entry, ...] = field(repr=False)
     name: str | None = None
+    files: Files | None = field(default=None, repr=False)
+    """The workspace's small files; None for a folder of the user's, which is never put back."""
     taken: float = field(default_factory=time.time)
     """Seconds since the epoch."""
     frozen: bool = True
     """Held by a frozen copy; False where the state cannot be forked and will be replayed."""
     reason: str = ""
     """Why it is not."""
+    memory_kb: int | None = None
+    """What its frozen copy holds alone, in KiB; known where checkpoints were listed."""
+
+    @property
+    def age_seconds(self) -> float:
+        """Since it was taken."""
+        return time.time() - self.taken
 
     @property
     def cells(self) -> int:
         """How many cells had run."""
         return len(self.entries)
+
+
+@dataclass(eq=False)
+class State:
+    """A frozen copy, and what it is a copy of."""
+
+    frozen: Frozen
+    entries: tuple[Entry, ...]
+    files: Files | None
 
 
 class History:
@@ -58,13 +76,14 @@ class History:
     """
 
     def __init__(self, session: Session, limits: Limits, mirror: Mirror | None, *, network: bool):
-        self.session, self._limits, self._mirror, self._network = session, limits, mirror, network
+        self._limits, self._mirror, self._network = limits, mirror, network
         self.entries: list[Entry] = []
-        self.frozen: list[tuple[Frozen, tuple[Entry, ...]]] = []
+        self.states: list[State] = []
         self.named: dict[str, Checkpoint] = {}
         self._pinned: list[Checkpoint] = []
-        self._mirrored: tuple[Entry, ...] = ()
-        """The state whose files the mirror holds."""
+        self.first_files: Files | None = {}
+        """The workspace's, before any cell."""
+        self.move(session)
         self._asked: dict[int, tuple[Entry, ...]] = {}
         self._ids = 0
         self._loose_cells, self._loose_seconds, self._loose_pure = 0, 0.0, True
@@ -72,11 +91,25 @@ class History:
         self.refusal = ""
         """Why the latest state could not be frozen; empty when it could."""
 
+    def move(self, session: Session) -> None:
+        """Go on with this session's processes."""
+        self.session = session
+        session.held = self.alive
+
+    def branch(self, session: Session, mirror: Mirror | None) -> History:
+        """A second history with the same past, which goes on in another session."""
+        other = History(session, self._limits, mirror, network=self._network)
+        other.entries, other.named, other.first_files = list(self.entries), dict(self.named), self.first_files
+        for state in self.states:
+            state.frozen.share()
+            other.states.append(state)
+        return other
+
     # Freezing ---------------------------------------------------------------------------------------------------------
 
     def alive(self) -> list[Frozen]:
         """The frozen copies there are."""
-        return [frozen for frozen, _ in self.frozen]
+        return [state.frozen for state in self.states]
 
     def ran(self, entry: Entry) -> None:
         """A cell has run; freeze its state soon, if replaying it could go wrong or take long."""
@@ -98,7 +131,7 @@ class History:
             return
         if 0 < self.session.level < 3:
             # A worker at these levels does not see its own threads: the keeper does
-            usage = self.session.wait_usage(self.alive(), 1 << 40)
+            usage = self.session.wait_usage(1 << 40)
             if usage is not None and usage.get("threads", 1) != 1:
                 self.refusal = "a thread is running"
                 return
@@ -134,26 +167,34 @@ class History:
             os.close(fd)
             raise ProtocolError(str(error)) from None
         self.refusal = ""
-        self.frozen.append((Frozen(channel, pid), entries))
-        if self._mirror is not None:
-            self._mirror.keep()
-            self._mirrored = entries
+        self.states.append(State(Frozen(channel, pid), entries, self._mirror.keep() if self._mirror else None))
         self._make_room()
 
     def _make_room(self) -> None:
         """Let go of the oldest copies: those nobody named or holds, and under pressure also those; a state that lost
         its copy is still there, to be replayed."""
-        loose = [item for item in self.frozen if not self._is_pinned(item[1])]
+        loose = [state for state in self.states if not self._is_pinned(state.entries)]
         surplus = loose[:max(0, len(loose) - max(1, self._limits.checkpoints))]
         crowded = (self.session.usage or {}).get("frozen_kb", 0) > self._limits.checkpoint_mb << 10
-        if crowded and not surplus and len(self.frozen) > 1:
-            surplus = (loose[:-1] or self.frozen[:-1])[:1]
-        for item in surplus:
-            item[0].close()
-            self.frozen.remove(item)
+        if crowded and not surplus and len(self.states) > 1:
+            surplus = (loose[:-1] or self.states[:-1])[:1]
+        for state in surplus:
+            self._let_go(state)
+
+    def _let_go(self, state: State) -> None:
+        self.states.remove(state)
+        state.frozen.close()
 
     def _is_pinned(self, entries: tuple[Entry, ...]) -> bool:
         return any(mark.entries == entries for mark in (*self.named.values(), *self._pinned))
+
+    def _held(self, entries: tuple[Entry, ...]) -> State | None:
+        return next((state for state in self.states if state.entries == entries), None)
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether every copy asked for has come."""
+        return not self._asked
 
     def settle(self, runner: CellRunner, seconds: float = 30.0) -> None:
         """Wait until every copy asked for has come.
@@ -179,25 +220,37 @@ class History:
             self.named[name] = mark
         try:
             self.settle(runner)
-            if not any(entries == mark.entries for _, entries in self.frozen):
+            if self._held(mark.entries) is None:
                 self.freeze()
                 self.settle(runner)
         except (OSError, ProtocolError):
             self.refusal = "the worker did not answer"
-        mark.frozen = any(entries == mark.entries for _, entries in self.frozen)
-        mark.reason = "" if mark.frozen else self.refusal
+        state = self._held(mark.entries)
+        mark.frozen, mark.reason = state is not None, "" if state is not None else self.refusal
+        if self._mirror is not None:
+            mark.files = self._mirror.keep()
         return mark
+
+    def list_named(self) -> dict[str, Checkpoint]:
+        """The named checkpoints, with the memory of each."""
+        if self.named and self.session.running is not None:
+            each = (self.session.wait_usage(1 << 40, each=True) or {}).get("each_kb", {})
+            for mark in self.named.values():
+                state = self._held(mark.entries)
+                mark.memory_kb = each.get(str(state.frozen.pid)) if state is not None else None
+        return dict(self.named)
 
     # Going back -------------------------------------------------------------------------------------------------------
 
     def go_to(self, target: tuple[Entry, ...], runner: CellRunner, open_worker: Callable[[], None], *,
-              rewind: bool) -> list[str]:
+              rewind: bool, files: bool = False) -> list[str]:
         """Make `target` the state of the session.
 
         Args:
             open_worker: Gives a worker started anew its tools.
             rewind: Cells replayed may find the files of our own workspace as they were then: after a crash. Otherwise
                 files stay as they are, and a cell that changed some is not replayed.
+            files: Those of our own workspace are part of the state, and come back with it.
 
         Returns:
             What could not be brought back, in words; empty when all was.
@@ -207,32 +260,31 @@ class History:
         """
         self._asked.clear()
         self.session.sweep(self.alive())
-        # A fork repeats its parent's random numbers. Who chose a seed wants that; anyone else does not
-        reseed = not any("seed" in entry.code for entry in target)
+        reseed = not has_seed(target)
         held: tuple[Entry, ...] = ()
-        for item in sorted(self.frozen, key=lambda item: -len(item[1])):
-            frozen, entries = item
-            if entries != target[:len(entries)]:
+        then = self.first_files
+        for state in sorted(self.states, key=lambda state: -len(state.entries)):
+            if state.entries != target[:len(state.entries)]:
                 continue
             try:
-                self.session.resume(frozen, reseed=reseed)
-                held = entries
+                self.session.resume(state.frozen, reseed=reseed)
+                held, then = state.entries, state.files
                 break
             except InterpreterGone:
-                frozen.close()
-                self.frozen.remove(item)
+                self._let_go(state)
         else:
             self.session.spawn()
             open_worker()
         self.entries = list(held)
-        mirror = self._mirror if rewind and self._mirrored == held else None
-        lost, died = self._replay(target[len(held):], runner, mirror)
+        mirror = self._mirror if then is not None else None
+        left = mirror.put_back(then) if files and mirror is not None and then is not None else []
+        lost, died = self._replay(target[len(held):], runner, mirror if rewind or files else None, then)
         if died:   # strictly less to replay each time, so this ends
-            self.go_to(tuple(self.entries), runner, open_worker, rewind=rewind)
-        return lost
+            self.go_to(tuple(self.entries), runner, open_worker, rewind=rewind, files=files)
+        return lost + [not_put_back(left)] if left else lost
 
-    def _replay(self, rest: tuple[Entry, ...], runner: CellRunner,
-                mirror: Mirror | None) -> tuple[list[str], bool]:
+    def _replay(self, rest: tuple[Entry, ...], runner: CellRunner, mirror: Mirror | None,
+                then: Files | None) -> tuple[list[str], bool]:
         """Run cells again; what could not be brought back, and whether the worker died of it."""
         rewound = False
         for position, entry in enumerate(rest):
@@ -243,8 +295,10 @@ class History:
                 rewound = mirror is not None
                 if mirror is None:
                     reason = "it changed files, and these stay as they are" if entry.files else ""
-                elif not mirror.rewind():
+                elif then is None or not mirror.can_put_back(then):
                     reason = "files it used are too large to be put back"
+                else:
+                    mirror.put_back(then)
             died = False
             if not reason:
                 reason, died = self._again(entry, runner)
@@ -269,12 +323,23 @@ class History:
 
     def close(self) -> None:
         """Let every copy go."""
-        for frozen, _ in self.frozen:
-            frozen.close()
-        self.frozen.clear()
+        for state in list(self.states):
+            self._let_go(state)
+
+
+def has_seed(entries: tuple[Entry, ...]) -> bool:
+    """A fork repeats its parent's random numbers. Who chose a seed wants that; anyone else does not."""
+    return any("seed" in entry.code for entry in entries)
 
 
 def _lost(entries: tuple[Entry, ...], reason: str) -> str:
     first, last = entries[0].number, entries[-1].number
     cells = f"cell {first}" if first == last else f"cells {first} to {last}"
     return f"what {cells} did to the variables could not be brought back: cell {first} was to run again, but {reason}"
+
+
+def not_put_back(paths: list[str]) -> str:
+    """Tells which files stayed as they are."""
+    named = ", ".join(paths[:5]) + (f" and {len(paths) - 5} more" if len(paths) > 5 else "")
+    return f"{named} is as it is now: too large to be kept" if len(paths) == 1 else \
+        f"{named} are as they are now: too large to be kept"

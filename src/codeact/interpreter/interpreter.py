@@ -143,7 +143,10 @@ class Interpreter:
         self._backend.interrupt()
 
     def checkpoint(self, name: str | None = None) -> Checkpoint:
-        """Mark the state of now, to `restore` later. Variables only: files stay as they are.
+        """Mark the state of now, to `restore` later: variables, and small files of a workspace of the session's own.
+
+        Files over 4 MiB (64 MiB in all) are part of it only where the file system can share their blocks. A folder of
+        the user's is never put back.
 
         Args:
             name: Keep it until the end under this name; without one, the last sixteen are held ready.
@@ -175,10 +178,42 @@ class Interpreter:
                 mark = named[mark]
             return self._backend.restore(mark)
 
+    def undo(self, n: int = 1) -> list[str]:
+        """Go back to before the last `n` cells, files as for `restore`. A cell that ended the process left nothing.
+
+        Returns:
+            What could not be brought back, in words; empty when all was.
+
+        Raises:
+            ValueError: There are not so many.
+            InterpreterGone: No kernel can be started.
+        """
+        if n < 1:
+            raise ValueError(f"undo({n}): it is a number of cells")
+        with self._exclusive():
+            return self._backend.undo(n)
+
+    def branch(self) -> Interpreter:
+        """A second live interpreter that begins with the state of now; from then on neither sees the other's variables.
+
+        It has a folder of its own with copies of the small files (as in a checkpoint); in a folder of the user's both
+        work together. It shares this one's walls and has the same tools, limits and style. Either may be closed first.
+
+        Raises:
+            InterpreterGone: No kernel can be started.
+        """
+        with self._exclusive():
+            backend = self._backend.branch()
+        other = object.__new__(type(self))
+        vars(other).update(vars(self))
+        other._busy, other._backend = threading.Lock(), backend
+        return other
+
     @property
     def checkpoints(self) -> dict[str, Checkpoint]:
-        """The named ones."""
-        return self._backend.checkpoints
+        """The named ones, each with its age and the memory it holds."""
+        with self._exclusive():
+            return self._backend.checkpoints
 
     def reset(self) -> None:
         """Begin again with no variables; files and named checkpoints stay."""

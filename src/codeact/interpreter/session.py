@@ -7,7 +7,6 @@ death, interpreter/history.py.
 from __future__ import annotations
 
 import os
-import select
 import signal
 import socket
 import time
@@ -17,13 +16,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from codeact.errors import InterpreterError, InterpreterGone, SandboxUnavailable
-from codeact.interpreter.folders import remove
-from codeact.kernel.wire import Connection, Frame, ProtocolError
+from codeact.errors import InterpreterError, InterpreterGone
+from codeact.interpreter.folders import Base
+from codeact.interpreter.keeper import START_SECONDS, Keeper, Line, readable
+from codeact.kernel.wire import Connection, ProtocolError
 
 __all__ = ["Frozen", "Running", "Session"]
-
-START_SECONDS = 30.0
 
 
 @dataclass(eq=False)
@@ -46,45 +44,54 @@ class Running:
             os.close(self.end)
 
 
-@dataclass(eq=False)
-class Frozen:
-    """A copy of a worker, asleep: a state to go back to."""
+class Frozen(Line):
+    """A copy of a worker, asleep: a state to go back to. It ends when its connection goes.
 
-    connection: Connection
-    pid: int
+    Args:
+        connection: To it; owned from now on.
+        pid: Its number, as the keeper sees it.
+    """
 
-    def close(self) -> None:
-        """Let it end: it does so when its connection goes."""
-        self.connection.close()
+    def __init__(self, connection: Connection, pid: int):
+        super().__init__(connection)
+        self.pid = pid
 
 
 class Session:
     """One session's processes.
 
     Args:
-        keeper: Connection to its keeper.
-        pidfd: Of the keeper, or -1.
-        level: Which walls stand.
-        base: A folder of ours to remove at the end, or None.
+        keeper: Of its walls.
+        base: A folder of ours, given back at the end, or None.
         fork_worker: Has the zygote fork a worker that takes these descriptors; None where the keeper does it.
     """
 
-    def __init__(self, keeper: Connection, pidfd: int, *, level: int, base: Path | None,
-                 fork_worker: Callable[[list[int]], None] | None = None):
+    def __init__(self, keeper: Keeper, base: Base | None, fork_worker: Callable[[list[int]], None] | None = None):
         self._fork_worker = fork_worker
-        self._walled = False
-        self.keeper, self.pidfd, self.level, self.base = keeper, pidfd, level, base
+        self.keeper, self.level, self.base = keeper, keeper.level, base
+        keeper.members.append(self)
         self.config: dict[str, Any] = {}
         """What the kernel was told of the session (docs/kernel_protocol.md)."""
         self.listener: socket.socket | None = None
         """Where its cells' requests to the network come in, until somebody takes it to serve them; None without."""
         self.running: Running | None = None
-        self.exits: dict[int, int] = {}
-        """pid -> wait status, as far as reported."""
-        self.usage: dict[str, Any] | None = None
-        """The keeper's latest account."""
+        self.held: Callable[[], list[Frozen]] = list
+        """The frozen copies it holds."""
         self.asked_usage = 0.0
         """When the account still owed was asked for (monotonic seconds); 0 when none is."""
+
+    def branch(self, workspace: str) -> Session:
+        """A second session behind the same walls, to be started by `resume`.
+
+        Args:
+            workspace: Its own folder, or the same.
+        """
+        self.keeper.share()
+        if self.base is not None:
+            self.base.share()
+        other = Session(self.keeper, self.base, self._fork_worker)
+        other.config = {**self.config, "workspace": workspace, "home": workspace}
+        return other
 
     @property
     def workspace(self) -> Path:
@@ -115,7 +122,7 @@ class Session:
             return self._start(lambda fds: self.keeper.send({"t": "spawn"}, fds=fds, timeout=START_SECONDS), None)
         end, told = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         try:
-            running = self._start(lambda fds: fork_worker([*fds, self.pidfd, told]), None, begin)
+            running = self._start(lambda fds: fork_worker([*fds, self.keeper.pidfd, told]), None, begin)
         except BaseException:
             os.close(end)
             raise
@@ -130,23 +137,13 @@ class Session:
         Raises:
             InterpreterGone: The copy is gone.
         """
-        return self._start(lambda fds: frozen.connection.send({"t": "resume", "reseed": reseed}, fds=fds,
-                                                              timeout=START_SECONDS), frozen)
+        header = {"t": "resume", "reseed": reseed, "workspace": self.config["workspace"]}
+        return self._start(lambda fds: frozen.send(header, fds=fds, timeout=START_SECONDS), frozen)
 
     def _outer_walls(self) -> None:
-        """Wait until the keeper says that they stand."""
-        if self._walled:
-            return
-        try:
-            frame = self.keeper.receive(timeout=START_SECONDS)
-        except (OSError, ProtocolError) as error:
-            frame = ({"t": "failed", "reason": str(error)}, [])
-        if frame is None or frame[0]["t"] != "kept":
-            raise SandboxUnavailable(f"level {self.level}: " + str(
-                frame[0].get("reason", frame[0]["t"]) if frame else "the session's first process ended at once"))
-        self._walled = True
-        if self.config.get("proxy_port"):
-            self.listener = socket.socket(fileno=self.keeper.take_fd())
+        listener = self.keeper.outer_walls()
+        if listener is not None:
+            self.listener = socket.socket(fileno=listener)
 
     def _start(self, fork: Callable[[list[int]], None], parent: Frozen | None,
                begin: Callable[[], None] | None = None) -> Running:
@@ -191,71 +188,57 @@ class Session:
 
     # Watching ---------------------------------------------------------------------------------------------------------
 
-    def hear_keeper(self) -> bool:
-        """Take what the keeper has said, without waiting; False when it is gone."""
-        return self._hear(self.keeper)
+    @property
+    def usage(self) -> dict[str, Any] | None:
+        """The keeper's latest account; None until one has come."""
+        return self.keeper.usages.get(self.running.pid) if self.running is not None else None
 
-    def _hear(self, connection: Connection) -> bool:
-        try:
-            if not connection.fill(block=False):
-                return False
-        except BlockingIOError:
-            return True
-        except (OSError, ProtocolError):
-            return False
-        try:
-            while (frame := connection.take()) is not None:
-                self._note(frame)
-        except ProtocolError:
-            return False
-        return True
+    def forget_usage(self) -> None:
+        """The latest account is an old one."""
+        if self.running is not None:
+            self.keeper.usages.pop(self.running.pid, None)
+        self.asked_usage = 0.0
 
-    def _note(self, frame: Frame) -> None:
-        header = frame[0]
-        if header["t"] == "exit" and type(header.get("pid")) is int and type(header.get("status")) is int:
-            if len(self.exits) > 10_000:
-                self.exits.clear()
-            self.exits[header["pid"]] = header["status"]
-        elif header["t"] == "usage":
-            self.usage, self.asked_usage = header, 0.0
+    def _others(self) -> list[int]:
+        """Processes of the sessions that share the walls, as far as the host started them."""
+        others = [member for member in list(self.keeper.members) if member is not self]
+        held = [copy.pid for member in others for copy in member.held()]
+        return held + [member.running.pid for member in others if member.running is not None]
 
-    def ask_usage(self, frozen: Sequence[Frozen], exact_above_kb: int) -> None:
-        """Ask the keeper for an account; it comes to `usage` by and by."""
+    def ask_usage(self, exact_above_kb: int, *, each: bool = False) -> None:
+        """Ask the keeper for an account; it comes to `usage` by and by. `each`: of every frozen copy too.
+
+        Raises:
+            OSError: The keeper is gone.
+        """
         if self.running is None:
             return
         self.asked_usage = time.monotonic()
-        self.keeper.send({"t": "usage", "pid": self.running.pid, "frozen": [copy.pid for copy in frozen],
-                          "exact_above_kb": exact_above_kb}, timeout=5)
+        self.keeper.send({"t": "usage", "pid": self.running.pid, "frozen": [copy.pid for copy in self.held()],
+                          "spare": self._others(), "exact_above_kb": exact_above_kb, "each": each})
 
-    def wait_usage(self, frozen: Sequence[Frozen], exact_above_kb: int, seconds: float = 5.0) -> dict[str, Any] | None:
+    def wait_usage(self, exact_above_kb: int, seconds: float = 5.0, *, each: bool = False) -> dict[str, Any] | None:
         """Ask for an account and wait for it; None when it does not come."""
-        self.usage = None
+        self.forget_usage()
         try:
-            self.ask_usage(frozen, exact_above_kb)
+            self.ask_usage(exact_above_kb, each=each)
             deadline = time.monotonic() + seconds
-            while (usage := self._latest_usage()) is None:
-                _readable(self.keeper, max(0.0, deadline - time.monotonic()))
-                if not self.hear_keeper() or time.monotonic() > deadline:
+            while (usage := self.usage) is None:
+                readable(self.keeper, min(0.2, max(0.0, deadline - time.monotonic())))
+                if not self.keeper.hear() or time.monotonic() > deadline:
                     return None
         except OSError:
             return None
+        self.asked_usage = 0.0
         return usage
-
-    def _latest_usage(self) -> dict[str, Any] | None:
-        return self.usage
 
     def exit_status(self, running: Running, seconds: float = 0.2) -> int | None:
         """How a dead worker ended, as wait(2) says it; None when nobody saw."""
         if running.end >= 0:
-            told = os.read(running.end, 16) if _readable(running.end, seconds) else b""
+            told = os.read(running.end, 16) if readable(running.end, seconds) else b""
             return int(told) if told else None
-        source = running.parent.connection if running.parent else self.keeper
-        deadline = time.monotonic() + seconds
-        while running.pid not in self.exits and time.monotonic() < deadline:
-            _readable(source, max(0.0, deadline - time.monotonic()))
-            if not self._hear(source):
-                break
-        return self.exits.get(running.pid)
+        status = running.parent.exit_status(running.pid, seconds) if running.parent else None
+        return self.keeper.exit_status(running.pid, seconds) if status is None else status
 
     # Ending -----------------------------------------------------------------------------------------------------------
 
@@ -267,72 +250,45 @@ class Session:
         if self.running is None:
             return
         try:
-            self.keeper.send({"t": "signal", "pid": self.running.pid, "signal": int(number)}, timeout=5)
-            self._await("signalled", 5.0)
+            self.keeper.ask({"t": "signal", "pid": self.running.pid, "signal": int(number)}, "signalled", 5.0)
         except (OSError, ProtocolError):
             pass   # it is gone, which the caller sees by itself
 
-    def _await(self, kind: str, seconds: float) -> dict[str, Any]:
-        deadline = time.monotonic() + seconds
-        while True:
-            frame = self.keeper.receive(timeout=max(0.0, deadline - time.monotonic()))
-            if frame is None:
-                raise OSError("the keeper is gone")
-            if frame[0]["t"] == kind:
-                return frame[0]
-            self._note(frame)
-
     def sweep(self, keep: Sequence[Frozen]) -> None:
-        """End the worker and everything it left behind, but the frozen copies named.
+        """End the worker and everything it left behind, but the frozen copies named and the branches' processes.
 
         Raises:
             InterpreterGone: The keeper is gone too.
         """
+        own = [copy.pid for copy in self.held()]
         if self.running is not None:
+            own.append(self.running.pid)
             self.running.close()
             self.running = None
         try:
-            self.keeper.send({"t": "sweep", "keep": [copy.pid for copy in keep]}, timeout=5)
-            self._await("swept", 10.0)
+            self.keeper.ask({"t": "sweep", "keep": [copy.pid for copy in keep], "spare": self._others(), "own": own},
+                            "swept", 10.0)
         except (OSError, ProtocolError) as error:
             raise InterpreterGone(f"the session's processes are gone ({error})") from None
 
     def close(self) -> None:
-        """End every process of the session, wait until they are gone, remove what is ours of its files."""
+        """End every process of the session, wait until they are gone, give its folder back."""
+        if self not in self.keeper.members:
+            return
+        if self.running is not None and len(self.keeper.members) > 1:
+            with suppress(InterpreterGone):
+                self.sweep([])
+        self.keeper.members.remove(self)
         if self.running is not None:
             self.running.close()
             self.running = None
         if self.listener is not None:
             self.listener.close()
             self.listener = None
-        if self.level < 3:
-            # No namespace whose end ends all: the keeper kills by name, then goes
-            try:
-                self.keeper.send({"t": "sweep", "keep": []}, timeout=5)
-                self._await("swept", 10.0)
-            except (OSError, ProtocolError):
-                pass
-        if self.pidfd >= 0:
-            if self.level == 3:
-                try:
-                    signal.pidfd_send_signal(self.pidfd, signal.SIGKILL)
-                except ProcessLookupError:
-                    pass
-            self.keeper.close()
-            _readable(self.pidfd, 10.0)
-            os.close(self.pidfd)
-            self.pidfd = -1
-        else:
-            self.keeper.close()
+        self.keeper.close()
         if self.base is not None:
-            remove(self.base)
+            self.base.close()
             self.base = None
-
-
-def _readable(source: Any, seconds: float) -> bool:
-    poll = select.poll()
-    poll.register(source, select.POLLIN)
-    return bool(poll.poll(seconds * 1000))
 
 
 def new_nonce() -> str:

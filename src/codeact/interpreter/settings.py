@@ -15,7 +15,8 @@ from codeact.errors import InterpreterGone
 from codeact.interpreter.levels import is_root
 from codeact.interpreter.limits import Limits
 
-__all__ = ["DEFAULT_IMPORTS", "Settings", "cache_folder", "environment", "give", "python_program", "user_folder"]
+__all__ = ["DEFAULT_IMPORTS", "Settings", "cache_folder", "environment", "give", "give_like", "python_program",
+           "user_folder"]
 
 DEFAULT_IMPORTS = ("numpy", "pandas", "matplotlib.pyplot")
 """Imported once and inherited by every session, where installed. Small: what is imported makes each fork slower."""
@@ -78,6 +79,13 @@ def cache_folder(uid: int | None, gid: int | None) -> str:
         for file in folder.glob("*.json"):
             os.chown(file, uid, gid, follow_symlinks=False)
     return str(folder)
+
+
+def give_like(folder: Path, other: Path) -> None:
+    """Hand a folder of ours to whom another one belongs, with the same rights."""
+    found = other.stat()
+    folder.chmod(stat.S_IMODE(found.st_mode))
+    give(folder, found.st_uid, found.st_gid)
 
 
 def give(folder: Path, uid: int, gid: int) -> None:

@@ -6,15 +6,14 @@ import atexit
 import logging
 import os
 import threading
-from pathlib import Path
 from typing import Any
 
 from codeact.errors import SandboxUnavailable
-from codeact.interpreter.folders import remove_home
+from codeact.interpreter.folders import Base, remove_home
 from codeact.interpreter.levels import Level, candidates
 from codeact.interpreter.session import Session
 from codeact.interpreter.settings import DEFAULT_IMPORTS, Settings
-from codeact.interpreter.zygote import Zygote
+from codeact.interpreter.zygote import SPACE, Zygote
 
 __all__ = ["DEFAULT_IMPORTS", "Settings", "Zygote", "open_session", "shutdown", "zygote_of"]
 
@@ -24,11 +23,11 @@ _zygotes: dict[tuple[Any, ...], Zygote] = {}
 _starting: dict[tuple[Any, ...], threading.Lock] = {}
 
 
-def open_session(settings: Settings, base: Path | None = None) -> Session:
+def open_session(settings: Settings, base: Base | None = None, space: str = SPACE) -> Session:
     """A session, from the process's zygote of this kind; started, if need be, at the strongest level that works.
 
     Args:
-        base: As for `Zygote.session`.
+        base, space: As for `Zygote.session`.
 
     Raises:
         SandboxUnavailable: None works; the message says why each failed and what to do.
@@ -45,20 +44,20 @@ def open_session(settings: Settings, base: Path | None = None) -> Session:
     with _starting.setdefault(key, threading.Lock()):
         zygote = _zygotes.get(key)
         if zygote is None or zygote.is_closed() or zygote.process.poll() is not None:
-            return _start(settings, levels, key, base)
+            return _start(settings, levels, key, base, space)
     if settings.proxied and zygote.level.number != 3:
         raise SandboxUnavailable(f"network=[...] needs walls of level 3 (namespaces), and here those of level "
                                  f"{zygote.level.number} are the strongest; `codeact doctor` says how to get them")
-    return zygote.session(settings, base)
+    return zygote.session(settings, base, space)
 
 
-def _start(settings: Settings, levels: list[Level], key: tuple[Any, ...], base: Path | None) -> Session:
+def _start(settings: Settings, levels: list[Level], key: tuple[Any, ...], base: Base | None, space: str) -> Session:
     reasons = []
     for level in levels:
         zygote = None
         try:
             zygote = Zygote(settings, level)
-            session = zygote.session(settings, base)   # the proof that this level works
+            session = zygote.session(settings, base, space)   # the proof that this level works
         except SandboxUnavailable as error:
             reasons.append(str(error))
             if zygote is not None:

@@ -19,8 +19,9 @@ from queue import SimpleQueue
 from typing import Any, TypeVar
 
 from codeact.errors import InterpreterGone, SandboxUnavailable
-from codeact.interpreter.folders import new_folder, remove
+from codeact.interpreter.folders import Base
 from codeact.interpreter.gateway import PROXY_PORT, proxy_environment
+from codeact.interpreter.keeper import START_SECONDS, Keeper
 from codeact.interpreter.levels import Level, identity, is_root
 from codeact.interpreter.limits import Limits
 from codeact.interpreter.mounts import detached
@@ -37,9 +38,10 @@ log = logging.getLogger("codeact.interpreter")
 STANDBY = 2
 REFILL_AFTER_SECONDS = 0.05
 """The one who has just taken a session wants the processor first."""
-START_SECONDS = 30.0
 NETWORK_ETC = ("/etc/resolv.conf", "/etc/hosts", "/etc/nsswitch.conf", "/etc/gai.conf")
 """Without them no name resolves."""
+SPACES, SPACE = "spaces", "workspace"
+"""Where workspaces of ours lie in a session's folder, and the first one's name."""
 KERNEL = Path(__file__).resolve().parent.parent / "kernel"
 
 
@@ -165,18 +167,19 @@ class Zygote:
 
     # Sessions ---------------------------------------------------------------------------------------------------------
 
-    def session(self, settings: Settings, base: Path | None = None) -> Session:
+    def session(self, settings: Settings, base: Base | None = None, space: str = SPACE) -> Session:
         """A session of these settings: from standby where there is one, else a new one.
 
         Args:
             base: Our folder of a session that is gone: the new one takes it over, with its workspace.
+            space: That workspace's name.
 
         Raises:
             InterpreterGone: The zygote is gone.
             SandboxUnavailable: A folder cannot be shown to it.
         """
         if settings.workspace is not None or settings.read or settings.proxied or base is not None:
-            return self._make(settings, base)
+            return self._make(settings, base, space)
         with self._lock:
             pool = self._pools.setdefault(settings.limits, deque())
             session = pool.popleft() if pool else None
@@ -204,36 +207,31 @@ class Zygote:
             except (InterpreterGone, SandboxUnavailable, OSError) as error:
                 log.debug("no standby session: %s", error)
 
-    def _make(self, settings: Settings, base: Path | None = None) -> Session:
+    def _make(self, settings: Settings, base: Base | None = None, space: str = SPACE) -> Session:
         level = self.level.number
-        given, base = base, base or new_folder()
+        with self._lock:
+            keeper = self._from_a_zygote(self._fork_keeper, bare=level == 3)
+        if base is None:
+            base = Base()
+        else:
+            base.share()
+        session = Session(keeper, base, self._fork_worker if level == 3 else None)
         try:
-            with self._lock:
-                keeper, pidfd = self._from_a_zygote(self._fork_keeper, bare=level == 3)
-            session = Session(keeper, pidfd, level=level, base=base,
-                              fork_worker=self._fork_worker if level == 3 else None)
+            session.spawn(lambda: self._begin(session, settings, base.path, space))
         except BaseException:
-            if given is None:
-                remove(base)
-            raise
-        try:
-            session.spawn(lambda: self._begin(session, settings, base))
-        except BaseException:
-            if given is not None:
-                session.base = None
             session.close()
             raise
         return session
 
-    def _fork_keeper(self, zygote: Connection) -> tuple[Connection, int]:
-        """A keeper, which waits for its frame "begin", and a pidfd of it."""
+    def _fork_keeper(self, zygote: Connection) -> Keeper:
+        """A keeper, which waits for its frame "begin"."""
         zygote.send({"t": "session"}, timeout=START_SECONDS)
         self._answer(zygote, "forked")
-        return Connection(socket.socket(fileno=zygote.take_fd())), zygote.take_fd()
+        return Keeper(Connection(socket.socket(fileno=zygote.take_fd())), zygote.take_fd(), self.level.number)
 
-    def _begin(self, session: Session, settings: Settings, base: Path) -> None:
+    def _begin(self, session: Session, settings: Settings, base: Path, space: str) -> None:
         """Tell a keeper what it is for."""
-        config = session.config = self._prepare(settings, base)
+        config = session.config = self._prepare(settings, base, space)
         keeper, fds = session.keeper, []
         try:
             if self.level.number == 3:
@@ -249,12 +247,12 @@ class Zygote:
             for fd in fds:
                 os.close(fd)
 
-    def _prepare(self, settings: Settings, base: Path) -> dict[str, Any]:
+    def _prepare(self, settings: Settings, base: Path, space: str) -> dict[str, Any]:
         """The session's folders, and its config."""
         level, uid, gid = self.level.number, self.uid, self.gid
-        workspace = settings.workspace or base / "workspace"
-        tmp = base / "tmp"
-        for folder in (workspace, tmp):
+        spaces, tmp = base / SPACES, base / "tmp"
+        workspace = settings.workspace or spaces / space
+        for folder in (spaces, workspace, tmp):
             if base in folder.parents and not folder.exists():
                 folder.mkdir()
                 give(folder, uid, gid)
@@ -262,7 +260,8 @@ class Zygote:
             base.chmod(0o711)
         if level in (1, 2):
             _check_reach([*map(Path, self.hello["prefixes"]), workspace], uid)
-        writable = [workspace] if level == 3 else [workspace, tmp]
+        shown = settings.workspace or spaces   # of ours as a whole: a branch finds its own folder beside the first
+        writable = [shown] if level == 3 else [shown, tmp]
         config = {
             "workspace": str(workspace), "home": str(workspace), "tmp": "/tmp" if level == 3 else str(tmp),
             "nonce": new_nonce(), "output_bytes": settings.limits.output_kb << 10, "environment": {},

@@ -13,7 +13,7 @@ import signal
 import socket
 import stat
 import time
-from typing import Any, Dict, List, NamedTuple, Optional, Sequence
+from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Set
 
 from .birth import become_worker
 from .listener import listen
@@ -61,6 +61,20 @@ def processes(level: int) -> Dict[int, Process]:
         if not more:
             return {pid: found[pid] for pid in tree if pid != own}
         tree |= more
+
+
+def belonging(found: Dict[int, Process], roots: Sequence[int], others: Set[int]) -> Set[int]:
+    """Those of `roots`, and what they started: processes whose nearest known ancestor (known: `roots` and `others`) is
+    one of them."""
+    wanted, known = set(roots), {*roots, *others}
+    belongs = set()
+    for pid in found if wanted else ():
+        nearest = pid
+        while nearest not in known and nearest in found:
+            nearest = found[nearest].parent
+        if nearest in wanted:
+            belongs.add(pid)
+    return belongs
 
 
 def memory_kb(pids: Sequence[int], exact: bool) -> int:
@@ -227,16 +241,27 @@ class Keeper:
         self.connection.send({"t": "signalled", "pid": pid, "known": known})
 
     def on_sweep(self, header: Dict[str, Any]) -> None:
-        """End every process but those named."""
-        left = self.kill(header["keep"])
+        """End every process but those named, and but what belongs to the sessions that share the walls."""
+        left = self.kill(header["keep"], header["spare"], header["own"])
         self.connection.send({"t": "swept", "left": left})
 
-    def kill(self, keep: Sequence[int], seconds: float = 5.0) -> int:
-        """Kill all but `keep` and wait until they are gone; returns how many would not go."""
+    def kill(self, keep: Sequence[int], spare: Sequence[int] = (), own: Sequence[int] = (),
+             seconds: float = 5.0) -> int:
+        """Kill all but `keep`, and `spare` with what these started; wait until they are gone.
+
+        Args:
+            own: Also known to the host, and to be ended: what these started is not of those above them.
+
+        Returns:
+            How many would not go.
+        """
         deadline = time.monotonic() + seconds
         while True:
             self._reap_quietly()
-            doomed = [pid for pid, process in processes(self.level).items() if pid not in keep and process.state != "Z"]
+            found = processes(self.level)
+            spared = belonging(found, spare, {*keep, *own})
+            doomed = [pid for pid, process in found.items()
+                      if pid not in keep and pid not in spared and process.state != "Z"]
             if not doomed or time.monotonic() > deadline:
                 return len(doomed)
             # Stop first, so that nothing is forked between the look and the blow
@@ -258,11 +283,15 @@ class Keeper:
     def on_usage(self, header: Dict[str, Any]) -> None:
         """What the session uses now, beyond what it began with."""
         found = processes(self.level)
+        spared = belonging(found, header["spare"], {header["pid"], *header["frozen"]})
+        found = {pid: process for pid, process in found.items() if pid not in spared}
         frozen = [pid for pid in header["frozen"] if pid in found]
         live = [pid for pid in found if pid not in frozen]
+        each = {pid: _shared_out_kb(pid) for pid in frozen} if header["each"] else {}
         times = os.times()
         self.connection.send({
-            "t": "usage", "processes": len(live), "memory_kb": self._memory_kb(live, header["exact_above_kb"]),
+            "t": "usage", "pid": header["pid"], "each_kb": each,
+            "processes": len(live), "memory_kb": self._memory_kb(live, header["exact_above_kb"]),
             "frozen_kb": self._memory_kb(frozen, header["exact_above_kb"]),
             "cpu_seconds": times.children_user + times.children_system
             + sum(process.cpu_seconds for process in found.values()),

@@ -294,6 +294,7 @@ class Worker:
                 signal.signal(signal.SIGCHLD, before or signal.SIG_DFL)
                 channel.close()
                 self._resume(Connection(socket.socket(fileno=control)), output)
+                self._move_to(frame[0]["workspace"])
                 if frame[0].get("reseed"):
                     reseed()
                 else:
@@ -308,6 +309,23 @@ class Worker:
             # Signals are the filter's to stop, and it lets them go to a pid that may be anyone's by now
             seccomp.install(seccomp.forbid_signals(MACHINE))
         self._take_up(connection, output)
+
+    def _move_to(self, workspace: str) -> None:
+        """In a branch: work in its own folder, wherever in the other one it was."""
+        before = self._config["workspace"]
+        if workspace == before:
+            return
+        self._config = {**self._config, "workspace": workspace, "home": workspace}
+        try:
+            inside = os.path.relpath(os.getcwd(), before)
+        except OSError:
+            inside = "."   # it is gone
+        for name in ("HOME", "PWD"):
+            if os.environ.get(name) == before:
+                os.environ[name] = workspace
+        if inside.split(os.sep)[0] != os.pardir:
+            place = os.path.join(workspace, inside)
+            os.chdir(place if os.path.isdir(place) else workspace)
 
     def _take_up(self, connection: Connection, output: int) -> None:
         """In a process just forked: what is its own."""

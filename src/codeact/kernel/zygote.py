@@ -41,7 +41,9 @@ HERE = os.path.dirname(os.path.abspath(__file__))   # readable inside: parts of 
 
 def main(fd: int) -> None:
     """Serve the host at the other end of `fd` until it goes. Never returns."""
-    connection = Connection(socket.socket(fileno=fd))
+    low = os.dup(fd)   # select takes none above 1023, and a host with many sessions has many open
+    os.close(fd)
+    connection = Connection(socket.socket(fileno=low))
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     supervisor = os.pidfd_open(os.getppid()) if hasattr(os, "pidfd_open") else -1
     frame = connection.receive()

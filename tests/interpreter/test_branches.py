@@ -1,0 +1,270 @@
+"""Branches, undo and checkpoints with files: states that live side by side, and ways back."""
+
+import os
+import signal
+import sys
+import threading
+
+import pytest
+
+from codeact import Interpreter, Limits, tool
+from codeact.errors import InterpreterBusy, InterpreterGone
+from codeact.interpreter import mirror
+
+
+def value(py, code):
+    result = py.run(code)
+    assert result.error is None, result.text
+    return result.text.partition(": ")[2]
+
+
+@pytest.fixture(params=[3, 2, 0])
+def py(request):
+    if request.param == 2 and os.getuid() == 0 and "/root/" in os.path.realpath(sys.executable):
+        pytest.skip("as root, at this level, a Python in root's home cannot be reached")
+    with Interpreter(sandbox=request.param) as py:
+        yield py
+
+
+def test_a_branch_begins_with_the_state_of_now_and_goes_its_own_way(py):
+    py.run("x = [1, 2]")
+    with py.branch() as branch:
+        branch.run("x.append(3)")
+        assert value(branch, "x") == "[1, 2, 3]"
+        assert value(py, "x") == "[1, 2]"
+        py.run("x = None")
+        assert value(branch, "x") == "[1, 2, 3]"
+
+
+def test_a_branch_has_copies_of_the_files_in_a_folder_of_its_own(py):
+    py.run("import os\nos.makedirs('a/b')\nopen('a/b/f.txt', 'w').write('first')\nos.symlink('a/b/f.txt', 'link')")
+    with py.branch() as branch:
+        assert branch.workspace != py.workspace
+        assert value(branch, "os.getcwd() == os.environ['HOME'] and os.getcwd()") == repr(str(branch.workspace))
+        assert value(branch, "open('link').read()") == "'first'"
+        branch.run("open('a/b/f.txt', 'a').write(' and more')\nopen('new.txt', 'w').write('n')")
+        assert (branch.workspace / "new.txt").read_text() == "n"
+        assert value(py, "sorted(os.listdir()), open('link').read()") == "(['a', 'link'], 'first')"
+
+
+def test_a_branch_stays_in_the_folder_it_was_in(py):
+    py.run("import os\nos.mkdir('inner')\nos.chdir('inner')")
+    with py.branch() as branch:
+        # An empty folder is no file: it is not copied, and the branch is in the nearest that is there
+        assert value(branch, "os.getcwd()") == repr(str(branch.workspace))
+    py.run("open('f.txt', 'w').close()")
+    with py.branch() as branch:
+        assert value(branch, "os.getcwd()") == repr(str(branch.workspace / "inner"))
+
+
+@pytest.mark.parametrize("first", ["parent", "branch"])
+def test_either_may_be_closed_first(py, first):
+    py.run("x = 1")
+    branch = py.branch()
+    one, other = (py, branch) if first == "parent" else (branch, py)
+    one.close()
+    assert value(other, "x") == "1"
+    base = other.workspace.parent.parent
+    other.close()
+    assert not base.exists()
+
+
+@pytest.mark.parametrize("code", ["import os\nos._exit(3)", "import ctypes\nctypes.string_at(0)",
+                                  "import os, signal\nos.kill(os.getpid(), signal.SIGKILL)"])
+def test_a_death_in_one_leaves_the_other_alone(py, code):
+    py.run("x = [1]")
+    with py.branch() as branch:
+        branch.run("x.append(2)")
+        for one in (py, branch, py):
+            result = one.run(code)
+            assert result.status == "died"
+            assert result.lost == []
+            assert value(py, "x") == "[1]"
+            assert value(branch, "x") == "[1, 2]"
+
+
+def test_how_a_branch_died_is_told(py):
+    with py.branch() as branch:
+        assert "exit code 3" in branch.run("import os\nos._exit(3)").text
+        assert "SIGSEGV" in branch.run("import ctypes\nctypes.string_at(0)").text
+
+
+def test_the_children_of_a_branch_survive_a_crash_of_the_other(py):
+    with py.branch() as branch:
+        branch.run("import subprocess\nchild = subprocess.Popen(['sleep', '60'])")
+        py.run("import os\nos._exit(1)")
+        assert value(branch, "child.poll() is None") == "True"
+        branch.run("child.kill()")
+
+
+def test_branches_of_branches_run_at_the_same_time(py):
+    py.run("path = []")
+    branches = [py]
+    for n in range(4):
+        branches.append(branches[-1].branch())
+        branches[-1].run(f"path.append({n})")
+    found = {}
+    threads = [threading.Thread(target=lambda n=n, one=one: found.update({n: value(one, "sum(range(10**5)) and path")}))
+               for n, one in enumerate(branches)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert found == {n: repr(list(range(n))) for n in range(5)}
+    for branch in branches[1:]:
+        branch.close()
+    assert value(py, "path") == "[]"
+
+
+def test_a_branch_has_the_tools_and_its_own_numbers():
+    @tool
+    def double(n: int) -> int:
+        """Twice n."""
+        return 2 * n
+
+    with Interpreter([double]) as py:
+        py.run("a = double(2)")
+        with py.branch() as branch:
+            assert branch.run("double(a)").text == "Out[2]: 8"
+            assert py.run("double(1)").text == "Out[2]: 2"
+
+
+def test_random_numbers_of_branches_differ_unless_a_seed_was_chosen(py):
+    py.run("import random")
+    with py.branch() as one, py.branch() as other:
+        assert value(one, "random.random()") != value(other, "random.random()")
+    py.run("random.seed(1)")
+    with py.branch() as one, py.branch() as other:
+        assert value(one, "random.random()") == value(other, "random.random()")
+
+
+def test_where_a_thread_runs_the_branch_is_a_replay(py):
+    py.run("x = 1")
+    py.run("import threading\nstop = threading.Event()\nthread = threading.Thread(target=stop.wait, daemon=True)\nthread.start()")
+    py.run("x += 1\nopen('f.txt', 'w').write(str(x))")
+    with py.branch() as branch:
+        assert value(branch, "x, open('f.txt').read()") == "(2, '2')"
+        branch.run("x = 0")
+        assert value(py, "x") == "2"
+    py.run("stop.set()")
+
+
+def test_a_branch_in_a_folder_of_the_users_works_in_it_too(tmp_path):
+    (tmp_path / "data.txt").write_text("mine")
+    tmp_path.chmod(0o777)
+    with Interpreter(workspace=tmp_path) as py, py.branch() as branch:
+        assert branch.workspace == py.workspace == tmp_path
+        assert value(branch, "open('data.txt').read()") == "'mine'"
+
+
+def test_a_busy_interpreter_makes_no_branch():
+    with Interpreter() as py:
+        running = threading.Event()
+        thread = threading.Thread(target=py.run, args=("print('up')\nimport time\ntime.sleep(60)",),
+                                  kwargs={"on_output": lambda _: running.set()})
+        thread.start()
+        assert running.wait(30)
+        with pytest.raises(InterpreterBusy):
+            py.branch()
+        with pytest.raises(InterpreterBusy):
+            py.undo()
+        py.interrupt()
+        thread.join()
+    with pytest.raises(InterpreterGone):
+        py.branch()
+
+
+def test_undo_takes_cells_back_with_their_files(py):
+    py.run("x = 1\nopen('f.txt', 'w').write('1')")
+    py.run("x = 2\nopen('f.txt', 'w').write('2')\nopen('g.txt', 'w').write('g')")
+    py.run("import os\nos.remove('f.txt')")
+    assert py.undo() == []
+    assert value(py, "x, open('f.txt').read()") == "(2, '2')"
+    assert py.undo(2) == []
+    assert value(py, "import os\nx, open('f.txt').read(), os.listdir()") == "(1, '1', ['f.txt'])"
+
+
+def test_undo_goes_far_back_by_running_cells_again(py):
+    with open(py.workspace / "log.txt", "w"):
+        pass
+    for n in range(8):
+        py.run(f"names = {n}\nopen('log{n}.txt', 'w').write('x')")
+    assert py.undo(5) == []
+    assert value(py, "import os\nnames, sorted(os.listdir())") == "(2, ['log.txt', 'log0.txt', 'log1.txt', 'log2.txt'])"
+
+
+def test_undo_of_everything_is_the_beginning(py):
+    py.run("x = 1")
+    assert py.undo(100) == []
+    assert py.run("x").error.name == "NameError"
+    with pytest.raises(ValueError, match="number of cells"):
+        py.undo(0)
+
+
+def test_a_checkpoint_brings_small_files_back_and_names_large_ones(py, monkeypatch):
+    monkeypatch.setattr(mirror, "MAX_FILE_BYTES", 1000)
+    monkeypatch.setattr(mirror, "FICLONE", 0)
+    py.run("import os\nopen('small', 'w').write('a')\nopen('large', 'w').write('a' * 2000)\nos.chmod('small', 0o755)\nx = 1")
+    py.checkpoint("one")
+    py.run("open('small', 'w').write('b')\nopen('large', 'w').write('b' * 2000)\nopen('new', 'w').close()\nx = 2")
+    lost = py.restore("one")
+    assert lost == ["large is as it is now: too large to be kept"]
+    assert value(py, "x, open('small').read(), open('large').read()[0], os.path.exists('new'), oct(os.stat('small').st_mode)[-3:]") == (
+        "(1, 'a', 'b', False, '755')")
+    assert value(py, "open('small', 'a').write('c')") == "1"
+
+
+def test_what_the_host_put_into_the_workspace_is_not_taken_away(py):
+    py.checkpoint("one")
+    (py.workspace / "upload.csv").write_text("a,b\n")
+    py.run("y = 1")
+    py.restore("one")
+    assert (py.workspace / "upload.csv").read_text() == "a,b\n"
+
+
+def test_links_in_the_workspace_lead_nothing_out_of_it(py, tmp_path):
+    target = tmp_path / "target"
+    target.write_text("mine")
+    target.chmod(0o666)
+    py.run("import os\nos.mkdir('d')\nopen('d/f', 'w').write('1')")
+    py.checkpoint("one")
+    py.run(f"import shutil\nshutil.rmtree('d')\nos.symlink({str(tmp_path)!r}, 'd')\nos.symlink({str(target)!r}, 'f')")
+    py.restore("one")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["target"]
+    assert target.read_text() == "mine"
+    assert not (py.workspace / "f").exists()
+
+
+def test_named_checkpoints_tell_age_and_memory(py):
+    py.run("block = bytearray(40_000_000)")
+    py.checkpoint("large")
+    py.run("block = None")
+    mark = py.checkpoints["large"]
+    assert mark.age_seconds >= 0
+    assert mark.frozen
+    assert mark.memory_kb > 35_000
+
+
+def test_limits_of_memory_are_each_sessions_own():
+    with Interpreter(limits=Limits(memory_mb=300)) as py:
+        py.run("block = bytearray(150_000_000)")
+        with py.branch() as branch:
+            assert branch.run("more = bytearray(100_000_000)").error is None
+            assert value(py, "len(block)") == "150000000"
+            assert branch.run("import time\nlast = bytearray(200_000_000)\ntime.sleep(2)").error is not None
+            assert value(py, "len(block)") == "150000000"
+
+
+def test_nothing_of_a_family_is_left_when_the_walls_fall():
+    with Interpreter() as py:
+        py.run("x = 1")
+        with py.branch() as branch:
+            signal.pidfd_send_signal(py._backend._session.keeper.pidfd, signal.SIGKILL)
+            session = py._backend._session
+            while py._backend._session is session:
+                py.run("1")
+            session = branch._backend._session
+            assert value(py, "x") == "1"
+            while branch._backend._session is session and branch.run("x").error:
+                pass
+            assert value(branch, "x") == "1"
