@@ -8,19 +8,23 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from codeact.errors import InterpreterGone
-from codeact.interpreter import supervisor
+from codeact.errors import InterpreterError, InterpreterGone
+from codeact.interpreter import saving, supervisor
 from codeact.interpreter.backend import OnOutput, Ran, Request
 from codeact.interpreter.cell import CellRunner
 from codeact.interpreter.history import Checkpoint, History
-from codeact.interpreter.journal import Entry, HostAnswers, fingerprint
+from codeact.interpreter.journal import Entry, HostAnswers, ReplayAnswers, all_cells, fingerprint
 from codeact.interpreter.mirror import Mirror
 from codeact.interpreter.outcome import Outcome
+from codeact.interpreter.saved import Saved
+from codeact.interpreter.saving import LoadReport, SaveReport
 from codeact.interpreter.settings import Settings, python_program, user_folder
 from codeact.interpreter.tend import tend
+from codeact.interpreter.variables import ANSWER_SECONDS, Variable, checked
 from codeact.interpreter.watch import Watch
 from codeact.kernel.wire import ProtocolError
 from codeact.tools.calls import Calls
@@ -28,6 +32,9 @@ from codeact.tools.calls import Calls
 __all__ = ["LocalBackend", "create"]
 
 log = logging.getLogger("codeact.interpreter")
+
+NOTHING = Entry("", 0, 0.0, "", replayable=False, pure=False, files=False)
+"""For what is no cell: a question it asks has no answer."""
 
 
 class LocalBackend:
@@ -58,8 +65,19 @@ class LocalBackend:
         self._cpu_before: float | None = None
         """Processor time when what runs between cells was first looked at."""
         self._killed_between = False
+        self._news = ""
+        """What the model is told with its next result."""
         self._closed = False
+        self.loaded: LoadReport | None = None
+        if request.saved is not None:
+            saving.check_folder(request.saved, request.workspace)
         self._begin()
+        if request.saved is not None:
+            try:
+                self._take_over(request.saved)
+            except BaseException:
+                self.close()
+                raise
 
     def _begin(self) -> None:
         self._session = supervisor.open_session(self._settings)
@@ -136,6 +154,19 @@ class LocalBackend:
         with self._tending:
             self._go_to((), rewind=False)
 
+    def variables(self) -> list[Variable]:
+        with self._tending:
+            for own in (True, False):   # a second time, if need be, with nothing of the user's run
+                found = checked(self._ask({"t": "variables", "own": own}, seconds=ANSWER_SECONDS))
+                if found is not None:
+                    return found
+        raise InterpreterError("the kernel does not say what its variables are")
+
+    def save(self, path: Path, number: int) -> SaveReport:
+        with self._tending:
+            self._revive()
+            return saving.save(path, self._stage(), all_cells(self._history.entries), number)
+
     def close(self) -> None:
         with self._tending:
             self._closed = True
@@ -194,23 +225,60 @@ class LocalBackend:
             self._history.ran(Entry(
                 code, number, outcome.kernel_seconds, "" if pure else fingerprint(outcome), pure=pure,
                 replayable=outcome.status in ("ok", "error") and answers.complete, files=bool(touched),
-                calls=answers.calls, inputs=answers.inputs))
+                calls=answers.calls, inputs=answers.inputs, touched=frozenset(touched)))
         if not outcome.pure:
             tend(self)
         return Ran(outcome, files, lost)
 
+    def _revive(self) -> None:
+        """Bring a worker back that died since the last cell."""
+        if not self._runner.is_alive():
+            lost = self._go_to(tuple(self._history.entries))
+            self._tell("The process ended after the last cell and was started again; "
+                       + ("; ".join(lost) or "all variables are back") + ".")
+
+    def _tell(self, news: str) -> None:
+        self._news = f"{self._news} {news}".strip()
+
+    def _ask(self, header: dict[str, Any], *, seconds: float, buffers: Sequence[bytes] = ()) -> Outcome:
+        """Something other than a cell; a worker that is lost over it is brought back."""
+        self._revive()
+        outcome = self._runner.run(header, ReplayAnswers(NOTHING), seconds=seconds, buffers=buffers)
+        if outcome.dead:
+            lost = self._go_to(tuple(self._history.entries))
+            if lost:
+                self._tell("The process was started again; " + "; ".join(lost) + ".")
+        if outcome.fault is not None:
+            raise outcome.fault
+        return outcome
+
+    def _stage(self) -> saving.Stage:
+        def again(entry: Entry) -> str:
+            return self._history.again(entry, self._runner)[0]
+
+        def fresh() -> None:
+            self._go_to((), rewind=False)
+
+        return saving.Stage(self.workspace, self._settings.workspace is None, self._ask, again, fresh)
+
+    def _take_over(self, saved: Saved) -> None:
+        """Become the session of a file."""
+        with self._tending:
+            self.loaded, entries = saving.load(saved, self._stage())
+            touched = self._watch.take()[1]
+            if self._mirror is not None:
+                self._mirror.touched(touched)
+            self._history.begin_with(entries)
+            self._tell(self.loaded.text)
+
     def _attempt(self, header: dict[str, Any], answers: HostAnswers, seconds: float | None,
                  on_output: OnOutput | None) -> Outcome:
         """Run a cell; where the worker died since the last one, on a worker brought back first."""
-        found_dead = not self._runner.is_alive()
-        if found_dead:
-            lost = self._go_to(tuple(self._history.entries))
+        self._revive()
+        if self._killed_between and not self._news:
+            self._tell("What earlier cells had left running went over the session's limits and was killed.")
         outcome = self._runner.run(header, answers, seconds=seconds, on_output=on_output)
-        if found_dead:
-            outcome.before = "The process ended after the last cell and was started again; " + (
-                "; ".join(lost) or "all variables are back") + "."
-        elif self._killed_between:
-            outcome.before = "What earlier cells had left running went over the session's limits and was killed."
+        outcome.before, self._news = self._news, ""
         self._killed_between = False
         return outcome
 
