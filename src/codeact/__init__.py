@@ -27,7 +27,9 @@ if TYPE_CHECKING:
     from codeact.interpreter.interpreter import Interpreter
     from codeact.interpreter.limits import Limits
     from codeact.interpreter.result import ErrorInfo, ExecutionResult
+    from codeact.interpreter.saving import LoadReport, SaveReport
     from codeact.interpreter.style import Style
+    from codeact.interpreter.variables import Variable
     from codeact.loop import Budget, Cancel, rollout
     from codeact.messages import Completion, Message, Usage
     from codeact.tools.tool import Tool, tool
@@ -52,12 +54,14 @@ _HOMES = {
     "InterpreterError": "errors",
     "InterpreterGone": "errors",
     "Limits": "interpreter.limits",
+    "LoadReport": "interpreter.saving",
     "Message": "messages",
     "MissingExtra": "errors",
     "ModelError": "errors",
     "Observation": "trajectory",
     "Result": "agent",
     "SandboxUnavailable": "errors",
+    "SaveReport": "interpreter.saving",
     "Stop": "trajectory",
     "Style": "interpreter.style",
     "Tool": "tools.tool",
@@ -65,6 +69,7 @@ _HOMES = {
     "TrajectoryError": "errors",
     "Turn": "trajectory",
     "Usage": "messages",
+    "Variable": "interpreter.variables",
     "rollout": "loop",
     "tool": "tools.tool",
 }
@@ -86,12 +91,14 @@ __all__ = [
     "InterpreterError",
     "InterpreterGone",
     "Limits",
+    "LoadReport",
     "Message",
     "MissingExtra",
     "ModelError",
     "Observation",
     "Result",
     "SandboxUnavailable",
+    "SaveReport",
     "Stop",
     "Style",
     "Tool",
@@ -99,6 +106,7 @@ __all__ = [
     "TrajectoryError",
     "Turn",
     "Usage",
+    "Variable",
     "__version__",
     "rollout",
     "tool",

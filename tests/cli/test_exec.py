@@ -133,7 +133,7 @@ def test_a_session_is_saved_and_gone_on_with(here):
     assert out == "[1, 2, 3]\n"
     assert "[gen is not stored as it is: a generator cannot be stored]" in err
     child = pexpect.spawn(COMMAND[0], [*COMMAND[1:], "--load", "t.zip", "--save", "u.zip"], encoding="utf-8", timeout=20)
-    child.expect_exact("In [1]: ")
+    child.expect_exact("In [5]: ")   # a script's arguments took one more
     child.sendline("y = 9")
     child.expect_exact("]: ")
     child.sendeof()

@@ -40,7 +40,7 @@ def same(one, two):
 
 
 atoms = (st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.binary() | st.complex_numbers() | st.dates()
-         | st.datetimes() | st.times() | st.timedeltas() | st.decimals() | st.uuids() | st.integers(-2**31, 2**31).map(np.int32)
+         | st.datetimes() | st.times() | st.timedeltas() | st.decimals() | st.uuids() | st.integers(-2**31, 2**31 - 1).map(np.int32)
          | st.floats().map(np.float64) | st.binary().map(bytearray) | st.builds(range, st.integers(0, 9), st.integers(0, 99)))
 keys = st.none() | st.booleans() | st.integers() | st.text() | st.binary() | st.dates() | st.tuples(st.integers(), st.text())
 arrays = npst.arrays(st.sampled_from(["u1", "i8", "f4", "f8", "c16", "?", "U3", "S2", "M8[s]", "m8[ns]", ">i4"]), npst.array_shapes(max_dims=3, max_side=4))

@@ -270,6 +270,7 @@ class LocalBackend:
                 self._mirror.touched(touched)
             self._history.begin_with(entries)
             self._tell(self.loaded.text)
+        tend(self)
 
     def _attempt(self, header: dict[str, Any], answers: HostAnswers, seconds: float | None,
                  on_output: OnOutput | None) -> Outcome:

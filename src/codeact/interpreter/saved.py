@@ -33,6 +33,7 @@ MAX_JSON_BYTES = 64 << 20
 MAX_PARTS_BYTES = 512 << 20
 """Of the binary values of the variables; the same again of the tools' answers."""
 MAX_DIRECTORY_BYTES = 16 << 20
+MAX_CELLS = 1_000_000
 _END = 22
 """Bytes of a zip's last record, without a comment."""
 _BLOCK = 1 << 20
@@ -207,7 +208,7 @@ def _read(file: IO[bytes], path: Path, max_bytes: int | None) -> Saved:
             _check_file(archive, members[f"files/{number}"], item.size)
     cells, folder, unstored = manifest.get("cells"), manifest.get("workspace"), manifest.get("unstored")
     packages = manifest.get("packages")
-    if type(cells) is not int or not 0 <= cells < 1 << 31 or not isinstance(folder, str | None) \
+    if type(cells) is not int or not 0 <= cells <= MAX_CELLS or not isinstance(folder, str | None) \
             or not isinstance(unstored, str) or not isinstance(packages, dict):
         raise ConfigError("its manifest is malformed")
     return Saved(cells, entries, state, parts, tree, folder, str(manifest.get("python", ""))[:40],
@@ -271,7 +272,7 @@ def _entries(rows: Any, answers: Sequence[bytes]) -> list[Entry]:
     entries = []
     for row in rows:
         code, number, seconds, fingerprint, replayable, pure, files, touched, calls, inputs = row
-        well = (isinstance(code, str) and type(number) is int and 0 <= number < 1 << 31
+        well = (isinstance(code, str) and type(number) is int and 0 <= number <= MAX_CELLS
                 and isinstance(seconds, (int, float)) and 0 <= seconds < 1e9 and isinstance(fingerprint, str)
                 and all(type(flag) is bool for flag in (replayable, pure, files))
                 and isinstance(touched, list) and all(isinstance(path, str) for path in touched)

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +65,8 @@ class LoadReport:
     """Name -> why it is not there."""
     notes: tuple[str, ...] = ()
     """What else is not as it was."""
+    cells: int = 0
+    """How many cells had run: the next is one more."""
 
     @property
     def text(self) -> str:
@@ -153,12 +155,17 @@ def check_folder(saved: Saved, workspace: Any) -> None:
 
 
 def load(saved: Saved, stage: Stage) -> tuple[LoadReport, list[Entry]]:
-    """Make a fresh session what was saved; the report, and the entries of its journal.
+    """Make a fresh session what was saved; the report, and the entries of its journal from now on.
 
     Raises:
         ConfigError: The state in the file is malformed.
         OSError: The workspace cannot be filled.
     """
+    report, entries = _load(saved, stage)
+    return replace(report, cells=saved.cells), entries
+
+
+def _load(saved: Saved, stage: Stage) -> tuple[LoadReport, list[Entry]]:
     told = _Told.read(saved.state) if saved.state is not None else _Told()
     notes = _differences(saved, told)
     _fill(saved, stage)

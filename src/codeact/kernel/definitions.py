@@ -17,7 +17,7 @@ from typing import Any, Dict, List, Optional, Tuple
 
 from .guard import keep_builtins
 from .heap import Refused, importable
-from .kinds import ATOMS, attributes, is_class, is_module, module_of, name_of
+from .kinds import ATOMS, attributes, is_class, is_module, module_of, name_of, names_in, names_of_module
 from .magics import translate
 
 __all__ = ["Definitions", "run"]
@@ -54,22 +54,18 @@ class Definitions:
     def imported(self, name: str, value: Any) -> Optional[Tuple[str, Optional[str]]]:
         """The module, and the name in it, that this variable is: to be imported again; None for no such thing."""
         if is_module(value):
-            module = object.__getattribute__(value, "__dict__").get("__name__")
+            module = names_in(value).get("__name__")
             if type(module) is str and module != "__main__" and sys.modules.get(module) is value:
                 return module, None
             raise Refused("it is a module that cannot be imported by its name")
         found = importable(value)
         if found is None and type(value) not in ATOMS:
             found = self._import_statements().get(name)
-            if found is not None and not self._is_there(found, value):
+            if found is not None and names_of_module(found[0]).get(found[1]) is not value:
                 found = None
             if found is not None and type(value) in (list, dict, set, bytearray):
                 raise Refused("it belongs to the module %s, whose state is not stored" % found[0])
         return found
-
-    def _is_there(self, place: Tuple[str, str], value: Any) -> bool:
-        home = sys.modules.get(place[0])
-        return home is not None and object.__getattribute__(home, "__dict__").get(place[1]) is value
 
     def _import_statements(self) -> Dict[str, Tuple[str, str]]:
         if self._imported is None:
@@ -210,7 +206,7 @@ class Definitions:
     # Names ------------------------------------------------------------------------------------------------------------
 
     def _object(self, node: Any) -> Any:
-        """What a name, or an attribute of a module, stands for; this function for nothing."""
+        """What a name, or an attribute of a module, stands for; this class for nothing."""
         if type(node) is _ast.Name:
             import builtins
 
@@ -218,7 +214,7 @@ class Definitions:
         if type(node) is _ast.Attribute:
             home = self._object(node.value)
             if is_module(home):
-                return object.__getattribute__(home, "__dict__").get(node.attr, Definitions)
+                return names_in(home).get(node.attr, Definitions)
         return Definitions
 
     def _is_one_of(self, node: Any, known: Tuple[Tuple[str, str], ...]) -> bool:
@@ -229,11 +225,7 @@ class Definitions:
                     _constant(argument)
             node = node.func
         found = self._object(node)
-        for module, name in known:
-            home = sys.modules.get(module)
-            if home is not None and vars(home).get(name) is found:
-                return True
-        return False
+        return any(names_of_module(module).get(name) is found for module, name in known)
 
 
 def parse(text: str, file: str) -> List[Any]:

@@ -24,7 +24,7 @@ from typing import Any, Callable, Dict, List, Optional, Tuple
 
 from . import values
 from .guard import keep_builtins
-from .kinds import ATOMS, is_class, is_module, library_type, module_of, name_of
+from .kinds import ATOMS, is_class, is_module, library_type, module_of, name_of, names_of_module
 from .wire import MAX_DEPTH as MAX_TREE_DEPTH
 
 __all__ = ["Reader", "Refused", "Writer", "importable"]
@@ -59,9 +59,7 @@ def importable(value: Any) -> Optional[Tuple[str, str]]:
         module, name = "numpy" if in_numpy else value.__module__, value.__name__
     if type(module) is not str or type(name) is not str or module == "__main__":
         return None
-    home = sys.modules.get(module)
-    found = home is not None and object.__getattribute__(home, "__dict__").get(name) is value
-    return (module, name) if found else None
+    return (module, name) if names_of_module(module).get(name) is value else None
 
 
 class Writer:

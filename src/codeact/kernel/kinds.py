@@ -12,8 +12,8 @@ from typing import Any, Dict, FrozenSet, List, Tuple
 
 from .guard import keep_builtins
 
-__all__ = ["ATOMS", "attributes", "is_class", "is_module", "is_own_name", "library_type", "module_of", "mro",
-           "name_of", "user_names"]
+__all__ = ["ATOMS", "attributes", "is_class", "is_module", "is_own_name", "library_type", "module_of", "mro", "name_of",
+           "names_in", "names_of_module", "user_names"]
 
 keep_builtins(globals())
 
@@ -56,6 +56,18 @@ def is_module(value: Any) -> bool:
     return ModuleType in mro(type(value))
 
 
+def names_in(module: Any) -> Dict[str, Any]:
+    """What a module holds, whatever its class says."""
+    found: Dict[str, Any] = vars(ModuleType)["__dict__"].__get__(module)
+    return found
+
+
+def names_of_module(name: str) -> Dict[str, Any]:
+    """The same of the imported module of this name; empty where there is none."""
+    module = sys.modules.get(name)
+    return names_in(module) if is_module(module) else {}
+
+
 def library_type(value: Any, package: str) -> str:
     """The name of the value's type where it is one of this package's own ("numpy", "pandas"), else ""."""
     kind = type(value)
@@ -63,12 +75,9 @@ def library_type(value: Any, package: str) -> str:
     if module != package and not module.startswith(package + "."):
         return ""
     name = name_of(kind)
-    library = sys.modules.get(package)      # who says to be pandas.DataFrame must be it
-    known = vars(library).get(name) if library is not None else None
-    if known is not kind:
-        # Not all types have a name on top: DatetimeArray, NAType
-        known = vars(sys.modules[module]).get(name) if module in sys.modules else None
-    return name if known is kind else ""
+    # Who says to be pandas.DataFrame must be it. Not all types have a name on top: DatetimeArray, NAType
+    known = names_of_module(package).get(name) is kind or names_of_module(module).get(name) is kind
+    return name if known else ""
 
 
 def is_own_name(name: Any) -> bool:
