@@ -127,7 +127,7 @@ def test_a_session_is_saved_and_gone_on_with(here):
     assert execute("--save", "s.zip", "x = [1, 2]; open('a.txt', 'w').write('hi'); None") == ("", "")
     out, err = execute("--load", "s.zip", "--save", "s.zip", "x.append(3); print(x, open('a.txt').read())")
     assert out == "[1, 2, 3] hi\n"
-    assert err == "[This session was loaded from a file. Restored: x. Settings of libraries, Out and _ are as in a new session.]\n"
+    assert err == "[This session was loaded from a file. Restored: x. Settings of modules, Out and _ are as in a new session.]\n"
     (here / "script.py").write_text("print(x); gen = (i for i in x)")
     out, err = execute("--load", "s.zip", "--save", "t.zip", "script.py")
     assert out == "[1, 2, 3]\n"

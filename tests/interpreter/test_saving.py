@@ -354,6 +354,18 @@ def test_values_that_are_too_large_do_not_stop_a_save(file, science):
         assert py.run("big.sum()").text.startswith("Out[3]: np.float64(40000000.0)")
 
 
+def test_values_there_is_no_memory_to_store_do_not_cost_the_session(file, science):
+    limits = Limits(memory_mb=512)
+    py = Interpreter(imports=("numpy",), limits=limits)
+    assert py.run("import numpy as np\nx = np.ones(30_000_000)").error is None
+    report = py.save(file)
+    assert report.stored == () or report.stored == ("x",)
+    assert py.run("x[:2]").text.startswith("Out[2]: array")
+    py.close()
+    with Interpreter.load(file, imports=("numpy",), limits=limits) as py:
+        assert py.run("x.sum()").text.startswith("Out[2]: np.float64(30000000.0)")
+
+
 def test_links_special_and_large_files(file, monkeypatch):
     monkeypatch.setattr("codeact.interpreter.saved_files.MAX_FILE_BYTES", 1000)
     py = Interpreter(**PLAIN)

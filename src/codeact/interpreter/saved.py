@@ -13,9 +13,12 @@ Source: docs/decisions/0006-saved-sessions.md.
 
 from __future__ import annotations
 
+import errno
 import json
 import os
+import time
 import zipfile
+import zlib
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -106,10 +109,8 @@ def write(path: Path, saved: Saved, root: Path | None) -> int:
 def _fill(archive: zipfile.ZipFile, saved: Saved, root: Path | None) -> None:
     journal, answers = _spell_journal(saved.entries)
     if root is not None:
-        for number, member in enumerate(saved.tree.store(root)):
-            with archive.open(f"files/{number}", "w") as target:
-                for block in member:
-                    target.write(block)
+        for number, blocks in enumerate(saved.tree.store(root)):
+            _add(archive, f"files/{number}", blocks)
     _add(archive, "journal.json", [journal])
     _add(archive, "journal.bin", answers)
     if saved.state is not None:
@@ -124,7 +125,15 @@ def _fill(archive: zipfile.ZipFile, saved: Saved, root: Path | None) -> None:
 
 
 def _add(archive: zipfile.ZipFile, name: str, blocks: Iterable[bytes]) -> None:
-    with archive.open(name, "w") as target:
+    blocks = iter(blocks)
+    first = next(blocks, b"")
+    sample = first[:1 << 16]
+    info = zipfile.ZipInfo(name, time.localtime()[:6])
+    # What is compressed already, or random, takes ten times as long and gets no smaller
+    gains = len(zlib.compress(sample, 1)) < 0.9 * len(sample)
+    info.compress_type = zipfile.ZIP_DEFLATED if gains else zipfile.ZIP_STORED
+    with archive.open(info, "w") as target:
+        target.write(first)
         for block in blocks:
             target.write(block)
 
@@ -168,9 +177,9 @@ def read(path: str | Path, max_bytes: int | None) -> Saved:
             return _read(file, Path(path), max_bytes)
         except ConfigError as error:
             raise ConfigError(f"{path} cannot be loaded: {error}") from None
-        except OSError:
-            raise
         except Exception as error:      # zipfile, zlib and json have many ways to say no
+            if isinstance(error, OSError) and error.errno != errno.EINVAL:      # an offset that is none
+                raise
             raise ConfigError(f"{path} cannot be loaded: it is no saved session, or it is damaged "
                               f"({type(error).__name__}: {str(error)[:200]})") from None
 

@@ -127,7 +127,8 @@ def _stored(stage: Stage) -> tuple[bytes | None, list[bytes], str]:
     bundle = outcome.value or {}
     text = bundle.get("application/json")
     if outcome.dead or outcome.error is not None or not isinstance(text, str):
-        reason = outcome.reason or (outcome.error.message if outcome.error else "") or "the kernel did not say"
+        error = outcome.error
+        reason = outcome.reason or ((error.message or error.name) if error else "the kernel did not say")
         return None, [], reason[:500]
     parts = [part for n in range(len(bundle) - 1) if isinstance(part := bundle.get(str(n)), bytes)]
     try:
@@ -241,7 +242,7 @@ def _differences(saved: Saved, told: _Told) -> list[str]:
     if len(saved.tree.left_out) > MAX_TOLD:
         notes.append(f"{len(saved.tree.left_out) - MAX_TOLD} more files are not there.")
     if saved.state is not None and (told.names or told.statements):
-        notes.append("Settings of libraries, Out and _ are as in a new session.")
+        notes.append("Settings of modules, Out and _ are as in a new session.")
     return notes
 
 

@@ -252,12 +252,13 @@ class Worker:
         _signal.pthread_sigmask(SIG_UNBLOCK, (SIGINT,))
         signal.signal(signal.SIGINT, self.shield.on_signal)
         self.shield.pending = False
-        bundle, error = None, None
+        value, error = None, None
+        buffers: List[bytes] = []
         try:
             self.repl.guard.enter()
             try:
                 self.shield.executing = True
-                bundle = make()
+                value, buffers = values.pack(make())
             finally:
                 self.shield.executing = False
                 self.repl.guard.leave()
@@ -267,9 +268,13 @@ class Worker:
             os._exit(0)
         self.output.flush()
         self.output.marks.finish()
-        value, buffers = (None, []) if bundle is None else values.pack(bundle)
-        self.link.send({"t": "done", "n": self._number, "status": "error" if error else "ok", "value": value,
-                        "error": error, "pure": False, "seconds": round(time.monotonic() - started, 6)}, buffers)
+        answer = {"t": "done", "n": self._number, "status": "error" if error else "ok", "value": value, "error": error,
+                  "pure": False, "seconds": round(time.monotonic() - started, 6)}
+        try:
+            self.link.send(answer, buffers)
+        except (MemoryError, ProtocolError) as failure:     # nothing of it was sent
+            buffers.clear()
+            self.link.send({**answer, "status": "error", "value": None, "error": frames.last_resort(failure)})
 
     # Checkpoints ----------------------------------------------------------------------------------------------------
 
