@@ -11,7 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
-from codeact.kernel.heap import Reader, Refused, Writer
+from codeact.kernel.heap import Refused, Writer
+from codeact.kernel.heap_reader import Reader
 
 quick = settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
 

@@ -12,22 +12,21 @@ change has one node, so that what was one object is one object again, also insid
     ["import", module, name]            a function or class of a library
 
 What is written is what comes back equal and of the same type; everything else is refused with a reason. No code of the
-user's runs: types are looked at, never asked. `Reader` takes its input for hostile, as `values.unpack` does.
+user's runs: types are looked at, never asked. heap_reader.py makes the values again.
 """
 
 from __future__ import annotations
 
 import collections
-import sys
 from types import BuiltinFunctionType, FunctionType
 from typing import Any, Callable, Dict, List, Optional, Tuple
 
 from . import values
 from .guard import keep_builtins
+from .heap_tables import LIBRARY_ATOMS, PANDAS_ATOMS, copies_on_write, dated, plain_objects, same_table
 from .kinds import ATOMS, is_class, is_module, library_type, module_of, name_of, names_of_module
-from .wire import MAX_DEPTH as MAX_TREE_DEPTH
 
-__all__ = ["Reader", "Refused", "Writer", "importable"]
+__all__ = ["MAX_DEPTH", "Refused", "Writer", "importable"]
 
 keep_builtins(globals())
 
@@ -39,9 +38,6 @@ MAX_BUFFERS = 4000
 _SEQUENCES: Dict[type, str] = {list: "list", tuple: "tuple", set: "set", frozenset: "frozenset"}
 _MAPPINGS: Dict[type, str] = {dict: "dict", collections.OrderedDict: "OrderedDict", collections.Counter: "Counter",
                               collections.defaultdict: "defaultdict"}
-_LIBRARY_ATOMS = {"datetime": ("datetime", "date", "time", "timedelta"), "decimal": ("Decimal",), "uuid": ("UUID",),
-                  "pathlib": ("PosixPath", "PurePosixPath")}
-_PANDAS_ATOMS = ("Timestamp", "Timedelta", "NaTType", "NAType", "Interval", "Period")
 
 
 class Refused(Exception):
@@ -146,7 +142,7 @@ class Writer:
             return ["bytearray", self._pack(bytes(value))]
         if kind is range:
             return ["v", self._pack(value)]
-        if any(library_type(value, module) in names for module, names in _LIBRARY_ATOMS.items()):
+        if any(library_type(value, module) in names for module, names in LIBRARY_ATOMS.items()):
             return self._checked(value, lambda back: repr(back) == repr(value))
         found = importable(value)
         if found is not None:
@@ -208,7 +204,7 @@ class Writer:
         import pandas  # type: ignore[import-untyped]
 
         name = library_type(value, "pandas")
-        if name in _PANDAS_ATOMS:
+        if name in PANDAS_ATOMS:
             return self._checked(value, lambda back: repr(back) == repr(value) and hash(back) == hash(value))
         if name != "DataFrame" and name != "Series" and pandas.Index not in type(value).__mro__:
             raise Refused(_why_not(value))
@@ -216,19 +212,19 @@ class Writer:
             raise Refused("it has attrs")
         whole = name in ("DataFrame", "Series")
         for array in value._mgr.arrays if whole else ():
-            if str(array.dtype) == "object" and not _plain_objects(array):
+            if str(array.dtype) == "object" and not plain_objects(array):
                 raise Refused("it holds objects that are no plain values")
             self._own_memory(array, value)
         indexes = [value.index, *([value.columns] if name == "DataFrame" else [])] if whole else [value]
         for index in indexes:
             for level in index.levels if hasattr(index, "levels") else [index]:
-                if str(level.dtype) == "object" and not _plain_objects(level.to_numpy()):
+                if str(level.dtype) == "object" and not plain_objects(level.to_numpy()):
                     raise Refused("its index holds objects that are no plain values")
         frequency = getattr(indexes[0], "freq", None)
         if frequency is None or library_type(indexes[0], "pandas") == "PeriodIndex":
-            return self._checked(value, lambda back: _same_table(value, back))
+            return self._checked(value, lambda back: same_table(value, back))
         text = str(frequency.freqstr)
-        self._checked(value, lambda back: _same_table(value, _dated(back, text)))
+        self._checked(value, lambda back: same_table(value, dated(back, text)))
         return ["dated", self._pack(value), text]
 
     def _own_memory(self, array: Any, holder: Any) -> None:
@@ -242,14 +238,9 @@ class Writer:
         if type(owner) not in (numpy.ndarray, bytes) and not in_table:
             raise Refused("its memory belongs to a %s" % name_of(type(owner)))
         known = self._memory.setdefault(id(owner), (owner, holder))[1]
-        if known is holder or (in_table and library_type(known, "pandas") and _copies_on_write()):
+        if known is holder or (in_table and library_type(known, "pandas") and copies_on_write()):
             return
         raise Refused("it shares its memory with another variable")
-
-
-def _copies_on_write() -> bool:
-    """Whether tables that share memory are told apart at the first write."""
-    return int(sys.modules["pandas"].__version__.split(".")[0]) >= 3
 
 
 def _ordered(value: Any) -> List[Any]:
@@ -265,45 +256,6 @@ def _has_plain_repr(value: Any) -> bool:
     return type(value) in ATOMS or (type(value) is tuple and all(map(_has_plain_repr, value)))
 
 
-def _plain_objects(array: Any) -> bool:
-    for item in array.reshape(-1).tolist() if hasattr(array, "reshape") else list(array):
-        if type(item) not in ATOMS and library_type(item, "pandas") not in _PANDAS_ATOMS \
-                and not any(library_type(item, module) in names for module, names in _LIBRARY_ATOMS.items()):
-            return False
-    return True
-
-
-def _same_table(one: Any, other: Any) -> bool:
-    from pandas import testing
-
-    kind = type(one).__name__
-    try:
-        if kind == "DataFrame":
-            testing.assert_frame_equal(one, other, check_exact=True, check_index_type=True, check_column_type=True)
-        elif kind == "Series":
-            testing.assert_series_equal(one, other, check_exact=True, check_index_type=True)
-        else:
-            testing.assert_index_equal(one, other, exact=True, check_exact=True)
-            return bool(getattr(one, "freq", None) == getattr(other, "freq", None))
-    except AssertionError:
-        return False
-    columns = [(one, other)] if kind != "DataFrame" else \
-        [(one.iloc[:, n], other.iloc[:, n]) for n in range(one.shape[1])]
-    for left, right in columns:
-        if str(left.dtype) == "object" and list(map(type, left)) != list(map(type, right)):
-            return False
-    return True
-
-
-def _dated(value: Any, frequency: Any) -> Any:
-    """Give a table's index, or an index, its frequency back."""
-    if type(frequency) is not str or len(frequency) > 40:
-        raise ValueError("malformed frequency")
-    index = value.index if hasattr(value, "index") and hasattr(value, "iloc") else value
-    index.freq = frequency
-    return value
-
-
 def _why_not(value: Any) -> str:
     kind = type(value)
     if name_of(kind) == "generator" or name_of(kind) == "coroutine":
@@ -313,102 +265,3 @@ def _why_not(value: Any) -> str:
     where = module_of(kind)
     return "an instance of %s cannot be stored" % (name_of(kind) if where in ("builtins", "__main__", "")
                                                    else "%s.%s" % (where, name_of(kind)))
-
-
-class Reader:
-    """Makes the values again.
-
-    Args:
-        nodes, buffers: As a `Writer` made them, or hostile.
-        named: Finds what a "name" node stands for; raises KeyError.
-
-    Raises:
-        ValueError: From `value`, for what no `Writer` makes.
-    """
-
-    def __init__(self, nodes: Any, buffers: List[Any], named: Dict[str, Any]):
-        if type(nodes) is not list:
-            raise ValueError("no list of nodes")
-        self._nodes, self._named = nodes, named
-        self._unpacker = values.Unpacker(buffers)
-        self._made: Dict[int, Any] = {}
-        self._open: set[int] = set()
-
-    def value(self, number: Any) -> Any:
-        """What a node stands for; the same object each time."""
-        if type(number) is not int or not 0 <= number < len(self._nodes):
-            raise ValueError("there is no such node")
-        if number in self._made:
-            return self._made[number]
-        if number in self._open or len(self._open) > 2 * MAX_DEPTH:
-            raise ValueError("nodes that contain one another")
-        self._open.add(number)
-        try:
-            kind, *rest = self._nodes[number]
-            made = self._make(number, kind, *rest)
-            self._made[number] = made
-            return made
-        finally:
-            self._open.discard(number)
-
-    def _unpack(self, tree: Any) -> Any:
-        self._unpacker._levels = MAX_TREE_DEPTH     # what failed before left it lower
-        return self._unpacker.unpack(tree)
-
-    def _make(self, number: int, kind: Any, *rest: Any) -> Any:
-        if kind == "v":
-            return self._unpack(rest[0])
-        if kind == "items":
-            return (set if rest[0] == "set" else frozenset)(self._unpack(rest[1]))
-        if kind == "dated":
-            return _dated(self._unpack(rest[0]), rest[1])
-        if kind in ("tuple", "frozenset"):
-            items = [self.value(item) for item in rest[0]]
-            return tuple(items) if kind == "tuple" else frozenset(items)
-        if kind in ("list", "set"):
-            made: Any = [] if kind == "list" else set()
-            self._made[number] = made
-            for item in rest[0]:
-                made.append(self.value(item)) if kind == "list" else made.add(self.value(item))
-            return made
-        if kind in ("dict", "OrderedDict", "Counter", "defaultdict"):
-            factory = [self.value(rest[0])] if kind == "defaultdict" else []
-            keys, items = rest[-2:]
-            made = {"dict": dict, "OrderedDict": collections.OrderedDict, "Counter": collections.Counter,
-                    "defaultdict": collections.defaultdict}[kind](*factory)
-            self._made[number] = made
-            for key, item in zip(keys, items):  # noqa: B905 (Python 3.9)
-                dict.__setitem__(made, self.value(key), self.value(item)) if kind != "OrderedDict" \
-                    else made.__setitem__(self.value(key), self.value(item))
-            return made
-        if kind == "deque":
-            if rest[0] is not None and type(rest[0]) is not int:
-                raise ValueError("malformed deque")
-            made = self._made[number] = collections.deque((), rest[0])
-            made.extend(self.value(item) for item in rest[1])
-            return made
-        if kind == "bytearray":
-            return bytearray(self._unpack(rest[0]))
-        if kind == "scalar":
-            return self._unpack(rest[0])[()]
-        if kind == "name":
-            return self._named[rest[0]]
-        if kind == "import":
-            import importlib
-
-            return attribute(importlib.import_module(str(rest[0])), rest[1])
-        raise ValueError("unknown kind of node")
-
-
-def attribute(module: Any, name: Any) -> Any:
-    """A module's attribute of this name.
-
-    Raises:
-        ValueError: There is none.
-    """
-    try:
-        return getattr(module, str(name))
-    except AttributeError:
-        raise ValueError("%s has no %s" % (module.__name__, name)) from None
-
-

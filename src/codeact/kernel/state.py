@@ -20,7 +20,8 @@ from typing import Any, Callable, Dict, List, Tuple
 
 from . import definitions
 from .guard import keep_builtins
-from .heap import Reader, Refused, Writer, attribute
+from .heap import Refused, Writer
+from .heap_reader import Reader, attribute
 from .kinds import is_class, is_module, user_names
 from .repl import Repl
 
