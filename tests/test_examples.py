@@ -20,5 +20,5 @@ def test_a_program_of_the_readme_prints_what_it_says(program, output, tmp_path):
     assert done.stdout == output
 
 
-def test_both_programs_are_found():
-    assert len(BLOCKS) == 2
+def test_all_programs_are_found():
+    assert len(BLOCKS) == 3

@@ -28,7 +28,9 @@ if TYPE_CHECKING:
     from codeact.interpreter.interpreter import Interpreter
     from codeact.interpreter.limits import Limits
     from codeact.interpreter.result import ErrorInfo, ExecutionResult
+    from codeact.interpreter.saving import LoadReport, SaveReport
     from codeact.interpreter.style import Style
+    from codeact.interpreter.variables import Variable
     from codeact.loop import Budget, Cancel, rollout
     from codeact.messages import Completion, Message, Usage
     from codeact.tools.tool import Tool, tool
@@ -53,6 +55,7 @@ _HOMES = {
     "InterpreterError": "errors",
     "InterpreterGone": "errors",
     "Limits": "interpreter.limits",
+    "LoadReport": "interpreter.saving",
     "Message": "messages",
     "MissingExtra": "errors",
     "ModelError": "errors",
@@ -60,6 +63,7 @@ _HOMES = {
     "Observation": "trajectory",
     "Result": "agent",
     "SandboxUnavailable": "errors",
+    "SaveReport": "interpreter.saving",
     "Stop": "trajectory",
     "Style": "interpreter.style",
     "Tool": "tools.tool",
@@ -67,6 +71,7 @@ _HOMES = {
     "TrajectoryError": "errors",
     "Turn": "trajectory",
     "Usage": "messages",
+    "Variable": "interpreter.variables",
     "rollout": "loop",
     "tool": "tools.tool",
 }
@@ -88,6 +93,7 @@ __all__ = [
     "InterpreterError",
     "InterpreterGone",
     "Limits",
+    "LoadReport",
     "Message",
     "MissingExtra",
     "ModelError",
@@ -95,6 +101,7 @@ __all__ = [
     "Observation",
     "Result",
     "SandboxUnavailable",
+    "SaveReport",
     "Stop",
     "Style",
     "Tool",
@@ -102,6 +109,7 @@ __all__ = [
     "TrajectoryError",
     "Turn",
     "Usage",
+    "Variable",
     "__version__",
     "rollout",
     "tool",

@@ -127,6 +127,34 @@ def test_a_python_that_is_none_is_told():
     assert "codeact exec: " in execute("--python", "/bin/true", "1", code=3)[1]
 
 
+def test_a_session_is_saved_and_gone_on_with(here):
+    assert execute("--save", "s.zip", "x = [1, 2]; open('a.txt', 'w').write('hi'); None") == ("", "")
+    out, err = execute("--load", "s.zip", "--save", "s.zip", "x.append(3); print(x, open('a.txt').read())")
+    assert out == "[1, 2, 3] hi\n"
+    assert err == "[This session was loaded from a file. Restored: x. Settings of modules, Out and _ are as in a new session.]\n"
+    (here / "script.py").write_text("print(x); gen = (i for i in x)")
+    out, err = execute("--load", "s.zip", "--save", "t.zip", "script.py")
+    assert out == "[1, 2, 3]\n"
+    assert "[gen is not stored as it is: a generator cannot be stored]" in err
+    child = pexpect.spawn(COMMAND[0], [*COMMAND[1:], "--load", "t.zip", "--save", "u.zip"], encoding="utf-8", timeout=20)
+    child.expect_exact("In [5]: ")   # a script's arguments took one more
+    child.sendline("y = 9")
+    child.expect_exact("]: ")
+    child.sendeof()
+    child.expect(pexpect.EOF)
+    child.close()
+    assert execute("--load", "u.zip", "x, y")[0] == "([1, 2, 3], 9)\n"
+
+
+def test_a_session_that_cannot_be_loaded_or_saved_is_told(here):
+    (here / "bad.zip").write_text("nonsense")
+    assert "bad.zip cannot be loaded: it is no saved session" in execute("--load", "bad.zip", "1", code=2)[1]
+    assert "No such file" in execute("--load", "missing.zip", "1", code=2)[1]
+    out, err = execute("--save", "nowhere/s.zip", "print(1)", code=1)
+    assert out == "1\n"
+    assert "could not be saved" in err
+
+
 def test_closed_streams_are_no_fault_of_ours():
     for shut in ("<&-", ">&-"):
         done = subprocess.run(["sh", "-c", f'"$@" {shut}', "sh", *COMMAND, "print(1)"], capture_output=True, check=False)

@@ -52,5 +52,20 @@ def make(level: int) -> Iterator[Callable[..., Interpreter]]:
 
 
 @pytest.fixture
+def load(level: int) -> Iterator[Callable[..., Interpreter]]:
+    """Loads saved sessions at this level and closes them."""
+    made: list[Interpreter] = []
+
+    def load(path: object, **options: object) -> Interpreter:
+        options = {"sandbox": level, "python": python_for(level), "imports": (), **options}
+        made.append(Interpreter.load(path, **options))  # type: ignore[arg-type]
+        return made[-1]
+
+    yield load
+    for interpreter in made:
+        interpreter.close()
+
+
+@pytest.fixture
 def py(make: Callable[..., Interpreter]) -> Interpreter:
     return make()

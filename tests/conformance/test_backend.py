@@ -631,6 +631,29 @@ def test_a_value_too_large_to_travel_does_not_end_the_session(py):
     assert result.text.endswith("big")
 
 
+def test_variables_are_listed_without_running_what_hangs(py):
+    py.run("import time\nx = [1, 2]\nclass Slow:\n    def __repr__(self): time.sleep(60)\nslow = Slow()")
+    found = {variable.name: variable for variable in py.variables()}
+    assert (found["x"].type, found["x"].length, found["x"].preview) == ("list", 2, "[1, 2]")
+    assert (found["slow"].type, found["slow"].preview) == ("Slow", "<preview timed out>")
+    assert py.run("x").text == "Out[2]: [1, 2]"
+
+
+def test_a_session_survives_a_restart(py, load, tmp_path):
+    py.run("x = [1]; y = {'x': x}\ndef f(): return len(x)\nopen('a.txt', 'w').write('text')\nclass C: pass")
+    report = py.save(tmp_path / "session.zip")
+    assert (report.stored, report.recomputed, report.rest) == (("x", "y"), ("f", "C"), {})
+    py.run("c = C(); c.text = open('a.txt').read()")
+    assert py.save(tmp_path / "again.zip").rest == {"c": "an instance of C cannot be stored"}
+    py.close()
+    for name, code in (("session", "y['x'] is x, f(), open('a.txt', 'a').write('!')"), ("again", "y['x'] is x, f(), len(c.text) - 3")):
+        loaded = load(tmp_path / f"{name}.zip")
+        assert loaded.loaded.lost == {}, loaded.loaded
+        assert "(True, 1, 1)" in loaded.run(code).text
+        assert loaded.run("import os; os._exit(1)").lost == []
+        assert loaded.run("x").text.endswith("[1]")
+
+
 def test_many_folders_can_be_read(make, tmp_path, level):
     folders = [tmp_path / f"folder{i}" for i in range(9)]
     for folder in folders:

@@ -27,7 +27,7 @@ def prompt(interpreter: Interpreter, printer: Any) -> int:
     walls = f"Python behind walls of level {interpreter.level}." if interpreter.level else \
         "Python with NO WALLS: the code can do all that you can."
     print(f"{walls} Variables stay from cell to cell; Ctrl-C stops a cell, Ctrl-D leaves.")
-    number = 0
+    number = interpreter.loaded.cells if interpreter.loaded is not None else 0
     while True:
         try:
             printer.fresh_line()

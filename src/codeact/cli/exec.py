@@ -6,6 +6,7 @@ import argparse
 import os
 import re
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
@@ -36,6 +37,8 @@ examples:
   echo 'print(1)' | codeact exec -            from standard input
   codeact exec -- '-1 + 2'                    code that looks like an option
   codeact exec                                a prompt; Ctrl-C stops a cell, Ctrl-D leaves
+  codeact exec --save s.zip 'x = 5'           keep the session in a file: variables, files of its workspace, journal
+  codeact exec --load s.zip --save s.zip      go on with it, at a prompt, and keep it again
 
 Variables, files and figures: a fresh workspace is removed at the end; with --workspace DIR the code works in DIR.
 Figures are saved to codeact-output/, or to DIR.
@@ -58,6 +61,8 @@ def _parser() -> argparse.ArgumentParser:
                         help="of each cell (default: 60 at the prompt, else none)")
     parser.add_argument("--memory-mb", type=_positive(int), metavar="MB",
                         help="of all processes together (default: 2048)")
+    parser.add_argument("--save", metavar="FILE", help="at the end, write the session to FILE")
+    parser.add_argument("--load", metavar="FILE", help="go on with the session in FILE")
     parser.add_argument("--json", action="store_true", help="print the result as one JSON object")
     return parser
 
@@ -81,6 +86,8 @@ def main(argv: list[str]) -> int:
 
 
 def _main(options: argparse.Namespace) -> int:
+    from codeact.errors import ConfigError
+
     try:
         name, code = _code(options.code)
     except (OSError, UnicodeDecodeError, SyntaxError) as error:
@@ -90,17 +97,36 @@ def _main(options: argparse.Namespace) -> int:
         return _fail("--json goes with code, not with the prompt", USAGE)
     try:
         interpreter = _open(options, interactive=code is None)
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, ConfigError) as error:
         return _fail(error, USAGE)
     with interpreter:
+        if interpreter.loaded is not None:
+            print(f"[{interpreter.loaded.text}]", file=sys.stderr)
         if code is None:
             from codeact.cli._prompt import prompt
 
-            return prompt(interpreter, _Printer(options.workspace))
-        exit_code = _once(interpreter, name, code, options)
+            return _keep(interpreter, options.save, prompt(interpreter, _Printer(options.workspace)))
+        exit_code = _keep(interpreter, options.save, _once(interpreter, name, code, options))
         if sys.stdout is not None:
             sys.stdout.flush()   # here, where it is known what to do when nobody reads
         return exit_code
+
+
+def _keep(interpreter: Interpreter, path: str | None, exit_code: int) -> int:
+    """Save the session where that was asked for; the exit code."""
+    from codeact.errors import ConfigError
+
+    if path is None:
+        return exit_code
+    try:
+        report = interpreter.save(path)
+    except (OSError, ConfigError) as error:
+        return _fail(f"the session could not be saved: {error}", exit_code or FAILED)
+    for name, reason in (*report.rest.items(), *report.left_out.items()):
+        print(f"[{_CONTROL.sub('?', name)} is not stored as it is: {reason}]", file=sys.stderr)
+    for note in report.notes:
+        print(f"[{note}]", file=sys.stderr)
+    return exit_code
 
 
 def _fail(reason: object, code: int) -> int:
@@ -136,9 +162,9 @@ def _open(options: argparse.Namespace, *, interactive: bool) -> Interpreter:
     wall = options.timeout if options.timeout is not None else (60.0 if interactive else None)
     memory = {"memory_mb": options.memory_mb} if options.memory_mb is not None else {}
     limits = Limits(wall_seconds=wall, cpu_seconds=None, **memory)
-    return Interpreter(limits=limits, workspace=options.workspace, read=options.read,
-                       network=network_of(options.network), sandbox=options.sandbox, python=options.python,
-                       on_input=_ask)
+    start = Interpreter if options.load is None else partial(Interpreter.load, options.load)
+    return start(limits=limits, workspace=options.workspace, read=options.read, network=network_of(options.network),
+                 sandbox=options.sandbox, python=options.python, on_input=_ask)
 
 
 def _ask(prompt: str, hidden: bool) -> str | None:

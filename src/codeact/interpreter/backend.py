@@ -20,6 +20,9 @@ from codeact.tools.toolbox import Toolbox
 
 if TYPE_CHECKING:
     from codeact.interpreter.history import Checkpoint
+    from codeact.interpreter.saved import Saved
+    from codeact.interpreter.saving import LoadReport, SaveReport
+    from codeact.interpreter.variables import Variable
 
 __all__ = ["Backend", "OnInput", "OnOutput", "Ran", "Request"]
 
@@ -49,6 +52,8 @@ class Request:
     imports: tuple[str, ...] = DEFAULT_IMPORTS
     on_input: OnInput | None = None
     approve: Approve | None = None
+    saved: Saved | None = None
+    """What the session is to go on from; None for a new one."""
 
 
 @dataclass
@@ -105,6 +110,24 @@ class Backend(Protocol):
 
     def reset(self) -> None:
         """Begin again with no variables; files stay."""
+
+    def variables(self) -> list[Variable]:
+        """What the session holds; raises InterpreterError where this back-end cannot say."""
+
+    def save(self, path: Path, number: int) -> SaveReport:
+        """Write the session to a file, whole or not at all.
+
+        Args:
+            number: Of the last cell.
+
+        Raises:
+            InterpreterError: This back-end cannot.
+            OSError, ConfigError: The file cannot be written.
+        """
+
+    @property
+    def loaded(self) -> LoadReport | None:
+        """What came of `Request.saved`; None for a new session."""
 
     def close(self) -> None:
         """End every process of the session."""

@@ -79,8 +79,8 @@ class CellRunner:
         os.eventfd_write(self._wake, 1)
 
     def run(self, header: dict[str, Any], answers: Answers, *, seconds: float | None,
-            on_output: Callable[[Text | Display], None] | None = None) -> Outcome:
-        """Send a "run" frame and see it through.
+            on_output: Callable[[Text | Display], None] | None = None, buffers: Sequence[bytes] = ()) -> Outcome:
+        """Send a "run" frame, or another one that "done" answers, and see it through.
 
         Args:
             seconds: Wall clock until the cell is interrupted; None for ever. Waits for a person do not count.
@@ -92,7 +92,7 @@ class CellRunner:
             self._drain_wake()
         cell = _Cell(self, running, answers, seconds, on_output)
         try:
-            running.connection.send(header, timeout=30)
+            running.connection.send(header, buffers, timeout=30)
         except (OSError, ProtocolError) as error:
             cell.die(f"the kernel did not take the cell ({error})")
         cell.see_through()

@@ -6,23 +6,26 @@ back to a state is to resume the nearest frozen copy on the way to it and to rep
 
 from __future__ import annotations
 
+import json
 import os
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from codeact.errors import InterpreterGone
 from codeact.interpreter.cell import CellRunner
-from codeact.interpreter.journal import Entry, ReplayAnswers, fingerprint
+from codeact.interpreter.journal import Entry, ReplayAnswers, Stored, fingerprint
 from codeact.interpreter.limits import Limits
 from codeact.interpreter.mirror import Files, Mirror
 from codeact.interpreter.session import Frozen, Running, Session
 from codeact.kernel.wire import Connection, ProtocolError
 
-__all__ = ["Checkpoint", "History", "has_seed", "not_put_back"]
+__all__ = ["RESTORE_SECONDS", "Checkpoint", "History", "has_seed", "not_put_back"]
 
+RESTORE_SECONDS = 120.0
+"""For a worker to take stored variables over."""
 REPLAY_CHEAPER_CELLS = 300
 REPLAY_CHEAPER_SECONDS = 0.02
 """So many pure cells, or so long a run of them, are left to a replay rather than a fork each."""
@@ -301,17 +304,21 @@ class History:
                     mirror.put_back(then)
             died = False
             if not reason:
-                reason, died = self._again(entry, runner)
+                reason, died = self.again(entry, runner)
             if reason:
                 return [_lost(rest[position:], reason)], died
             self.entries.append(entry)
         return [], False
 
-    def _again(self, entry: Entry, runner: CellRunner) -> tuple[str, bool]:
+    def again(self, entry: Entry, runner: CellRunner) -> tuple[str, bool]:
         """Run a cell again: what was different from the first time (empty: nothing), and whether the worker died."""
         answers = ReplayAnswers(entry)
-        outcome = runner.run({"t": "run", "n": entry.number, "code": entry.code, "offline": self._network}, answers,
-                             seconds=max(10.0, 3 * entry.seconds))
+        if entry.stored is not None:
+            outcome = runner.run({"t": "restore", "n": entry.number}, answers, seconds=RESTORE_SECONDS,
+                                 buffers=restore_buffers(entry.stored))
+        else:
+            outcome = runner.run({"t": "run", "n": entry.number, "code": entry.code, "offline": self._network}, answers,
+                                 seconds=max(10.0, 3 * entry.seconds))
         if outcome.dead:
             return "it ended the process", True
         if answers.differs:
@@ -320,6 +327,13 @@ class History:
             return "it did not end in time", False
         same = not entry.fingerprint or fingerprint(outcome) == entry.fingerprint
         return ("" if same else "it showed something else"), False
+
+    def begin_with(self, entries: Sequence[Entry]) -> None:
+        """The session was loaded: this is what led to its state, and its files are as they are to be."""
+        self.entries = list(entries)
+        if self._mirror is not None:
+            self.first_files = self._mirror.keep()
+        self.freeze()
 
     def close(self) -> None:
         """Let every copy go."""
@@ -330,6 +344,12 @@ class History:
 def has_seed(entries: tuple[Entry, ...]) -> bool:
     """A fork repeats its parent's random numbers. Who chose a seed wants that; anyone else does not."""
     return any("seed" in entry.code for entry in entries)
+
+
+def restore_buffers(stored: Stored) -> list[bytes]:
+    """What goes with a "restore" frame: the state, the texts of the cells, the state's binary values."""
+    cells = [[entry.number, entry.code] for entry in stored.entries]
+    return [stored.state, json.dumps(cells).encode(), *stored.parts]
 
 
 def _lost(entries: tuple[Entry, ...], reason: str) -> str:

@@ -12,7 +12,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from codeact import plugins
 from codeact.errors import InterpreterBusy, InterpreterGone
@@ -27,6 +27,11 @@ from codeact.interpreter.style import Style
 from codeact.interpreter.style import style as style_named
 from codeact.tools.calls import Approve
 from codeact.tools.toolbox import Toolbox
+
+if TYPE_CHECKING:
+    from codeact.interpreter.saved import Saved
+    from codeact.interpreter.saving import LoadReport, SaveReport
+    from codeact.interpreter.variables import Variable
 
 __all__ = ["Interpreter"]
 
@@ -66,7 +71,7 @@ class Interpreter:
                  python: str | None = None, preload: str | Path | None = None, imports: Sequence[str] = DEFAULT_IMPORTS,
                  style: str | Style = "default", on_output: OnOutput | None = None, on_input: OnInput | None = None,
                  approve: Approve | None = None,
-                 backend: str = "local"):
+                 backend: str = "local", _saved: Saved | None = None):
         if isinstance(network, str) and network not in ("none", "all"):
             raise ValueError(f"network={network!r}: it is 'none' or 'all', or a list of hosts: [{network!r}]")
         if not isinstance(limits, Limits | None):
@@ -76,7 +81,7 @@ class Interpreter:
         self._toolbox = tools if isinstance(tools, Toolbox) else Toolbox(tools)
         self._on_output = on_output
         self._busy = threading.Lock()
-        self._number = 0
+        self._number = _saved.cells if _saved is not None else 0
         self._closed = False
         self._owner = os.getpid()
         self._backend: Backend = plugins.create("backends", backend, request=Request(
@@ -84,7 +89,31 @@ class Interpreter:
             read=tuple([read] if isinstance(read, (str, Path)) else read),
             network=network if isinstance(network, str) else tuple(network), sandbox=sandbox,
             python=python, preload=Path(preload).read_text() if preload is not None else None, imports=tuple(imports),
-            on_input=on_input, approve=approve))
+            on_input=on_input, approve=approve, saved=_saved))
+
+    @classmethod
+    def load(cls, path: str | Path, tools: Iterable[Callable[..., Any]] = (), limits: Limits | None = None,
+             **options: Any) -> Interpreter:
+        """Go on with a session that `save` wrote: its files, its variables, the numbers of its cells.
+
+        `loaded` says of each variable whether it was restored, recomputed or lost; the model is told with the first
+        result. Where variables have to be recomputed, code of the file runs inside the walls: a file from somebody else
+        is like any other code of theirs. Cells that run again ask no tool, and nobody, a second time.
+
+        Args:
+            path: The file.
+            tools, limits, options: As for `Interpreter`. A session that worked in a folder of yours needs it again as
+                `workspace`; another one is loaded without.
+
+        Raises:
+            FileNotFoundError: There is no such file.
+            ConfigError: It is no saved session, is damaged, breaks a limit, or does not fit the arguments.
+            Further ones as for `Interpreter`.
+        """
+        from codeact.interpreter.saved import read
+
+        most = (limits or Limits()).workspace_mb
+        return cls(tools, limits, **options, _saved=read(path, None if most is None else most << 20))
 
     # What a user calls ------------------------------------------------------------------------------------------------
 
@@ -219,6 +248,42 @@ class Interpreter:
         """Begin again with no variables; files and named checkpoints stay."""
         with self._exclusive():
             self._backend.reset()
+
+    def variables(self) -> list[Variable]:
+        """What the session holds: name, type, shape or length, bytes, a short preview; in the order they were made.
+
+        Modules, tools and names that begin with `_` are left out. A `__repr__` of the user's own runs under a limit of
+        time; where it cannot be stopped, the state of before is brought back and the table is made without it.
+
+        Raises:
+            InterpreterBusy: A cell is running.
+            InterpreterGone: The kernel is gone and could not be started again.
+        """
+        with self._exclusive():
+            return self._backend.variables()
+
+    def save(self, path: str | Path) -> SaveReport:
+        """Write the session to a file that `Interpreter.load` goes on from, in this process or in another one.
+
+        Workspace, journal and the variables that can be stored exactly. Not checkpoints, nor `In`, `Out` and `_`. The
+        file holds all that the session held, what tools answered included. A file of that name is replaced in one step.
+
+        Returns:
+            Which variables are stored, which come back by running their statement again, and which only by running
+            all cells again, if that leads to the same; files left out.
+
+        Raises:
+            OSError: The file cannot be written.
+            ConfigError: The session is too large for a file.
+            InterpreterBusy: A cell is running.
+        """
+        with self._exclusive():
+            return self._backend.save(Path(path), self._number)
+
+    @property
+    def loaded(self) -> LoadReport | None:
+        """What came back from the file this session was loaded from; None for a new one."""
+        return self._backend.loaded
 
     def close(self) -> None:
         """End every process of the session; a fresh workspace is removed with it."""

@@ -12,12 +12,13 @@ import re
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from hashlib import blake2b
 from typing import Any
 
 from codeact.interpreter.outcome import Outcome
 from codeact.tools.calls import Calls
 
-__all__ = ["Entry", "HostAnswers", "ReplayAnswers", "fingerprint"]
+__all__ = ["Entry", "HostAnswers", "ReplayAnswers", "Stored", "all_cells", "fingerprint"]
 
 MAX_ANSWER_BYTES = 16 << 20
 """Of the tools' answers kept for one cell; with more it cannot be replayed."""
@@ -46,6 +47,24 @@ class Entry:
     """Bytes crossed the network's proxy while it ran."""
     calls: dict[str, list[Reply]] = field(default_factory=dict)
     inputs: list[str | None] = field(default_factory=list)
+    touched: frozenset[str] = frozenset()
+    """The files it changed, relative to the workspace."""
+    stored: Stored | None = None
+    """Instead of a cell: variables that were loaded from a file. Running it again is loading them again."""
+
+
+@dataclass(frozen=True)
+class Stored:
+    """A session's state as the kernel spelled it, and the cells that led to it."""
+
+    state: bytes
+    parts: Sequence[bytes]
+    entries: tuple[Entry, ...]
+
+
+def all_cells(entries: Sequence[Entry]) -> list[Entry]:
+    """The cells that ran, those before a load included."""
+    return [cell for entry in entries for cell in (entry.stored.entries if entry.stored else (entry,))]
 
 
 def fingerprint(outcome: Outcome) -> str:
@@ -54,12 +73,21 @@ def fingerprint(outcome: Outcome) -> str:
              for kind, content in outcome.pieces]
     shown.append([str((outcome.value or {}).get("text/plain", ""))])
     shown.append([outcome.error.name, outcome.error.message] if outcome.error else [])
-    return f"{hash(_ADDRESS.sub('0x', json.dumps(shown))):x}"   # compared within this process alone
+    return _digest(_ADDRESS.sub("0x", json.dumps(shown)).encode())
 
 
 def _question(header: dict[str, Any], buffers: Sequence[memoryview]) -> str:
     asked = json.dumps([header.get("tool"), header.get("arguments")], sort_keys=True)
-    return f"{hash((asked, *map(bytes, buffers))):x}"
+    return _digest(asked.encode(), *buffers)
+
+
+def _digest(*parts: bytes | memoryview) -> str:
+    """The same in every process: a saved session is loaded in another one."""
+    digest = blake2b(digest_size=16)
+    for part in parts:
+        digest.update(len(part).to_bytes(8, "little"))
+        digest.update(part)
+    return digest.hexdigest()
 
 
 class HostAnswers:

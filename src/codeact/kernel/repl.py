@@ -234,6 +234,18 @@ class Repl:
         finally:
             flush_streams()
 
+    # Another session's state -----------------------------------------------------------------------------------------
+
+    @property
+    def flags(self) -> int:
+        """The `__future__` features that hold for the cells to come."""
+        return self._flags
+
+    def began_with(self, texts: List[str], flags: int) -> None:
+        """Take cells that ran elsewhere for our own: `In`, and the `__future__` features."""
+        self._in[:] = ["", *texts]
+        self._flags |= flags & _FUTURES
+
     def after_fork(self) -> None:
         """In a forked child, before it runs anything: give up what it shares with its parent."""
         self.loop.after_fork()

@@ -23,6 +23,11 @@ class Sources:
     def __init__(self) -> None:
         self._texts: Dict[str, str] = {}
 
+    @property
+    def texts(self) -> Dict[str, str]:
+        """All of them."""
+        return self._texts
+
     def remember(self, name: str, text: str) -> None:
         self._texts[name] = text
         linecache.cache[name] = (len(text), None, (text + "\n").splitlines(True), name)

@@ -15,9 +15,9 @@ import subprocess
 import sys
 import threading
 import time
-from typing import Any, Dict, List, Optional, Sequence
+from typing import Any, Callable, Dict, List, Optional, Sequence
 
-from . import stubs, values
+from . import frames, stubs, values
 from .link import Link, Shield
 from .repl import Repl
 from .streams import Marks, Output, install_stdin
@@ -57,6 +57,10 @@ class Worker:
         os.register_at_fork(before=self.output.flush, after_in_child=self._in_forked_child)
         self._flush_before_children()
         self._offline: Optional[Offline] = None
+        self._buffers: Sequence[Any] = ()
+        self._given: Dict[str, Any] = {}
+        """What the session began with."""
+        self._environment = dict(os.environ)
 
     def begin(self, connection: Connection, output: int, config: Dict[str, Any]) -> None:
         """Become a session's own.
@@ -134,7 +138,7 @@ class Worker:
         """Answer frames until the host goes. Never returns."""
         while True:
             try:
-                header, _ = self.link.next_frame(self._idle)
+                header, self._buffers = self.link.next_frame(self._idle)
                 handler = getattr(self, "on_" + header["t"], None)
                 if handler is not None:
                     handler(header)
@@ -158,6 +162,7 @@ class Worker:
         error = None
         if header.get("preload"):
             error = self._run(header["preload"], 0)["error"]
+        self._given, self._environment = dict(self.repl.namespace), dict(os.environ)
         self.link.send({"t": "opened", "error": error})
 
     def on_rehearse(self, header: Dict[str, Any]) -> None:
@@ -212,6 +217,74 @@ class Worker:
         except BaseException as error:   # an interrupt between two lines of ours
             return {"status": "error", "value": None, "pure": False,
                     "error": {"name": type(error).__name__, "message": "", "traceback": type(error).__name__}}
+
+    # The state as data ----------------------------------------------------------------------------------------------
+
+    def on_variables(self, header: Dict[str, Any]) -> None:
+        """A table of the session's variables."""
+        from . import variables
+
+        self._answer(lambda: _as_json(variables.listing(self.repl.namespace, self._given, own=header["own"] is True)))
+
+    def on_store(self, header: Dict[str, Any]) -> None:
+        """The session's state, for a file."""
+        from . import state
+
+        def store() -> Dict[str, Any]:
+            text, buffers = state.store(self.repl, self._given, self._environment, self._config["workspace"])
+            return {"application/json": text, **{str(n): buffer for n, buffer in enumerate(buffers)}}
+
+        self._answer(store)
+
+    def on_restore(self, header: Dict[str, Any]) -> None:
+        """Take another session's state over."""
+        import json
+
+        from . import state
+
+        stored, cells, *buffers = self._buffers
+        self._buffers = ()
+        self._number = header["n"]
+
+        def restore() -> Dict[str, Any]:
+            self._offline = self._offline or Offline()
+            with self._offline:
+                return _as_json(state.restore(self.repl, json.loads(bytes(stored)), json.loads(bytes(cells)), buffers,
+                                              self._config["workspace"]))
+
+        self._answer(restore)
+
+    def _answer(self, make: Callable[[], Dict[str, Any]]) -> None:
+        """Do something other than a cell with a cell's care, and send what comes of it as a bundle."""
+        self.output.install()
+        self.output.marks.start()
+        started = time.monotonic()
+        _signal.pthread_sigmask(SIG_UNBLOCK, (SIGINT,))
+        signal.signal(signal.SIGINT, self.shield.on_signal)
+        self.shield.pending = False
+        value, error = None, None
+        buffers: List[bytes] = []
+        try:
+            self.repl.guard.enter()
+            try:
+                self.shield.executing = True
+                value, buffers = values.pack(make())
+            finally:
+                self.shield.executing = False
+                self.repl.guard.leave()
+        except BaseException as failure:
+            error = frames.last_resort(failure)
+        if os.getpid() != self.pid:
+            os._exit(0)
+        self.output.flush()
+        self.output.marks.finish()
+        answer = {"t": "done", "n": self._number, "status": "error" if error else "ok", "value": value, "error": error,
+                  "pure": False, "seconds": round(time.monotonic() - started, 6)}
+        try:
+            self.link.send(answer, buffers)
+        except (MemoryError, ProtocolError) as failure:     # nothing of it was sent
+            buffers.clear()
+            self.link.send({**answer, "status": "error", "value": None, "error": frames.last_resort(failure)})
 
     # Checkpoints ----------------------------------------------------------------------------------------------------
 
@@ -347,6 +420,12 @@ def _report_deaths(channel: Connection) -> None:
             pid, status = os.waitpid(-1, os.WNOHANG)
     except OSError:
         pass
+
+
+def _as_json(data: Any) -> Dict[str, Any]:
+    import json
+
+    return {"application/json": json.dumps(data)}
 
 
 def _bounded(bundle: Dict[str, Any]) -> Dict[str, Any]:

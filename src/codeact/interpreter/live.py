@@ -1,0 +1,265 @@
+"""A live session: its processes, its history, its files, and what happens before a cell, after it, and after a death.
+
+supervisor.py starts sessions, cell.py runs one cell, history.py keeps states and goes back to them; here these are
+brought together. `codeact/backends/local.py` makes a back-end of it.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Sequence
+from contextlib import nullcontext
+from typing import Any
+
+from codeact.errors import InterpreterGone
+from codeact.interpreter import supervisor
+from codeact.interpreter.backend import OnOutput, Ran, Request
+from codeact.interpreter.cell import CellRunner
+from codeact.interpreter.gateway import Gateway
+from codeact.interpreter.history import History
+from codeact.interpreter.journal import Entry, HostAnswers, ReplayAnswers, fingerprint
+from codeact.interpreter.mirror import Mirror, Store
+from codeact.interpreter.network import AllowList
+from codeact.interpreter.outcome import Outcome
+from codeact.interpreter.session import Session
+from codeact.interpreter.settings import Settings, python_program, user_folder
+from codeact.interpreter.tend import tend
+from codeact.interpreter.watch import Watch
+from codeact.kernel.wire import ProtocolError
+from codeact.tools.calls import Calls
+
+__all__ = ["LiveSession"]
+
+log = logging.getLogger("codeact.interpreter")
+
+NOTHING = Entry("", 0, 0.0, "", replayable=False, pure=False, files=False)
+
+
+class LiveSession:
+    """A session and its history.
+
+    Args:
+        request: What is wanted.
+
+    Raises:
+        SandboxUnavailable: The walls asked for cannot be raised here.
+        InterpreterGone: The Python does not start.
+        ValueError, FileNotFoundError: An argument makes no sense.
+    """
+
+    def __init__(self, request: Request):
+        rules = AllowList(() if isinstance(request.network, str) else request.network)
+        self._gateway = Gateway(rules) if rules else None
+        self.limits = request.limits
+        self._toolbox, self._preload = request.toolbox, request.preload
+        self._on_input, self._approve = request.on_input, request.approve
+        self._settings = Settings(
+            python=python_program(request.python), imports=request.imports, sandbox=request.sandbox,
+            network="all" if request.network == "all" else "none", proxied=self._gateway is not None,
+            limits=request.limits,
+            workspace=user_folder(request.workspace, "workspace") if request.workspace is not None else None,
+            read=tuple(user_folder(path, "read") for path in request.read))
+        self._own_state()
+        self._open()
+
+    def _own_state(self) -> None:
+        """What a branch does not share."""
+        self._tending = threading.Lock()
+        """Held by whoever speaks to the session: this thread, or the one that looks after what cells leave behind."""
+        self._cpu_before: float | None = None
+        """Processor time when what runs between cells was first looked at."""
+        self._news = ""
+        """What the model is told with its next result."""
+        self._closed = False
+
+    def _open(self) -> None:
+        session = supervisor.open_session(self._settings)
+        try:
+            mirror = None
+            if self._settings.workspace is None and session.base is not None:
+                mirror = Mirror(session.workspace, Store(session.base.path / "mirror"))
+            self._attach(session, mirror, History(session, self.limits, mirror, network=self._has_network()))
+            self._open_worker()
+            self._serve_network()
+            if mirror is not None:
+                mirror.touched(self._watch.take()[1])
+                self._history.first_files = mirror.keep()
+        except BaseException:
+            session.close()
+            raise
+
+    def _has_network(self) -> bool:
+        return self._settings.network != "none" or self._settings.proxied
+
+    def _attach(self, session: Session, mirror: Mirror | None, history: History) -> None:
+        self._session, self._mirror, self._history = session, mirror, history
+        self._watch = Watch(session.workspace)
+        self._runner = CellRunner(session, self.limits, self._watch.used_bytes, history.take)
+
+    def _serve_network(self) -> None:
+        if self._gateway is not None and self._session.listener is not None:
+            listener, self._session.listener = self._session.listener, None
+            self._gateway.serve(listener)
+
+    def _open_worker(self) -> None:
+        """Give a worker that begins anew its tools and helpers.
+
+        Raises:
+            InterpreterGone: It ends instead.
+            ValueError: The helper file fails.
+        """
+        if not len(self._toolbox) and self._preload is None:
+            return
+        running = self._session.running
+        assert running is not None
+        try:
+            running.connection.send({"t": "open", "tools": self._toolbox.specs(), "preload": self._preload}, timeout=30)
+            frame = running.connection.receive(timeout=60)
+            while frame is not None and frame[0]["t"] != "opened":   # what the helpers displayed
+                frame = running.connection.receive(timeout=60)
+        except (OSError, ProtocolError) as error:
+            raise InterpreterGone(f"the kernel did not take its tools ({error})") from None
+        if frame is None:
+            raise InterpreterGone("the kernel ended while it took its tools")
+        failed = frame[0].get("error")
+        if isinstance(failed, dict):
+            raise ValueError(f"the preload file fails:\n{failed.get('traceback')}")
+
+    def close(self) -> None:
+        """End every process of the session."""
+        with self._tending:
+            self._closed = True
+            self._watch.close()
+            self._history.close()
+            if self._gateway is not None:
+                self._gateway.close()
+            self._session.close()
+            self._runner.close()
+
+    # Cells ------------------------------------------------------------------------------------------------------------
+
+    def run(self, code: str, number: int, *, seconds: float | None, on_output: OnOutput | None) -> Ran:
+        """See `Backend.run`."""
+        with self._tending:
+            return self._run(code, number, seconds, on_output)
+
+    def _run(self, code: str, number: int, seconds: float | None, on_output: OnOutput | None) -> Ran:
+        self._notice_files()
+        crossed = self._gateway.access.activity if self._gateway is not None else 0
+        answers = HostAnswers(Calls(self._toolbox, self._approve), self._on_input)
+        self._revive()
+        outcome = self._runner.run({"t": "run", "n": number, "code": code}, answers, seconds=seconds,
+                                   on_output=on_output)
+        outcome.before, self._news = self._news, ""
+        files, touched = self._watch.take()
+        if self._mirror is not None:
+            self._mirror.touched(touched)
+        lost: list[str] = []
+        if outcome.dead:
+            lost = self._go_to(tuple(self._history.entries))
+        else:
+            pure = outcome.pure and not touched
+            self._history.ran(Entry(
+                code, number, outcome.kernel_seconds, "" if pure else fingerprint(outcome), pure=pure,
+                replayable=outcome.status in ("ok", "error") and answers.complete, files=bool(touched),
+                calls=answers.calls, inputs=answers.inputs, touched=frozenset(touched),
+                network=self._gateway is not None and self._gateway.access.activity != crossed))
+        if not outcome.pure:
+            tend(self)
+        return Ran(outcome, files, lost)
+
+    def _ask(self, header: dict[str, Any], *, seconds: float, buffers: Sequence[bytes] = ()) -> Outcome:
+        """Something other than a cell; a worker that is lost over it is brought back."""
+        self._revive()
+        outcome = self._runner.run(header, ReplayAnswers(NOTHING), seconds=seconds, buffers=buffers)
+        if outcome.dead:
+            lost = self._go_to(tuple(self._history.entries))
+            if lost:
+                self._tell("The process was started again; " + "; ".join(lost) + ".")
+        if outcome.fault is not None:
+            raise outcome.fault
+        return outcome
+
+    def _tell(self, news: str) -> None:
+        self._news = f"{self._news} {news}".strip()
+
+    def _notice_files(self) -> None:
+        """What changed between the cells is no cell's doing."""
+        touched = self._watch.take()[1]
+        if self._mirror is not None:
+            self._mirror.touched(touched, by_cells=False)
+
+    # States -----------------------------------------------------------------------------------------------------------
+
+    def _revive(self) -> None:
+        """Bring a worker back that died since the last cell."""
+        if not (self._runner.is_alive() and self._is_settled()):
+            lost = self._go_to(tuple(self._history.entries))
+            self._tell("The process ended after the last cell and was started again; "
+                       + ("; ".join(lost) or "all variables are back") + ".")
+
+    def _is_settled(self) -> bool:
+        """Whether the copy asked for after the last cell has come: before this one changes the files it goes with."""
+        try:
+            if not self._history.is_settled:
+                self._history.settle(self._runner)
+            return True
+        except (OSError, ProtocolError):
+            return False
+
+    def _go_to(self, entries: tuple[Entry, ...], *, rewind: bool = True, files: bool = False) -> list[str]:
+        """Bring a state back; where the session itself is gone, in a new one on the same workspace."""
+        with self._gateway.suspended() if self._gateway is not None else nullcontext():
+            try:
+                lost = self._history.go_to(entries, self._runner, self._open_worker, rewind=rewind, files=files)
+            except InterpreterGone:
+                lost = self._new_session(entries, files)
+            touched = self._watch.take()[1]
+            if self._mirror is not None:
+                self._mirror.touched(touched)
+            if not self._history.alive() or lost:
+                self._history.freeze()
+            return lost
+
+    def _new_session(self, entries: tuple[Entry, ...], files: bool) -> list[str]:
+        old = self._session
+        self._session = supervisor.open_session(self._settings, old.base, old.workspace.name)
+        old.close()
+        self._history.close()
+        self._runner.session = self._session
+        self._history.move(self._session)
+        self._serve_network()
+        return self._history.go_to(entries, self._runner, self._open_worker, rewind=True, files=files)
+
+    # Between cells ----------------------------------------------------------------------------------------------------
+
+    def look_after(self) -> bool:
+        """Hold what was left running to the limits. Called by tend.py; True while something runs."""
+        if not self._tending.acquire(blocking=False):
+            return True   # a cell runs, and is watched
+        try:
+            # A worker that died is brought back when it is next needed; what it said meanwhile is taken now
+            return not self._closed and self._runner.is_alive() and self._hold_to_limits()
+        finally:
+            self._tending.release()
+
+    def _hold_to_limits(self) -> bool:
+        limits = self.limits
+        usage = self._session.wait_usage((limits.memory_mb or 1 << 20) << 10, seconds=1.0)
+        if usage is None:
+            return False
+        if usage["processes"] <= 1 and usage["threads"] <= 1:
+            self._cpu_before = None
+            return False
+        self._cpu_before = usage["cpu_seconds"] if self._cpu_before is None else self._cpu_before
+        disk = self._watch.used_bytes() + (usage["nameless_kb"] << 10)
+        if ((limits.memory_mb is not None and usage["memory_kb"] > limits.memory_mb << 10)
+                or (limits.workspace_mb is not None and disk > limits.workspace_mb << 20)
+                or (limits.cpu_seconds is not None
+                    and usage["cpu_seconds"] - self._cpu_before > limits.cpu_seconds)):
+            log.warning("what a cell left running went over the session's limits and was killed")
+            self._go_to(tuple(self._history.entries))
+            self._news = "What earlier cells had left running went over the session's limits and was killed."
+            return False
+        return True
