@@ -32,6 +32,7 @@ ORDER = [
     ["environments"],
     ["agent"],
     ["demo"],
+    ["server", "integrations"],
     ["cli"],
     ["__main__"],
 ]
