@@ -18,6 +18,7 @@ from __future__ import annotations
 import logging
 import tempfile
 from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 from urllib.parse import quote
@@ -72,6 +73,12 @@ ERRORS: dict[int | str, dict[str, Any]] = {
         422: "The body has the wrong fields.", 429: "There are too many sessions.",
         503: "No session can be started here, or the service is ending."}.items()}
 
+EVENT = {"type": "object", "required": ["event", "data"], "properties": {
+    "event": {"enum": ["code", "output", "display", "result", "error"]},
+    "data": {"type": "string", "contentMediaType": "application/json",
+             "description": "An event as `codeact --json` prints it; at the end a result or an error, as they are "
+                            "answered without streaming, with their `type`."}}}
+
 
 def create_app(sessions: Sessions, *, token: str | None, host: str = "127.0.0.1", max_json: int = MAX_JSON_BYTES,
                max_upload: int = MAX_UPLOAD_BYTES) -> Guard:
@@ -98,12 +105,11 @@ class _Service:
     def __init__(self, sessions: Sessions, max_upload: int):
         self.sessions = sessions
         self.max_upload = max_upload
-        self._threads: anyio.CapacityLimiter | None = None
+        # One thread for each claim there can be, so that none waits for another
+        self._threads = ThreadPoolExecutor(max(64, 2 * sessions.max_live), thread_name_prefix="codeact-session")
 
     @asynccontextmanager
     async def lifespan(self, app: FastAPI) -> AsyncIterator[None]:
-        # One for each claim there can be, so that none waits for another
-        self._threads = anyio.CapacityLimiter(max(64, 2 * self.sessions.max_live))
         try:
             async with anyio.create_task_group() as group:
                 group.start_soon(self._put_idle_away)
@@ -112,6 +118,7 @@ class _Service:
         finally:
             with anyio.CancelScope(shield=True):
                 await anyio.to_thread.run_sync(self.sessions.close)
+            self._threads.shutdown(wait=False)
 
     async def _put_idle_away(self) -> None:
         while True:
@@ -128,7 +135,7 @@ class _Service:
                 self.sessions.drop(session)
                 raise
 
-        return await run_in_thread(with_interpreter, interrupt=session.interrupt, limiter=self._threads)
+        return await run_in_thread(with_interpreter, interrupt=session.interrupt, executor=self._threads)
 
     async def _use(self, id: str, work: Callable[[Interpreter], T]) -> T:
         session = self.sessions.get(id)
@@ -212,7 +219,7 @@ class _Service:
             return Response(status_code=204)
 
         @app.post("/sessions/{id}/run", response_model=models.ResultAnswer, summary="Run a cell", responses={
-            200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}}})
+            200: {"content": {"text/event-stream": {"schema": EVENT}}}})
         async def run(id: str, body: models.Code, request: Request) -> Response:
             session = sessions.get(id)
             session.claim()

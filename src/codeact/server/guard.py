@@ -29,7 +29,7 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
-UPLOAD = re.compile(r"/sessions/[^/]+/files/.+")
+UPLOAD = re.compile(r"/sessions/[^/]+/files/.*", re.S)
 BODIES = ("POST", "PUT", "PATCH", "DELETE")
 HEADERS = [(b"x-content-type-options", b"nosniff"), (b"cache-control", b"no-store"),
            (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'; sandbox"),
@@ -73,10 +73,10 @@ class Guard:
         try:
             limit = self._check(scope)
             await self._app(scope, _Counted(receive, limit), send_safely)
-        except Fault as fault:
+        except (Fault, TooLong) as error:
             if started:
                 raise
-            await _answer(fault, send_safely)
+            await _answer(error if isinstance(error, Fault) else error.fault, send_safely)
 
     def _check(self, scope: Scope) -> int:
         """Let the request pass; how long its body may be.

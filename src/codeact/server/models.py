@@ -42,8 +42,8 @@ class _Request(BaseModel):
 class Execute(BaseModel):
     """A request as clients of the original's engine send it; further fields are passed over."""
 
-    convid: Annotated[str, Field(min_length=1, max_length=200)]
-    """Which conversation; a new one gets a new session."""
+    convid: Annotated[str, Field(max_length=200, pattern=r"^[^/]+$")]
+    """Which conversation; a new one gets a new session, of this name."""
     code: str
 
 
