@@ -1,8 +1,10 @@
 """The sessions of a service: one request at a time, limits on their number, saving and coming back."""
 
+import os
 import threading
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -33,7 +35,7 @@ class Py:
 
 class Report:
     def __init__(self, lost=()):
-        self.lost = list(lost)
+        self.lost = dict(lost)
 
 
 class Savable(Py):
@@ -211,7 +213,7 @@ def test_the_note_says_what_was_lost(monkeypatch):
         @classmethod
         def load(cls, path, **arguments):
             py = super().load(path, **arguments)
-            py.loaded = Report(["socket: it cannot be saved"])
+            py.loaded = Report({"socket": "it cannot be saved"})
             return py
 
     sessions = Sessions(open=Lossy, idle_seconds=0.001)
@@ -219,7 +221,7 @@ def test_the_note_says_what_was_lost(monkeypatch):
     session.used -= 1
     sessions.put_idle_away()
     use(sessions, "a")
-    assert "but not all of it: socket: it cannot be saved" in session.note
+    assert "but not all of it. Lost: socket (it cannot be saved)." in session.note
     sessions.close()
 
 
@@ -245,6 +247,29 @@ def test_a_session_that_cannot_be_saved_stays(monkeypatch, caplog):
     assert "a variable cannot be saved" in caplog.text
     session.used -= 1
     assert Sessions(open=Py).put_idle_away() == 0
+
+
+def test_a_session_stays_whose_files_do_not_all_fit_into_what_is_saved(tmp_path, caplog):
+    class Large(Savable):
+        workspace = tmp_path
+
+        def save(self, path):
+            super().save(path)
+            return SimpleNamespace(left_out={"large": "it is too large", "pipe": "it is no regular file"})
+
+    sessions = Sessions(open=Large, idle_seconds=0.001)
+    session, py = use(sessions, "a")
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "large").touch()
+    session.used -= 1
+    assert sessions.put_idle_away() == 0
+    assert "its file 'large' would be lost: it is too large" in caplog.text
+    assert not py.closed
+    assert os.listdir(sessions._folder) == []
+    (tmp_path / "large").unlink()
+    session.used -= 1
+    assert sessions.put_idle_away() == 1
+    sessions.close()
 
 
 def test_one_that_cannot_be_brought_back_begins_anew_and_says_so(monkeypatch, caplog):

@@ -9,6 +9,7 @@ saved to a file and its processes end; the next request brings it back, and the 
 from __future__ import annotations
 
 import logging
+import stat
 import threading
 import time
 import uuid
@@ -19,6 +20,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from codeact.errors import CodeActError
+from codeact.interpreter import beneath
 from codeact.interpreter.folders import new_folder, remove
 from codeact.interpreter.interpreter import Interpreter
 from codeact.server.faults import Fault
@@ -28,6 +30,8 @@ __all__ = ["Session", "Sessions"]
 log = logging.getLogger("codeact.server")
 
 AGAIN_SECONDS = 0.02
+MAX_TOLD = 12
+"""Lost variables named in a note."""
 STOP_SECONDS = 10.0
 """A cell that was interrupted ends long before: what does not obey is killed after a second."""
 SAVED_FOR_EACH = 16
@@ -319,7 +323,7 @@ class Sessions:
                 return False
             path = self._state_folder() / uuid.uuid4().hex
             try:
-                save(path)
+                _lose_no_file(py, save(path))
             except (CodeActError, OSError, ValueError) as error:
                 log.warning("session %s is idle and cannot be saved, so it stays: %s", session.id, error)
                 _discard(path)
@@ -379,11 +383,25 @@ def able(py: Interpreter, method: str) -> Callable[..., Any]:
     return found
 
 
+def _lose_no_file(py: Interpreter, report: Any) -> None:
+    """See that a saved session has all files of its workspace: what a file cannot hold would go with the processes.
+
+    Raises:
+        ValueError: One is missing.
+    """
+    for path, reason in (getattr(report, "left_out", None) or {}).items():
+        found = beneath.lstat(py.workspace, path)
+        if found is not None and stat.S_ISREG(found.st_mode):
+            raise ValueError(f"its file {path!r} would be lost: {reason}")
+
+
 def _back(py: Interpreter) -> str:
-    lost = getattr(getattr(py, "loaded", None), "lost", None)
-    words = "; ".join(map(str, lost)) if isinstance(lost, (list, tuple)) else ""
+    """The note of a session that was brought back."""
+    lost = getattr(getattr(py, "loaded", None), "lost", None) or {}
+    words = "; ".join(f"{name} ({reason})" for name, reason in list(lost.items())[:MAX_TOLD])
+    more = f" and {len(lost) - MAX_TOLD} more" if len(lost) > MAX_TOLD else ""
     return "This session was saved while it was idle, and is back" + (
-        f", but not all of it: {words}." if words else "; its variables and files are as they were.")
+        f", but not all of it. Lost: {words}{more}." if words else "; its variables and files are as they were.")
 
 
 def _at_once(function: Callable[[Session], object], sessions: list[Session]) -> None:
