@@ -33,11 +33,6 @@ class Py:
         self.closed = True
 
 
-class Report:
-    def __init__(self, lost=()):
-        self.lost = dict(lost)
-
-
 class Savable(Py):
     """One that can be saved."""
 
@@ -55,7 +50,6 @@ class Savable(Py):
             raise InterpreterError(cls.broken)
         py = cls(**arguments)
         py.variables = eval(Path(path).read_text())
-        py.loaded = Report()
         return py
 
 
@@ -202,26 +196,9 @@ def test_an_idle_session_is_saved_and_comes_back_with_a_note():
     assert back is not py
     assert back.variables == {"x": 1}
     assert back.arguments == {"network": "none", "style": "chat"}
-    assert session.note == "[This session was saved while it was idle, and is back; its variables and files are as they were.]"
+    assert session.note == "[This session was saved while it was idle, and is back.]"
     assert not session.began_anew
     assert not file.exists()
-    sessions.close()
-
-
-def test_the_note_says_what_was_lost(monkeypatch):
-    class Lossy(Savable):
-        @classmethod
-        def load(cls, path, **arguments):
-            py = super().load(path, **arguments)
-            py.loaded = Report({"socket": "it cannot be saved"})
-            return py
-
-    sessions = Sessions(open=Lossy, idle_seconds=0.001)
-    session, _ = use(sessions, "a")
-    session.used -= 1
-    sessions.put_idle_away()
-    use(sessions, "a")
-    assert "but not all of it. Lost: socket (it cannot be saved)." in session.note
     sessions.close()
 
 

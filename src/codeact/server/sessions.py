@@ -30,8 +30,8 @@ __all__ = ["Session", "Sessions"]
 log = logging.getLogger("codeact.server")
 
 AGAIN_SECONDS = 0.02
-MAX_TOLD = 12
-"""Lost variables named in a note."""
+BACK = "[This session was saved while it was idle, and is back.]"
+"""What came back, and what not, the interpreter tells with the same result."""
 STOP_SECONDS = 10.0
 """A cell that was interrupted ends long before: what does not obey is killed after a second."""
 SAVED_FOR_EACH = 16
@@ -239,7 +239,7 @@ class Sessions:
         if session.saved is not None and self._load is not None:
             try:
                 session.py = self._load(session.saved, **arguments)
-                session.note = f"[{_back(session.py)}]"
+                session.note = BACK
             except (CodeActError, OSError, ValueError) as error:
                 log.warning("session %s cannot be brought back: %s", session.id, error)
                 session.note = ("[This session was saved while it was idle, and could not be brought back; it begins "
@@ -393,15 +393,6 @@ def _lose_no_file(py: Interpreter, report: Any) -> None:
         found = beneath.lstat(py.workspace, path)
         if found is not None and stat.S_ISREG(found.st_mode):
             raise ValueError(f"its file {path!r} would be lost: {reason}")
-
-
-def _back(py: Interpreter) -> str:
-    """The note of a session that was brought back."""
-    lost = getattr(getattr(py, "loaded", None), "lost", None) or {}
-    words = "; ".join(f"{name} ({reason})" for name, reason in list(lost.items())[:MAX_TOLD])
-    more = f" and {len(lost) - MAX_TOLD} more" if len(lost) > MAX_TOLD else ""
-    return "This session was saved while it was idle, and is back" + (
-        f", but not all of it. Lost: {words}{more}." if words else "; its variables and files are as they were.")
 
 
 def _at_once(function: Callable[[Session], object], sessions: list[Session]) -> None:
