@@ -32,9 +32,10 @@ test: setup      ## lint, types and every test but the slow ones
 slow: setup      ## the slow tests: every identity and level of the attack suite
 	$(BIN)/python -m pytest -q -m slow
 
-bench: setup     ## our speed beside Jupyter's, in one table
+bench: setup     ## our speed beside Jupyter's, in two tables
 	$(BIN)/python -m pip install --quiet --group bench
 	$(BIN)/python benchmarks/interpreter.py
+	$(BIN)/python benchmarks/service.py
 
 fix: setup       ## repair what ruff can
 	$(BIN)/ruff check --fix src tests benchmarks

@@ -31,7 +31,8 @@ HELP = "say which walls this machine offers, and how to get what is missing"
 OK, USAGE, UNAVAILABLE, INTERRUPTED = 0, 2, 3, 130
 
 PRELOAD_SECONDS = 120.0
-EXTRAS = {"openai": "openai", "rich": "terminal", "prompt_toolkit": "terminal"}
+EXTRAS = {"openai": "openai", "rich": "terminal", "prompt_toolkit": "terminal", "fastapi": "serve", "uvicorn": "serve",
+          "mcp": "mcp"}
 """Optional packages of the command line, and the extra each comes with."""
 
 Report = dict[str, Any]

@@ -10,7 +10,9 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
-from codeact.cli._flags import _positive, add_network, network_of
+from codeact.cli._flags import _positive
+from codeact.cli._session import add_flags, arguments_of, limits_of
+from codeact.errors import ConfigError, InterpreterError
 
 if TYPE_CHECKING:
     from codeact.interpreter.interpreter import Interpreter
@@ -39,6 +41,7 @@ examples:
   codeact exec                                a prompt; Ctrl-C stops a cell, Ctrl-D leaves
   codeact exec --save s.zip 'x = 5'           keep the session in a file: variables, files of its workspace, journal
   codeact exec --load s.zip --save s.zip      go on with it, at a prompt, and keep it again
+  codeact exec --serve 8000                   over HTTP, for programs of this machine
 
 Variables, files and figures: a fresh workspace is removed at the end; with --workspace DIR the code works in DIR.
 Figures are saved to codeact-output/, or to DIR.
@@ -51,26 +54,31 @@ def _parser() -> argparse.ArgumentParser:
                                      formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False)
     parser.add_argument("code", nargs="?", help="code, a .py file, or - for standard input; without it, a prompt")
     parser.add_argument("arguments", nargs=argparse.REMAINDER, help="sys.argv[1:] of the code")
-    parser.add_argument("--workspace", metavar="DIR", help="work in DIR (default: a fresh folder)")
-    parser.add_argument("--read", metavar="DIR", action="append", default=[], help="let the code read DIR; repeatable")
-    add_network(parser)
-    parser.add_argument("--sandbox", default="auto", metavar="WALLS",
-                        help="auto (default: the strongest that works), namespaces, landlock, landlock-narrow, none")
-    parser.add_argument("--python", metavar="PATH", help="another Python to run the code with")
-    parser.add_argument("--timeout", type=_positive(float), metavar="SECONDS",
-                        help="of each cell (default: 60 at the prompt, else none)")
-    parser.add_argument("--memory-mb", type=_positive(int), metavar="MB",
-                        help="of all processes together (default: 2048)")
+    add_flags(parser, timeout="60 at the prompt and with --serve, else none")
     parser.add_argument("--save", metavar="FILE", help="at the end, write the session to FILE")
     parser.add_argument("--load", metavar="FILE", help="go on with the session in FILE")
     parser.add_argument("--json", action="store_true", help="print the result as one JSON object")
+    group = parser.add_argument_group("serving over HTTP")
+    group.add_argument("--serve", metavar="PORT", type=_port, help="answer requests on this port; 0 takes a free one")
+    group.add_argument("--host", default="127.0.0.1", help="address to serve on (default: %(default)s, this machine)")
+    group.add_argument("--token-file", metavar="FILE", help="the token that requests need; made, if it is not there "
+                                                            "(default: a new token, printed)")
+    group.add_argument("--no-token", action="store_true", help="need none; on this machine's own address only")
+    group.add_argument("--max-sessions", metavar="N", type=_positive(int), default=32,
+                       help="live at once (default: %(default)s)")
+    group.add_argument("--idle", metavar="SECONDS", type=_positive(float), default=600.0,
+                       help="save a session that was not used for so long (default: %(default)g)")
     return parser
+
+
+def _port(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or int(text) > 65535:
+        raise argparse.ArgumentTypeError(f"{text!r} is no port: one is a number from 0 to 65535")
+    return int(text)
 
 
 def main(argv: list[str]) -> int:
     """Run the verb; `argv` without it. Returns the exit code."""
-    from codeact.errors import InterpreterError
-
     try:
         return _main(_parser().parse_args(argv))
     except SystemExit as left:   # argparse: 0 after --help, 2 after a wrong flag
@@ -86,8 +94,18 @@ def main(argv: list[str]) -> int:
 
 
 def _main(options: argparse.Namespace) -> int:
-    from codeact.errors import ConfigError
+    if options.serve is not None:
+        if options.save or options.load:
+            return _fail("--save and --load go with code or the prompt, not with --serve", USAGE)
+        from codeact.cli._serve import serve
 
+        try:
+            serve(options)
+        except (ConfigError, ValueError, OSError) as error:
+            return _fail(error, USAGE)
+        return OK
+    if options.no_token or options.token_file:
+        return _fail("--token-file and --no-token go with --serve PORT", USAGE)
     try:
         name, code = _code(options.code)
     except (OSError, UnicodeDecodeError, SyntaxError) as error:
@@ -157,14 +175,10 @@ def _is_file(argument: str) -> bool:
 
 def _open(options: argparse.Namespace, *, interactive: bool) -> Interpreter:
     from codeact.interpreter.interpreter import Interpreter
-    from codeact.interpreter.limits import Limits
 
-    wall = options.timeout if options.timeout is not None else (60.0 if interactive else None)
-    memory = {"memory_mb": options.memory_mb} if options.memory_mb is not None else {}
-    limits = Limits(wall_seconds=wall, cpu_seconds=None, **memory)
+    limits = limits_of(options, seconds=60.0 if interactive else None, cpu_seconds=None)
     start = Interpreter if options.load is None else partial(Interpreter.load, options.load)
-    return start(limits=limits, workspace=options.workspace, read=options.read, network=network_of(options.network),
-                 sandbox=options.sandbox, python=options.python, on_input=_ask)
+    return start(limits=limits, **arguments_of(options), on_input=_ask)
 
 
 def _ask(prompt: str, hidden: bool) -> str | None:

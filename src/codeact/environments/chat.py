@@ -10,15 +10,14 @@ The walls are the interpreter's. Nothing here looks at code before it is run.
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from codeact.actions import Action, Answer, CodeAction, Malformed, Say, ToolCall
-from codeact.events import Code, Display, Observer, Output
+from codeact.environments._watch import CellWatch
+from codeact.events import Code, Observer
 from codeact.formats.code import CodeFormat
-from codeact.interpreter import output
 from codeact.messages import Message
 from codeact.prompts import render
-from codeact.protocols import ActionFormat, Runner, RunResult, Stopper, Tool
+from codeact.protocols import ActionFormat, Runner, Stopper, Tool
 from codeact.trajectory import Observation, Stop
 
 __all__ = ["ChatEnvironment"]
@@ -86,7 +85,7 @@ class ChatEnvironment:
 
     def _run(self, code: str, ignored: str, observe: Observer, cancel: Stopper) -> Observation:
         observe(Code(code))
-        watch = _Watch(observe)
+        watch = CellWatch(observe)
         with cancel.calling(self.runner.interrupt):
             result = self.runner.run(code, timeout=self.timeout, on_output=watch)
         watch.end(result)
@@ -119,33 +118,6 @@ class ChatEnvironment:
                 names.append(f"{entry.name}{'/' if folder else ''}{size}")
         told = f"In it: {_listed(sorted(names))}." if names else "It is empty."
         return told + (f" You may also read, but not write, in {_listed(self.read)}." if self.read else "")
-
-
-class _Watch:
-    """Passes on what a cell shows: text and displays as they come, the value and the error at the end."""
-
-    def __init__(self, observe: Observer) -> None:
-        self._observe = observe
-        self._n_displays = 0
-
-    def __call__(self, seen: Any) -> None:
-        match seen:
-            case output.Text(stream, text):
-                self._observe(Output(text, "stderr" if stream == "stderr" else "stdout"))
-            case output.Display(bundle):
-                self._n_displays += 1
-                self._observe(Display(bundle))
-
-    def end(self, result: RunResult) -> None:
-        for bundle in result.outputs[self._n_displays :]:
-            plain = bundle.get("text/plain")
-            if isinstance(plain, str) and len(bundle) == 1:
-                self._observe(Output(f"{plain}\n", "value"))
-            else:
-                self._observe(Display(bundle))
-        if result.error:
-            said = result.error.traceback or f"{result.error.name}: {result.error.message}"
-            self._observe(Output(f"{said.rstrip()}\n", "error"))
 
 
 def _listed(names: Sequence[str]) -> str:

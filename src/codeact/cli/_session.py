@@ -1,0 +1,51 @@
+"""The flags that say how a session is made, shared by `codeact exec` and `codeact mcp`, and what comes of them."""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING, Any
+
+from codeact.cli._flags import _positive, add_network, network_of
+
+if TYPE_CHECKING:
+    from codeact.interpreter.limits import Limits
+
+__all__ = ["add_flags", "arguments_of", "limits_of"]
+
+
+def add_flags(parser: argparse.ArgumentParser, *, timeout: str) -> None:
+    """Give a parser these flags.
+
+    Args:
+        timeout: What a cell's time limit is without the flag, in words.
+    """
+    parser.add_argument("--workspace", metavar="DIR", help="work in DIR (default: a fresh folder)")
+    parser.add_argument("--read", metavar="DIR", action="append", default=[], help="let the code read DIR; repeatable")
+    add_network(parser)
+    parser.add_argument("--sandbox", default="auto", metavar="WALLS",
+                        help="auto (default: the strongest that works), namespaces, landlock, landlock-narrow, none")
+    parser.add_argument("--python", metavar="PATH", help="another Python to run the code with")
+    parser.add_argument("--timeout", type=_positive(float), metavar="SECONDS",
+                        help=f"of each cell (default: {timeout})")
+    parser.add_argument("--memory-mb", type=_positive(int), metavar="MB",
+                        help="of all processes together (default: 2048)")
+
+
+def arguments_of(options: argparse.Namespace) -> dict[str, Any]:
+    """Keyword arguments of `Interpreter`, but the limits."""
+    return {"workspace": options.workspace, "read": options.read, "network": network_of(options.network),
+            "sandbox": options.sandbox, "python": options.python}
+
+
+def limits_of(options: argparse.Namespace, *, seconds: float | None, **others: Any) -> Limits:
+    """The limits of a session.
+
+    Args:
+        seconds: A cell's time limit without `--timeout`.
+        others: Limits that no flag says.
+    """
+    from codeact.interpreter.limits import Limits
+
+    if options.memory_mb is not None:
+        others["memory_mb"] = options.memory_mb
+    return Limits(wall_seconds=options.timeout if options.timeout is not None else seconds, **others)
