@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal
 
-from codeact.errors import InterpreterGone
+from codeact.errors import InterpreterError, InterpreterGone
 from codeact.interpreter import supervisor
 from codeact.interpreter.backend import OnOutput, Ran, Request
 from codeact.interpreter.cell import CellRunner
@@ -24,6 +26,10 @@ from codeact.interpreter.tend import tend
 from codeact.interpreter.watch import Watch
 from codeact.kernel.wire import ProtocolError
 from codeact.tools.calls import Calls
+
+if TYPE_CHECKING:
+    from codeact.interpreter.changes import Changes
+    from codeact.interpreter.pending import Pending
 
 __all__ = ["LocalBackend", "create"]
 
@@ -48,29 +54,40 @@ class LocalBackend:
         self.limits = request.limits
         self._toolbox, self._preload = request.toolbox, request.preload
         self._on_input, self._approve = request.on_input, request.approve
+        workspace = user_folder(request.workspace, "workspace") if request.workspace is not None else None
         self._settings = Settings(
             python=python_program(request.python), imports=request.imports, sandbox=request.sandbox,
-            network=request.network, limits=request.limits,
-            workspace=user_folder(request.workspace, "workspace") if request.workspace is not None else None,
+            network=request.network, limits=request.limits, workspace=workspace,
             read=tuple(user_folder(path, "read") for path in request.read))
+        self._pending: Pending | None = None
+        if request.mode == "copy" and workspace is not None:
+            from codeact.interpreter.pending import Pending
+
+            self._pending = Pending(workspace, keep=request.keep_changes)
+            self._settings = replace(self._settings, pending=self._pending)
         self._tending = threading.Lock()
         """Held by whoever speaks to the session: this thread, or the one that looks after what cells leave behind."""
         self._cpu_before: float | None = None
         """Processor time when what runs between cells was first looked at."""
         self._killed_between = False
         self._closed = False
-        self._begin()
+        try:
+            self._begin()
+        except BaseException:
+            if self._pending is not None:
+                self._pending.close()
+            raise
 
     def _begin(self) -> None:
         self._session = supervisor.open_session(self._settings)
         session = self._session
         try:
-            self._watch = Watch(session.workspace)
+            self._watch = self._pending.watch() if self._pending is not None else Watch(session.workspace)
             mirror = Mirror(session.workspace, session.base / "mirror") \
                 if self._settings.workspace is None and session.base is not None else None
             self._mirror = mirror
             self._history = History(session, self.limits, mirror, network=self._settings.network != "none")
-            self._runner = CellRunner(session, self.limits, self._history.alive, self._watch.used_bytes,
+            self._runner = CellRunner(session, self.limits, self._history.alive, lambda: self._watch.used_bytes(),
                                       self._history.take)
             self._open_worker()
             if mirror is not None:
@@ -143,6 +160,37 @@ class LocalBackend:
             self._history.close()
             self._session.close()
             self._runner.close()
+            if self._pending is not None:
+                self._pending.close()
+
+    # The user's folder, where cells do not work in it itself (backend.Reviewed) -------------------------------------
+
+    @property
+    def layer(self) -> Literal["overlay", "copy"] | None:
+        return self._pending.layer.kind if self._pending is not None and self._pending.layer is not None else None
+
+    @property
+    def output_folder(self) -> Path:
+        layer = self._pending.layer if self._pending is not None else None
+        return self.workspace if layer is None else layer.output
+
+    def changes(self) -> Changes:
+        with self._tending:
+            return self._reviewed().changes()
+
+    def apply(self, paths: Sequence[str], *, force: bool) -> list[str]:
+        with self._tending:
+            return self._reviewed().apply(paths, force=force)
+
+    def discard(self, paths: Sequence[str]) -> list[str]:
+        with self._tending:
+            return self._reviewed().discard(paths)
+
+    def _reviewed(self) -> Pending:
+        if self._pending is None:
+            raise InterpreterError("cells work in the folder itself, so there are no changes to look at, apply or "
+                                   "discard; Interpreter(workspace=DIR, mode='copy') holds them back")
+        return self._pending
 
     # How it is done ---------------------------------------------------------------------------------------------------
 
@@ -186,6 +234,8 @@ class LocalBackend:
         files, touched = self._watch.take()
         if self._mirror is not None:
             self._mirror.touched(touched)
+        if self._pending is not None:
+            self._pending.note(touched)
         lost: list[str] = []
         if outcome.dead:
             lost = self._go_to(tuple(self._history.entries))
@@ -234,6 +284,9 @@ class LocalBackend:
         self._history.close()
         self._session = supervisor.open_session(self._settings, base=base)
         self._runner.session = self._history.session = self._session
+        if self._pending is not None:
+            self._watch.close()
+            self._watch = self._pending.watch()
         return self._history.go_to(entries, self._runner, self._open_worker, rewind=True)
 
 

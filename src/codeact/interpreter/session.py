@@ -6,6 +6,7 @@ death, interpreter/history.py.
 
 from __future__ import annotations
 
+import errno
 import os
 import select
 import signal
@@ -20,7 +21,7 @@ from codeact.errors import InterpreterGone
 from codeact.interpreter.folders import remove
 from codeact.kernel.wire import Connection, Frame, ProtocolError
 
-__all__ = ["Frozen", "Running", "Session"]
+__all__ = ["Frozen", "Running", "Session", "pid_of"]
 
 START_SECONDS = 30.0
 
@@ -271,3 +272,16 @@ def _readable(source: Any, seconds: float) -> bool:
 def new_nonce() -> str:
     """Of a session's output marks."""
     return os.urandom(8).hex()
+
+
+def pid_of(pidfd: int) -> int:
+    """The number of the process behind a pidfd.
+
+    Raises:
+        ProcessLookupError: It is gone.
+    """
+    with open(f"/proc/self/fdinfo/{pidfd}") as file:
+        for line in file:
+            if line.startswith("Pid:") and int(line.split()[1]) > 0:
+                return int(line.split()[1])
+    raise ProcessLookupError(errno.ESRCH, "the session's first process is gone")

@@ -9,11 +9,14 @@ import sys
 import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from codeact.errors import InterpreterGone
 from codeact.interpreter.levels import is_root
 from codeact.interpreter.limits import Limits
+
+if TYPE_CHECKING:
+    from codeact.interpreter.pending import Pending
 
 __all__ = ["DEFAULT_IMPORTS", "Settings", "cache_folder", "environment", "give", "python_program", "user_folder"]
 
@@ -39,6 +42,10 @@ class Settings:
     """A folder of the user's; None for a fresh one."""
     read: tuple[Path, ...] = ()
     limits: Limits = field(default_factory=Limits)
+    pending: Pending | None = field(default=None, compare=False)
+    """What the session's changes to the workspace go to; None lets cells change it."""
+    overlay: Path | None = None
+    """A folder of ours: what is written to the workspace goes to "upper" in it (level 3)."""
 
     def zygote_key(self) -> tuple[Any, ...]:
         """Limits and folders are a session's own."""

@@ -13,6 +13,7 @@ import stat
 import subprocess
 import threading
 from collections import deque
+from dataclasses import replace
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
@@ -21,7 +22,7 @@ from codeact.errors import InterpreterGone, SandboxUnavailable
 from codeact.interpreter.folders import new_folder, remove
 from codeact.interpreter.levels import Level, identity, is_root
 from codeact.interpreter.limits import Limits
-from codeact.interpreter.mounts import detached
+from codeact.interpreter.mounts import detached, overlay
 from codeact.interpreter.session import Session, new_nonce
 from codeact.interpreter.settings import Settings, cache_folder, environment, give
 from codeact.kernel.wire import MAX_FDS, PROTOCOL_VERSION, Connection, ProtocolError
@@ -169,6 +170,10 @@ class Zygote:
             InterpreterGone: The zygote is gone.
             SandboxUnavailable: A folder cannot be shown to it.
         """
+        if settings.pending is not None:
+            return settings.pending.open_session(
+                self.level.number, (self.uid, self.gid), lambda workspace, overlay: self._make(
+                    replace(settings, workspace=workspace, overlay=overlay, pending=None), base))
         if settings.workspace is not None or settings.read or base is not None:
             return self._make(settings, base)
         with self._lock:
@@ -277,13 +282,17 @@ class Zygote:
         try:
             if by_fd:
                 for path in (*writable, *settings.read):
-                    fds.append(detached(path, self.uid, self.gid))
+                    fds.append(overlay(path, settings.overlay, self.uid, self.gid)
+                               if settings.overlay is not None and path == settings.workspace else
+                               detached(path, self.uid, self.gid))
             # A few descriptors a frame: what comes above that the other side drops
             for start in range(0, len(fds), MAX_FDS):
                 self.connection.send({"t": "folders"}, fds=fds[start:start + MAX_FDS], timeout=START_SECONDS)
             self.connection.send({
                 "t": "tree", "writable": [[str(path), by_fd] for path in writable],
                 "readable": [[str(path), by_fd] for path in settings.read], "n_fds": len(fds),
+                "overlays": [[str(settings.workspace), str(settings.overlay)]]
+                if settings.overlay is not None and not by_fd else [],
                 "tmp_mb": settings.limits.tmp_mb}, timeout=START_SECONDS)
         finally:
             for fd in fds:

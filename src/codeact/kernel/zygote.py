@@ -130,7 +130,8 @@ class Zygote:
         writable: Dict[str, Optional[int]] = {p: next(given) if by_fd else None for p, by_fd in header["writable"]}
         readable: Dict[str, Optional[int]] = {p: next(given) if by_fd else None for p, by_fd in header["readable"]}
         try:
-            tree = namespaces.session_tree(writable, readable, self.config["caches"], header["tmp_mb"], self.home_fd)
+            tree = namespaces.session_tree(writable, readable, self.config["caches"], header["tmp_mb"], self.home_fd,
+                                           dict(header.get("overlays") or ()))
         finally:
             for fd in fds:
                 os.close(fd)

@@ -45,6 +45,9 @@ NETWORK_PATHS = ("/etc/resolv.conf", "/etc/hosts", "/etc/nsswitch.conf", "/etc/g
 
 DEVICES = ("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom")
 
+OVERLAY_OPTIONS = "userxattr,index=off,metacopy=off,xino=auto"
+"""As an ordinary user may have it, and with plain layers, which the host can read (as in interpreter/mounts.py)."""
+
 _SCRATCH = "/tmp"   # any existing folder: its cover is only ever seen by the zygote
 _OLD, _NEW = "/old", "/new"
 
@@ -268,8 +271,30 @@ def zygote_tree() -> None:
     _pivot_into_new()
 
 
+def overlay(lower: str, store: str, target: str) -> None:
+    """Show `lower` at `target` with what was changed on top, which goes to `store`/upper.
+
+    Through descriptors, as a name may hold what separates options. Raises OSError.
+    """
+    os.makedirs(target, exist_ok=True)
+    below = os.open(lower, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    ours = os.open(store, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        mount("overlay", target, "overlay", MS_NOSUID | MS_NODEV,
+              OVERLAY_OPTIONS + ",lowerdir=/proc/self/fd/%d,upperdir=/proc/self/fd/%d/upper,workdir=/proc/self/fd/%d/work"
+              % (below, ours, ours))
+    except OSError as error:
+        raise OSError(error.errno, "no overlay over %s: %s" % (lower[len(_OLD):], error.strerror)) from None
+    finally:
+        os.close(below)
+        os.close(ours)
+    if os.statvfs(target).f_flag & os.ST_RDONLY:
+        # Where the work folder does not suit, the kernel mounts read-only and says nothing
+        raise OSError(22, "no overlay over %s: the file system of the changes does not suit" % lower[len(_OLD):])
+
+
 def session_tree(writable: Dict[str, Optional[int]], readable: Dict[str, Optional[int]], caches: Sequence[str],
-                 tmp_mb: int, home: int) -> int:
+                 tmp_mb: int, home: int, overlays: Optional[Dict[str, str]] = None) -> int:
     """In the bare zygote, for one session: its file tree, as a descriptor of a mount namespace.
 
     Args:
@@ -279,6 +304,7 @@ def session_tree(writable: Dict[str, Optional[int]], readable: Dict[str, Optiona
         caches: Folders made writable by `enter`, read-only here.
         tmp_mb: Size of /tmp, and of /dev/shm, in MiB.
         home: A descriptor of the caller's own mount namespace, to come back to.
+        overlays: Host path -> a folder with "upper" and "work": the path is shown, writes go there.
     """
     unshare("mnt")
     try:
@@ -292,6 +318,8 @@ def session_tree(writable: Dict[str, Optional[int]], readable: Dict[str, Optiona
                     bind(_OLD + path, _NEW + path, writable=may_write)
                 else:
                     attach(mount_fd, _NEW + path, writable=may_write)
+        for path, store in (overlays or {}).items():
+            overlay(_OLD + path, _OLD + store, _NEW + path)
         _restrict_root()
         _pivot_into_new()
         return os.open("/proc/self/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
