@@ -35,8 +35,9 @@ examples:
   codeact exec -- '-1 + 2'                    code that looks like an option
   codeact exec                                a prompt; Ctrl-C stops a cell, Ctrl-D leaves
 
-Variables, files and figures: a fresh workspace is removed at the end; with --workspace DIR the code works in DIR.
-Figures are saved to codeact-output/, or to DIR.
+Variables, files and figures: a fresh workspace is removed at the end. With --workspace DIR the code sees DIR, and what
+it does there waits for you: codeact changes --diff shows it, apply brings it over, discard drops it. With --live it
+changes DIR itself. Figures are saved to codeact-output/, with --live to DIR.
 exit code: 0 ran, 1 raised or was stopped, 2 usage, 3 no walls here; or what the code gives to sys.exit().
 """
 
@@ -46,7 +47,9 @@ def _parser() -> argparse.ArgumentParser:
                                      formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False)
     parser.add_argument("code", nargs="?", help="code, a .py file, or - for standard input; without it, a prompt")
     parser.add_argument("arguments", nargs=argparse.REMAINDER, help="sys.argv[1:] of the code")
-    parser.add_argument("--workspace", metavar="DIR", help="work in DIR (default: a fresh folder)")
+    parser.add_argument("--workspace", metavar="DIR",
+                        help="work on DIR, which stays as it is until `codeact apply` (default: a fresh folder)")
+    parser.add_argument("--live", action="store_true", help="let the code change the files of DIR themselves, at once")
     parser.add_argument("--read", metavar="DIR", action="append", default=[], help="let the code read DIR; repeatable")
     parser.add_argument("--network", choices=("none", "all"), default="none", help="default: none")
     parser.add_argument("--sandbox", default="auto", metavar="WALLS",
@@ -62,12 +65,14 @@ def _parser() -> argparse.ArgumentParser:
 
 def main(argv: list[str]) -> int:
     """Run the verb; `argv` without it. Returns the exit code."""
-    from codeact.errors import InterpreterError
+    from codeact.errors import ConfigError, InterpreterError
 
     try:
         return _main(_parser().parse_args(argv))
     except SystemExit as left:   # argparse: 0 after --help, 2 after a wrong flag
         return int(left.code or 0)
+    except ConfigError as error:
+        return _fail(error, USAGE)
     except InterpreterError as error:
         return _fail(error, UNAVAILABLE)
     except KeyboardInterrupt:
@@ -91,11 +96,18 @@ def _main(options: argparse.Namespace) -> int:
     except (ValueError, OSError) as error:
         return _fail(error, USAGE)
     with interpreter:
+        if interpreter.layer is not None:
+            from codeact.cli._pending import tell_at_end, tell_at_start
+
+            tell_at_start(interpreter)
         if code is None:
             from codeact.cli._prompt import prompt
 
-            return prompt(interpreter, _Printer(options.workspace))
-        exit_code = _once(interpreter, name, code, options)
+            exit_code = prompt(interpreter, _Printer(_figures(options)))
+        else:
+            exit_code = _once(interpreter, name, code, options)
+        if interpreter.layer is not None:
+            tell_at_end(interpreter)
         if sys.stdout is not None:
             sys.stdout.flush()   # here, where it is known what to do when nobody reads
         return exit_code
@@ -134,8 +146,17 @@ def _open(options: argparse.Namespace, *, interactive: bool) -> Interpreter:
     wall = options.timeout if options.timeout is not None else (60.0 if interactive else None)
     memory = {"memory_mb": options.memory_mb} if options.memory_mb is not None else {}
     limits = Limits(wall_seconds=wall, cpu_seconds=None, **memory)
-    return Interpreter(limits=limits, workspace=options.workspace, read=options.read, network=options.network,
-                       sandbox=options.sandbox, python=options.python, on_input=_ask)
+    if options.live and not options.workspace:
+        raise ValueError("--live goes with --workspace DIR")
+    copy = options.workspace is not None and not options.live
+    return Interpreter(limits=limits, workspace=options.workspace, mode="copy" if copy else "live", keep_changes=copy,
+                       read=options.read, network=options.network, sandbox=options.sandbox, python=options.python,
+                       on_input=_ask)
+
+
+def _figures(options: argparse.Namespace) -> str | None:
+    """Where figures go; None for our own folder."""
+    return options.workspace if options.live else None
 
 
 def _ask(prompt: str, hidden: bool) -> str | None:
@@ -162,7 +183,7 @@ def _once(interpreter: Interpreter, name: str, code: str, options: argparse.Name
         result = interpreter.run(code)
         print(json.dumps(_as_json(result)))
         return _left(result)[0]
-    printer = _Printer(options.workspace)
+    printer = _Printer(_figures(options))
     result = interpreter.run(code, on_output=printer)
     exit_code, words = _left(result)
     printer.finish(result, value=not name.endswith(".py"), error=words)

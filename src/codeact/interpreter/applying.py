@@ -1,16 +1,16 @@
 """Brings changes into the user's folder, file by file, so that a kill at any moment leaves each file old or new.
 
-pending.py calls `apply` between cells, or when no session runs. A new version is written beside the old one under a name
-of ours, and to disk; then the two change places in one step. What is then in our hands is looked at once more: if it is
-not the version the change was made from, the two change places again, and it is a conflict. Only then is it removed. A
-deleted file is moved to such a name first. What was begun is written down before, so that the next call (`recover`)
-cleans up after a kill.
+pending.py calls `apply` between cells, or when no session runs. A new version is written beside the old one under a
+name of ours, and to disk; then the two change places in one step. What is then in our hands is looked at once more: if
+it is not the version the change was made from, the two change places again, and it is a conflict. Only then is it
+removed. A deleted file is moved to such a name first. What was begun is written down before, so that the next call
+(`recover`) cleans up after a kill.
 
 The session chose the names and wrote the contents: the user's side is walked by descriptors and no link is followed, so
 nothing outside the folder can be touched.
 
-Lost on the way: other names (hard links) of a replaced file keep the old content. A program of the user's that holds the
-old file open, and writes to it after the last look, writes to a file that has no name any more.
+Lost on the way: other names (hard links) of a replaced file keep the old content. A program of the user's that holds
+the old file open, and writes to it after the last look, writes to a file that has no name any more.
 
 Source: renameat2(2).
 """
@@ -238,15 +238,16 @@ class _Move:
 
     def _keep_attributes(self, fd: int, made: int) -> None:
         """Access lists and other extended attributes of the user's file go with it to the new version."""
-        old = os.open(self.path.rpartition("/")[2], os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=fd)
+        name = self.path.rpartition("/")[2]
+        old = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=fd)
         try:
             names = os.listxattr(old)
         except OSError:
             names = []   # this file system has none
         try:
-            for name in names:
-                if name.startswith(("user.", "system.posix_acl")):
-                    os.setxattr(made, name, os.getxattr(old, name))
+            for attribute in names:
+                if attribute.startswith(("user.", "system.posix_acl")):
+                    os.setxattr(made, attribute, os.getxattr(old, attribute))
         finally:
             os.close(old)
 
@@ -330,7 +331,7 @@ def _as_expected(found: os.stat_result, expected: Version | None) -> bool:
         return False
     if stat.S_ISDIR(found.st_mode):
         return stat.S_ISDIR(expected[0])
-    return version(found) is not None and (found.st_mode, found.st_ino, found.st_size, found.st_mtime_ns) == expected[:4]
+    return (found.st_mode, found.st_ino, found.st_size, found.st_mtime_ns) == expected[:4]
 
 
 def _own(made: int | str, fd: int | None, source: Path, user: os.stat_result | None) -> None:

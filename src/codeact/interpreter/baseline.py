@@ -1,7 +1,7 @@
 """Which versions of the user's files the session's copies were made from: a file of lines that only grows.
 
-pending.py keeps one beside the changes of each folder. It answers two questions: does the session's file still equal the
-user's (`same`), and has the user's file changed since the session could have read it (`changed_meanwhile`)? And it
+pending.py keeps one beside the changes of each folder. It answers two questions: does the session's file still equal
+the user's (`same`), and has the user's file changed since the session could have read it (`changed_meanwhile`)? And it
 remembers what an apply had begun when it was killed (`begun`).
 
 A line is written in one go and a torn one is passed over, so that the file can be read after a kill at any moment.

@@ -12,6 +12,7 @@ import os
 import stat
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal, overload
 
 from codeact.errors import InterpreterError
@@ -29,6 +30,7 @@ MAX_DIFF_CHARS = 64 << 10
 MAX_COMPARED_LINES = 1500
 """Of the part that differs; beyond, a diff takes long and nobody reads it."""
 _CHUNK = 1 << 20
+_SPECIAL = {stat.S_IFIFO: "a named pipe", stat.S_IFSOCK: "a socket", stat.S_IFCHR: "a device", stat.S_IFBLK: "a device"}
 
 
 @dataclass(frozen=True)
@@ -87,11 +89,12 @@ class Changes(Sequence[Change]):
     """The changes, sorted by path. Folders are only named where that is all there is to say of them.
 
     Args:
+        source: The user's folder.
         every: All of them, folders that other changes imply included.
     """
 
-    def __init__(self, every: Sequence[Change]):
-        self.every = every
+    def __init__(self, source: Path, every: Sequence[Change]):
+        self.source, self.every = source, every
         holding = {change.path[:i] for change in every for i, letter in enumerate(change.path) if letter == "/"}
         self._told = [change for change in every
                       if not (change.folder and change.kind in ("added", "deleted") and change.path in holding)]
@@ -151,9 +154,9 @@ def find(layer: Layer, baseline: Baseline) -> Changes:
         if change is not None:
             found.append(change)
         if len(found) > MAX_CHANGES:
-            raise InterpreterError(f"the session changed more than {MAX_CHANGES:,} files of {layer.source}; delete what "
-                                   "is not needed in a cell, or discard the changes")
-    return Changes(sorted(found, key=lambda change: change.path))
+            raise InterpreterError(f"the session changed more than {MAX_CHANGES:,} files of {layer.source}; delete "
+                                   "what is not needed in a cell, or discard the changes")
+    return Changes(layer.source, sorted(found, key=lambda change: change.path))
 
 
 def _change(layer: Layer, baseline: Baseline, path: str, mine: os.stat_result | None,
@@ -187,9 +190,9 @@ def _refused(path: str, mine: os.stat_result | None, user: os.stat_result | None
         return None
     if user is not None and os.geteuid() not in (0, user.st_uid):
         return "the file belongs to another user, and would be yours afterwards"
-    names = {stat.S_IFIFO: "a named pipe", stat.S_IFSOCK: "a socket", stat.S_IFCHR: "a device", stat.S_IFBLK: "a device"}
-    if (kind := stat.S_IFMT(mine.st_mode)) in names:
-        return names[kind]
+    kind = stat.S_IFMT(mine.st_mode)
+    if kind in _SPECIAL:
+        return _SPECIAL[kind]
     if kind == stat.S_IFREG and mine.st_mode & (stat.S_ISUID | stat.S_ISGID):
         return "a set-user-id or set-group-id file"
     if len(os.fsencode(path)) >= MAX_PATH_BYTES:

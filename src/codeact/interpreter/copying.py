@@ -163,6 +163,6 @@ class _Run:
                 os.close(made)
 
     def _too_large(self, why: str) -> ConfigError:
-        return ConfigError(f"{self.source} cannot be copied for a session: {why}. Take a smaller folder; or mode='live' "
-                           "(--live) lets cells work in the folder itself; `codeact doctor` says how to get walls with "
-                           "overlays, which need no copy")
+        return ConfigError(f"{self.source} cannot be copied for a session: {why}. Take a smaller folder; or "
+                           "mode='live' (--live) lets cells work in the folder itself; `codeact doctor` says how to "
+                           "get walls with overlays, which need no copy")

@@ -42,8 +42,9 @@ class Interpreter:
         workspace: A folder of the user's to work in; None gives the session a fresh one, removed at the end.
         mode: What cells do with `workspace`: "live", they change it; "copy", they change an overlay or a copy of it,
             and it stays as it is until `apply`.
-        keep_changes: With mode="copy": what is not applied by the end stays for `codeact changes`, `apply` and `discard`,
-            and the next such session on the folder goes on with it. Otherwise it is dropped, with a warning in the log.
+        keep_changes: With mode="copy": what is not applied by the end stays for `codeact changes`, `apply` and
+            `discard`, and the next such session on the folder goes on with it. Otherwise it is dropped, with a warning
+            in the log.
         read: Further folders it may read.
         network: "none", or "all" for what this machine can reach.
         sandbox: "auto" takes the strongest walls that work here; "namespaces", "landlock", "landlock-narrow" or "none"
@@ -77,7 +78,7 @@ class Interpreter:
         if mode not in ("live", "copy"):
             raise ValueError(f"mode={mode!r}: it is 'live' or 'copy'")
         if mode == "copy" and workspace is None:
-            raise ValueError("mode='copy' is for a folder of yours: give workspace=DIR; a fresh one is no copy of anything")
+            raise ValueError("mode='copy' is for a folder of yours: give workspace=DIR")
         if keep_changes and mode != "copy":
             raise ValueError("keep_changes goes with mode='copy': in a live workspace changes are made at once")
         if not isinstance(limits, Limits | None):
@@ -92,9 +93,9 @@ class Interpreter:
         self._owner = os.getpid()
         self._backend: Backend = plugins.create("backends", backend, request=Request(
             toolbox=self._toolbox, limits=self.limits, workspace=workspace, mode=mode,
-            keep_changes=keep_changes, read=tuple([read] if isinstance(read, (str, Path)) else read), network=network, sandbox=sandbox,
-            python=python, preload=Path(preload).read_text() if preload is not None else None, imports=tuple(imports),
-            on_input=on_input, approve=approve))
+            keep_changes=keep_changes, read=tuple([read] if isinstance(read, (str, Path)) else read), network=network,
+            sandbox=sandbox, python=python, preload=Path(preload).read_text() if preload is not None else None,
+            imports=tuple(imports), on_input=on_input, approve=approve))
 
     # What a user calls ------------------------------------------------------------------------------------------------
 

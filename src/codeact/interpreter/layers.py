@@ -22,7 +22,7 @@ import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Protocol
+from typing import Literal, Protocol
 
 from codeact.interpreter.baseline import Baseline, version
 from codeact.interpreter.beneath import Root, copy_bytes, lstat, open_file, open_folder, parent, readlink, remove_tree
@@ -41,8 +41,7 @@ Difference = tuple[str, "os.stat_result | None", "os.stat_result | None"]
 class Layer(Protocol):
     """What pending.py and changes.py ask of either."""
 
-    kind: str
-    """"overlay" or "copy"."""
+    kind: Literal["overlay", "copy"]
     source: Path
     """The user's folder."""
     output: Path
@@ -112,7 +111,8 @@ def put(source: Root, root: Root, path: str, found: os.stat_result, owner: tuple
                 os.symlink(text, name, dir_fd=fd)
                 return
             elif given is not None:
-                made = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600, dir_fd=fd)
+                made = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600,
+                               dir_fd=fd)
             else:
                 raise OSError(1, "it cannot be read, or is no file, folder or link", path)
             try:
@@ -134,14 +134,14 @@ class Overlay:
         store: A folder of ours; "upper", "work" and places to mount at are made in it.
     """
 
-    kind = "overlay"
+    kind: Literal["overlay", "copy"] = "overlay"
 
     def __init__(self, source: Path, store: Path):
         self.source, self.store = source, store
         self.output = self.upper = store / "upper"
         self._merged = -1
         for name in ("upper", "work", "lower", "merged"):
-            (store / name).mkdir(mode=0o755, exist_ok=True)
+            (store / name).mkdir(mode=0o755, parents=True, exist_ok=True)
         inherit = stat.S_IMODE(source.stat().st_mode) & 0o777
         self.upper.chmod(inherit)   # it is the folder's own mode inside
 
@@ -310,7 +310,7 @@ class Copy:
         owner: Whose its files are; None for the host's user.
     """
 
-    kind = "copy"
+    kind: Literal["overlay", "copy"] = "copy"
 
     def __init__(self, source: Path, folder: Path, baseline: Baseline, owner: tuple[int, int] | None = None):
         self.source, self.output, self._baseline, self._owner = source, folder, baseline, owner

@@ -1,8 +1,8 @@
 """The changes of a session to a folder of the user's, from the first cell until they are applied or discarded.
 
-`Interpreter(workspace=DIR, mode="copy")` holds one, and `codeact changes`, `apply` and `discard` open one that a command
-has left. It brings together where the changes lie (layers.py), which versions they were made from (baseline.py), the
-list of them (changes.py) and the way into the user's folder (applying.py).
+`Interpreter(workspace=DIR, mode="copy")` holds one, and `codeact changes`, `apply` and `discard` open one that a
+command has left. It brings together where the changes lie (layers.py), which versions they were made from
+(baseline.py), the list of them (changes.py) and the way into the user's folder (applying.py).
 
 They lie in a folder of ours: of the session, or, where they are to be kept, one for each folder of the user's under
 `$XDG_STATE_HOME/codeact/changes`. One process at a time has it open.
@@ -71,8 +71,8 @@ class Pending:
         home = self.store.parent.resolve() / self.store.name
         if source in home.parents:
             raise ConfigError(
-                f"{source} holds the folder in which changes to it would be kept ({home.parent}); take a folder further "
-                "down, set XDG_STATE_HOME (TMPDIR, where changes are not kept) to a place outside, or use mode='live' "
+                f"{source} holds the folder in which changes to it would be kept ({home.parent}); take a folder "
+                f"further down, set {'XDG_STATE_HOME' if keep else 'TMPDIR'} to a place outside, or use mode='live' "
                 "(--live)")
         self.layer: Layer | None = None
         self._live = False
@@ -116,7 +116,8 @@ class Pending:
             raise ConfigError(f"{self.store}/record.json cannot be read ({error}); the changes in that folder are "
                               "untouched") from None
         if record.get("version") != 1 or record.get("folder") != str(self.source):
-            raise ConfigError(f"{self.store} was written by another version of codeact; the changes in it are untouched")
+            raise ConfigError(f"{self.store} was written by another version of codeact; the changes in it are "
+                              "untouched")
         if record["layer"] is None:
             return new
         if record["inode"] != found.st_ino:
@@ -297,7 +298,7 @@ class Pending:
             InterpreterError: It is too much to list.
         """
         if self.layer is None or self._baseline is None:
-            return Changes([])
+            return Changes(self.source, [])
         return find(self.layer, self._baseline)
 
     def apply(self, paths: Sequence[str], *, force: bool) -> list[str]:
@@ -318,7 +319,7 @@ class Pending:
         if force and not paths:
             raise ValueError("force needs the paths that may be overwritten, by name")
         if self.layer is None or self._baseline is None:
-            _choose(Changes([]), paths)
+            _choose(Changes(self.source, []), paths)
             return []
         self._recover()
         every = self.changes()
@@ -349,7 +350,7 @@ class Pending:
             InterpreterError: A file could not be brought back.
         """
         if self.layer is None or self._baseline is None:
-            _choose(Changes([]), paths)
+            _choose(Changes(self.source, []), paths)
             return []
         self._recover()
         if not self._live and isinstance(self.layer, Overlay):
@@ -377,7 +378,8 @@ class Pending:
         try:
             recover(self.source, self._baseline)
         except OSError as error:
-            raise InterpreterError(f"an earlier apply was interrupted, and cannot be cleaned up after: {error}") from None
+            raise InterpreterError("an earlier apply was interrupted, and cannot be cleaned up after: "
+                                   f"{error}") from None
 
     def _settle(self) -> None:
         """While no session runs: take out of the layer what is applied, so that the user's files show again."""

@@ -280,9 +280,8 @@ def overlay(lower: str, store: str, target: str) -> None:
     below = os.open(lower, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     ours = os.open(store, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        mount("overlay", target, "overlay", MS_NOSUID | MS_NODEV,
-              OVERLAY_OPTIONS + ",lowerdir=/proc/self/fd/%d,upperdir=/proc/self/fd/%d/upper,workdir=/proc/self/fd/%d/work"
-              % (below, ours, ours))
+        layers = ",lowerdir=/proc/self/fd/%d,upperdir=/proc/self/fd/%d/upper,workdir=/proc/self/fd/%d/work"
+        mount("overlay", target, "overlay", MS_NOSUID | MS_NODEV, OVERLAY_OPTIONS + layers % (below, ours, ours))
     except OSError as error:
         raise OSError(error.errno, "no overlay over %s: %s" % (lower[len(_OLD):], error.strerror)) from None
     finally:
