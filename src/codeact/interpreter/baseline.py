@@ -38,11 +38,14 @@ def version(found: os.stat_result | None) -> Version | None:
 
 
 def now() -> int:
-    """The time on the clock of file systems, in ns: what was changed before this call bears an earlier one."""
-    before = time.clock_gettime_ns(_COARSE_CLOCK)
-    while (after := time.clock_gettime_ns(_COARSE_CLOCK)) == before:
+    """The time on the clock of file systems, in ns: what was changed before this call bears an earlier one.
+
+    That clock is behind by some milliseconds, and a file may bear the exact time: wait until it has passed this one.
+    """
+    exact = time.time_ns()
+    while (coarse := time.clock_gettime_ns(_COARSE_CLOCK)) <= exact:
         time.sleep(0.001)
-    return after
+    return coarse
 
 
 @dataclass(frozen=True)

@@ -92,7 +92,8 @@ class Pending:
         mode = 0o711 if is_root() else 0o700   # sessions of root are another user, who may have to walk through
         for folder in (self.store.parent.parent, self.store.parent, self.store) if self.keep else (self.store,):
             folder.mkdir(mode=mode, parents=True, exist_ok=True)
-        self.store.chmod(mode)
+        for folder in (self.store.parent, self.store):
+            folder.chmod(mode)
 
     def _locked(self) -> int:
         lock = os.open(self.store / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -323,13 +324,15 @@ class Pending:
             return []
         self._recover()
         every = self.changes()
-        chosen = _with_ways(every, _choose(every, paths), ("added", "type changed"))
+        named_ones = _choose(every, paths)
+        chosen = _with_ways(every, named_ones, ("added", "type changed"))
         refused = {change.path for change in chosen if change.refused}
-        if named := refused & {path.rstrip("/") for path in paths}:
-            reasons = "; ".join(f"{change.path!r} is {change.refused}" for change in chosen if change.path in named)
+        if asked := refused & {path.rstrip("/").removeprefix("./") for path in paths}:
+            reasons = "; ".join(f"{change.path!r} is {change.refused}" for change in chosen if change.path in asked)
             raise ValueError(f"never applied: {reasons}")
         chosen = [change for change in chosen if change.path not in refused and not _would_lose(change, refused)]
-        if not force and (conflicts := [change for change in chosen if change.conflict]):
+        forced = {change.path for change in named_ones} if force else set()
+        if conflicts := [change for change in chosen if change.conflict and change.path not in forced]:
             raise ChangeConflict([change.path for change in conflicts], str(conflicts[0].conflict))
         applied = apply(chosen, self.layer, self._baseline)
         if not self._live:
@@ -356,7 +359,9 @@ class Pending:
         if not self._live and isinstance(self.layer, Overlay):
             self.layer.settle()
         every = self.changes()
-        chosen = _with_ways(every, _choose(every, paths), ("deleted",))
+        chosen = _choose(every, paths)
+        if self._live or not isinstance(self.layer, Overlay):   # a layer at rest can say what is left of a folder
+            chosen = _with_ways(every, chosen, ("deleted",))
         for change in chosen:
             user = lstat(self.source, change.path)
             try:
