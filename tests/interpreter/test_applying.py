@@ -260,6 +260,30 @@ def test_what_the_user_saves_at_any_step_is_never_lost(scene, monkeypatch, save,
     assert number > 3
 
 
+@pytest.mark.parametrize("save", [rewrite, replace])
+@pytest.mark.parametrize(("name", "before", "killed"), [("a", "exchange", "swapped"), ("gone", "rename", "moved away")])
+def test_what_the_user_saved_just_before_a_kill_is_given_back(scene, save, name, before, killed):
+    source, layer, baseline = scene()
+    every = find(layer, baseline).every
+
+    def step(what):
+        if what == before:
+            save(source / name)
+        elif what == killed:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    def act():
+        applying.step = step
+        applying.apply([change for change in every if change.path == name], layer, baseline)
+
+    assert in_a_child(act) == -signal.SIGKILL
+    again = Baseline(baseline._path, exact=True)
+    assert len(again.begun) == 1
+    recover(source, again)
+    assert (source / name).read_text() == "theirs"
+    assert not list(source.rglob("*.tmp"))
+
+
 def test_a_conflict_leaves_the_users_file_in_its_place(scene, monkeypatch):
     source, layer, baseline = scene()
     every = find(layer, baseline).every

@@ -157,6 +157,16 @@ def test_a_file_in_place_of_a_folder_and_a_folder_made_anew(work, folder):
     assert len(py.changes()) == 0
 
 
+def test_what_was_applied_can_be_deleted_by_a_later_cell(work, folder):
+    py = work()
+    py.run("import os; os.makedirs('n/m'); open('n/m/f', 'w').write('f'); open('n/g', 'w')")
+    py.apply()
+    py.run("os.unlink('n/m/f'); os.rmdir('n/m'); open('n/h', 'w')")
+    assert told(py.changes()) == {"n/h": "added", "n/m/f": "deleted"}
+    py.apply()
+    assert sorted(os.listdir(folder / "n")) == ["g", "h"]
+
+
 def test_changes_are_applied_file_by_file(work, folder):
     py = work()
     py.run("import os; open('a.txt', 'w').write('A'); open('sub/x', 'w').write('X'); os.unlink('sub/y'); os.makedirs('n/m'); open('n/m/f', 'w').write('F'); open('n/g', 'w')")
