@@ -124,7 +124,8 @@ def test_a_kill_at_any_step_leaves_each_file_old_or_new_and_the_next_apply_finis
         layer = Copy(source, layer.output, again)
         apply_all(layer, again)
         assert_finished(source)
-        assert list(find(layer, again)) == [] and again.begun == {}
+        assert list(find(layer, again)) == []
+        assert again.begun == {}
     assert number > 60
 
 
@@ -256,7 +257,7 @@ def test_what_the_user_saves_at_any_step_is_never_lost(scene, monkeypatch, save,
         steps = max(steps, len(count))
         recover(source, baseline)
         assert "theirs" in content(source).values(), (number, content(source))
-        assert not [path for path in source.rglob(".codeact-*")]
+        assert not list(source.rglob(".codeact-*"))
     assert number > 3
 
 
@@ -315,7 +316,7 @@ def test_a_full_disk_stops_it_with_nothing_lost(scene, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(applying, "copy_bytes", full)
-    with pytest.raises(InterpreterError, match="No space left on device.*applied again"):
+    with pytest.raises(InterpreterError, match=r"No space left on device.*applied again"):
         apply_all(layer, baseline)
     assert_old_or_new(source)
     monkeypatch.undo()
@@ -366,7 +367,8 @@ def test_torn_lines_are_passed_over(tmp_path):
     two = Baseline(tmp_path / "lines", exact=False)
     two.equal("c", None, None)
     three = Baseline(tmp_path / "lines", exact=False)
-    assert set(three.same) == {"a", "c"} and three.is_same("a", None)
+    assert set(three.same) == {"a", "c"}
+    assert three.is_same("a", None)
 
 
 @pytest.mark.parametrize("line", [b"[]", b"{}", b'["same"]', b'["same", "a", [1], null]', b'["end", "x"]', b"\xff", b'["made", "?", 1]'])

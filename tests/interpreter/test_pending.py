@@ -4,6 +4,7 @@ import logging
 import os
 import signal
 import stat
+import tempfile
 from functools import lru_cache
 from pathlib import Path
 
@@ -171,13 +172,15 @@ def test_changes_are_applied_file_by_file(work, folder):
     py = work()
     py.run("import os; open('a.txt', 'w').write('A'); open('sub/x', 'w').write('X'); os.unlink('sub/y'); os.makedirs('n/m'); open('n/m/f', 'w').write('F'); open('n/g', 'w')")
     assert py.apply("sub/x") == ["sub/x"]
-    assert (folder / "sub" / "x").read_text() == "X" and (folder / "sub" / "y").exists()
+    assert (folder / "sub" / "x").read_text() == "X"
+    assert (folder / "sub" / "y").exists()
     assert py.apply("n/m/f") == ["n", "n/m", "n/m/f"]
-    assert tree(folder)["n/m/f"] == "F" and not (folder / "n" / "g").exists()
+    assert tree(folder)["n/m/f"] == "F"
+    assert not (folder / "n" / "g").exists()
     assert py.apply("./sub/") == ["sub/y"]
     assert told(py.changes()) == {"a.txt": "modified", "n/g": "added"}
     assert (folder / "a.txt").read_text() == "one\ntwo\n"
-    with pytest.raises(ValueError, match="nothing is changed at 'b.txt'"):
+    with pytest.raises(ValueError, match=r"nothing is changed at 'b\.txt'"):
         py.apply("b.txt")
 
 
@@ -206,9 +209,11 @@ def test_a_diff_shows_text_and_names_what_is_none(work):
     py.run("import os; open('a.txt', 'w').write('one\\nTWO'); open('bin', 'wb').write(bytes(9)); os.unlink('sub/x'); open('long', 'w').write('line\\n' * 50_000)")
     changes = {change.path: change for change in py.changes()}
     assert changes["a.txt"].diff() == ("--- a/a.txt\n+++ b/a.txt\n@@ -1,2 +1,2 @@\n one\n-two\n+TWO\n\\ No newline at end of file\n")
-    assert changes["bin"].diff() == "Binary file bin: nothing before, 9 bytes after\n" and changes["bin"].binary
+    assert changes["bin"].diff() == "Binary file bin: nothing before, 9 bytes after\n"
+    assert changes["bin"].binary
     assert "+++ /dev/null" in changes["sub/x"].diff()
-    assert len(changes["long"].diff()) < 70_000 and "characters more" in changes["long"].diff()
+    assert len(changes["long"].diff()) < 70_000
+    assert "characters more" in changes["long"].diff()
     assert (changes["a.txt"].before, changes["a.txt"].after) == (8, 7)
 
 
@@ -219,7 +224,8 @@ def test_permissions_are_a_change_too(work, folder):
     assert [(change.path, change.mode) for change in py.changes()] == [("a.txt", (0o644, 0o755)), ("sub", (0o755, 0o700))]
     assert "permissions 644 before, 755 after" in py.changes()[0].diff()
     py.apply()
-    assert stat.S_IMODE((folder / "a.txt").stat().st_mode) == 0o755 and stat.S_IMODE((folder / "sub").stat().st_mode) == 0o700
+    assert stat.S_IMODE((folder / "a.txt").stat().st_mode) == 0o755
+    assert stat.S_IMODE((folder / "sub").stat().st_mode) == 0o700
     assert len(py.changes()) == 0
 
 
@@ -253,7 +259,8 @@ def test_a_file_the_user_changed_meanwhile_stops_the_apply(work, folder, theirs)
     with pytest.raises(ValueError, match="by name"):
         py.apply(force=True)
     py.apply("a.txt", force=True)
-    assert (folder / "a.txt").read_text() == "mine" and len(py.changes()) == 0
+    assert (folder / "a.txt").read_text() == "mine"
+    assert len(py.changes()) == 0
 
 
 def test_a_file_both_have_made_and_a_deleted_one_that_changed_are_conflicts(work, folder):
@@ -377,6 +384,25 @@ def test_the_disk_limit_counts_what_a_session_writes(work):
     assert py.run("1 + 1").value == {"text/plain": "2"}
 
 
+@pytest.mark.parametrize("kind", ["overlay"], indirect=True)
+@pytest.mark.parametrize("place", ["/tmp", "/dev/shm"])
+def test_the_disk_limit_counts_deleted_files_that_are_open(work, place, tmp_path, monkeypatch):
+    from codeact import Limits
+    from codeact.interpreter import folders
+
+    home = Path(tempfile.mkdtemp(dir=place))
+    home.chmod(0o711)
+    monkeypatch.setattr(pending, "new_folder", lambda: Path(tempfile.mkdtemp(dir=home)))
+    try:
+        py = work(limits=Limits(workspace_mb=2))
+        result = py.run("import os, time\nf = open('x', 'wb'); os.unlink('x')\n"
+                        "for i in range(300): f.write(bytes(1 << 20)); f.flush(); time.sleep(0.01)")
+        assert result.status == "limit", result.text
+        py.close()
+    finally:
+        folders.remove(home)
+
+
 def test_a_crash_keeps_the_changes(work):
     py = work()
     py.run("open('a.txt', 'w').write('mine'); x = 1")
@@ -403,8 +429,11 @@ def test_what_is_not_applied_is_dropped_with_a_warning(work, folder, caplog):
     store = py._backend._pending.store
     with caplog.at_level(logging.WARNING, logger="codeact.interpreter"):
         py.close()
-    assert "1 changes to" in caplog.text and "a.txt" in caplog.text
-    assert tree(folder) == before and not store.exists() and not store.parent.exists()
+    assert "1 changes to" in caplog.text
+    assert "a.txt" in caplog.text
+    assert tree(folder) == before
+    assert not store.exists()
+    assert not store.parent.exists()
 
 
 def test_nothing_is_said_where_nothing_is_pending(work, folder, caplog):
@@ -470,7 +499,8 @@ shutil.rmtree('sub'); os.mkdir('sub'); open('sub/z', 'w')""")
     one.discard([])
     one.close()
     assert not kept_for(folder).exists()
-    assert (folder / "b.txt").read_text() == "b\n" and not (folder / "n").exists()
+    assert (folder / "b.txt").read_text() == "b\n"
+    assert not (folder / "n").exists()
 
 
 @pytest.mark.parametrize("kind", ["overlay"], indirect=True)
@@ -522,7 +552,8 @@ def test_arguments_that_make_no_sense_are_named(options, error):
 
 def test_a_live_workspace_has_no_changes_to_look_at(folder):
     with Interpreter(workspace=folder, imports=()) as py:
-        assert py.layer is None and py.output_folder == folder
+        assert py.layer is None
+        assert py.output_folder == folder
         for call in (py.changes, py.apply, py.discard):
             with pytest.raises(InterpreterError, match="mode='copy'"):
                 call()

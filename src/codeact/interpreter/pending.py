@@ -188,8 +188,9 @@ class Pending:
         try:
             layer.close()
             self._wait_for_last_session()
-            if self._record["layer"] is not None and not self._live:
-                self._settle()
+            if self._record["layer"] is not None:
+                if not self._live:
+                    self._settle()
                 # What is pending was made from what the user had when an earlier session began
                 baseline.seen({path: version(user) for path, _, user in layer.differing()})
             baseline.start()
