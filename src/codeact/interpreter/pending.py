@@ -1,7 +1,7 @@
 """The changes of a session to a folder of the user's, from the first cell until they are applied or discarded.
 
 `Interpreter(workspace=DIR, mode="copy")` holds one, and `codeact changes`, `apply` and `discard` open one that a
-command has left. It brings together where the changes lie (layers.py), which versions they were made from
+command has left. It brings together where the changes lie (overlay.py, layers.py), which versions they were made from
 (baseline.py), the list of them (changes.py) and the way into the user's folder (applying.py).
 
 They lie in a folder of ours: of the session, or, where they are to be kept, one for each folder of the user's under
@@ -27,10 +27,12 @@ from codeact.interpreter.applying import apply, recover
 from codeact.interpreter.baseline import Baseline, version
 from codeact.interpreter.beneath import lstat, remove_tree
 from codeact.interpreter.changes import Change, Changes, find, shown
+from codeact.interpreter.choosing import choose, with_ways, would_lose
 from codeact.interpreter.copying import bring_up_to_date
 from codeact.interpreter.folders import new_folder, remove
-from codeact.interpreter.layers import Copy, Layer, Overlay
+from codeact.interpreter.layers import Copy, Layer
 from codeact.interpreter.levels import is_root
+from codeact.interpreter.overlay import Overlay
 from codeact.interpreter.session import Session, pid_of
 from codeact.interpreter.watch import Watch
 
@@ -321,17 +323,17 @@ class Pending:
         if force and not paths:
             raise ValueError("force needs the paths that may be overwritten, by name")
         if self.layer is None or self._baseline is None:
-            _choose(Changes(self.source, []), paths)
+            choose(Changes(self.source, []), paths)
             return []
         self._recover()
         every = self.changes()
-        named_ones = _choose(every, paths)
-        chosen = _with_ways(every, named_ones, ("added", "type changed"))
+        named_ones = choose(every, paths)
+        chosen = with_ways(every, named_ones, ("added", "type changed"))
         refused = {change.path for change in chosen if change.refused}
         if asked := refused & {path.rstrip("/").removeprefix("./") for path in paths}:
             reasons = "; ".join(f"{change.path!r} is {change.refused}" for change in chosen if change.path in asked)
             raise ValueError(f"never applied: {reasons}")
-        chosen = [change for change in chosen if change.path not in refused and not _would_lose(change, refused)]
+        chosen = [change for change in chosen if change.path not in refused and not would_lose(change, refused)]
         forced = {change.path for change in named_ones} if force else set()
         if conflicts := [change for change in chosen if change.conflict and change.path not in forced]:
             raise ChangeConflict([change.path for change in conflicts], str(conflicts[0].conflict))
@@ -354,15 +356,15 @@ class Pending:
             InterpreterError: A file could not be brought back.
         """
         if self.layer is None or self._baseline is None:
-            _choose(Changes(self.source, []), paths)
+            choose(Changes(self.source, []), paths)
             return []
         self._recover()
         if not self._live and isinstance(self.layer, Overlay):
             self.layer.settle()
         every = self.changes()
-        chosen = _choose(every, paths)
+        chosen = choose(every, paths)
         if self._live or not isinstance(self.layer, Overlay):   # a layer at rest can say what is left of a folder
-            chosen = _with_ways(every, chosen, ("deleted",))
+            chosen = with_ways(every, chosen, ("deleted",))
         for change in chosen:
             user = lstat(self.source, change.path)
             try:
@@ -406,36 +408,6 @@ class Pending:
                 if error.errno not in (errno.ENOTEMPTY, errno.ENOTDIR, errno.ENOENT):
                     raise
             baseline.forget(path)
-
-
-def _choose(every: Changes, paths: Sequence[str]) -> list[Change]:
-    """The changes at these paths and below them."""
-    if not paths:
-        return list(every.every)
-    wanted = [path.rstrip("/").removeprefix("./") for path in paths]
-    chosen = [change for change in every.every
-              if any(path in ("", ".") or change.path == path or change.path.startswith(path + "/") for path in wanted)]
-    for path in wanted:
-        if path not in ("", ".") and not any(change.path == path or change.path.startswith(path + "/")
-                                             for change in chosen):
-            raise ValueError(f"nothing is changed at {path!r}; changed are: "
-                             + (", ".join(repr(change.path) for change in every[:10]) or "no files")
-                             + (", ..." if len(every) > 10 else ""))
-    return chosen
-
-
-def _with_ways(every: Changes, chosen: list[Change], kinds: tuple[str, ...]) -> list[Change]:
-    """With the folders above that have to be made first."""
-    names = {change.path for change in chosen}
-    above = {change.path[:i] for change in chosen for i, letter in enumerate(change.path) if letter == "/"}
-    return [change for change in every.every
-            if change.path in names or (change.path in above and change.kind in kinds)]
-
-
-def _would_lose(change: Change, refused: set[str]) -> bool:
-    """Whether a folder goes in which something stays."""
-    goes = change.kind == "deleted" or change.kind == "type changed"
-    return goes and any(path.startswith(change.path + "/") for path in refused)
 
 
 def _began(pid: int) -> str | None:
