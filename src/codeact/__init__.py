@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from codeact.agent import Agent, Result
     from codeact.environments.chat import ChatEnvironment
     from codeact.errors import (
+        ChangeConflict,
         CodeActError,
         ConfigError,
         ContextOverflow,
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
         TrajectoryError,
     )
     from codeact.interpreter.access import NetworkRequest
+    from codeact.interpreter.changes import Change, Changes
     from codeact.interpreter.history import Checkpoint
     from codeact.interpreter.interpreter import Interpreter
     from codeact.interpreter.limits import Limits
@@ -42,6 +44,9 @@ _HOMES = {
     "Agent": "agent",
     "Budget": "loop",
     "Cancel": "loop",
+    "Change": "interpreter.changes",
+    "ChangeConflict": "errors",
+    "Changes": "interpreter.changes",
     "ChatEnvironment": "environments.chat",
     "Checkpoint": "interpreter.history",
     "CodeActError": "errors",
@@ -80,6 +85,9 @@ __all__ = [
     "Agent",
     "Budget",
     "Cancel",
+    "Change",
+    "ChangeConflict",
+    "Changes",
     "ChatEnvironment",
     "Checkpoint",
     "CodeActError",

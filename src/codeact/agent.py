@@ -37,7 +37,8 @@ class Result:
     stop: Stop
     """Why it ended."""
     files: tuple[Path, ...]
-    """Files the cells of this task wrote in the workspace and that are still there."""
+    """Files the cells of this task wrote and that are still there: in the workspace, or, with mode="copy", in what
+    holds the changes to it."""
     trajectory: Trajectory
     """The conversation so far, earlier tasks included."""
 
@@ -143,5 +144,6 @@ class Agent:
     def _files(self, trajectory: Trajectory, n_before: int) -> tuple[Path, ...]:
         turns = trajectory.turns[n_before:]
         names = dict.fromkeys(name for turn in turns for name in turn.observation.files)
-        paths = (self.interpreter.workspace / name for name in names)
+        folder = getattr(self.interpreter, "output_folder", self.interpreter.workspace)
+        paths = (folder / name for name in names)
         return tuple(path for path in paths if path.is_file())

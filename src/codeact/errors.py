@@ -12,6 +12,7 @@ branch. Every message says what happened, what would have worked and what to do 
     ├── InterpreterError        the interpreter could not do its work
     │   ├── InterpreterGone     the kernel is gone and could not be brought back, or was closed
     │   ├── InterpreterBusy     a second cell at once
+    │   ├── ChangeConflict      the user changed a file that a change of the session's would overwrite
     │   └── SandboxUnavailable  this machine cannot raise the walls asked for
     └── TrajectoryError         a trajectory file cannot be read
 
@@ -22,6 +23,7 @@ This file imports nothing, so that every other file may use it.
 
 __all__ = [
     "Cancelled",
+    "ChangeConflict",
     "CodeActError",
     "ConfigError",
     "ContextOverflow",
@@ -73,6 +75,16 @@ class InterpreterGone(InterpreterError):
 
 class InterpreterBusy(InterpreterError):
     """A cell is running; interrupt it or wait."""
+
+
+class ChangeConflict(InterpreterError):
+    """Applying changes would undo what the user did meanwhile; `paths` names the files, and these are untouched."""
+
+    def __init__(self, paths: list[str], reason: str) -> None:
+        named = ", ".join(map(repr, paths[:10])) + (f" and {len(paths) - 10} more" if len(paths) > 10 else "")
+        super().__init__(f"not applied, as the user's folder has changed meanwhile: {named} ({reason}). Look at the "
+                         "diff; then discard the change, or apply it by name with force, or apply the others by name")
+        self.paths = paths
 
 
 class SandboxUnavailable(InterpreterError):

@@ -176,7 +176,7 @@ def test_a_workspace_is_worked_in_and_figures_go_there(here):
     work = usable_workspace(here / "work")
     (work / "in.txt").write_text("42")
     code = f"open('out.txt', 'w').write(open('in.txt').read()); {PLOT}plt.show()"
-    assert execute("--workspace", "work", code)[0] == "[figure saved to work/figure-1.png]\n"
+    assert execute("--workspace", "work", "--live", code)[0] == "[figure saved to work/figure-1.png]\n"
     assert (work / "out.txt").read_text() == "42"
     assert (work / "figure-1.png").read_bytes().startswith(b"\x89PNG")
 

@@ -110,7 +110,7 @@ def test_in_a_workspace_of_the_users_files_are_made_there(home, capsys):
     (home / "work").chmod(0o777)
     (home / "work" / "in.txt").write_text("42")
     code = "open('out.txt', 'w').write(open('in.txt').read())" + SHOW_PNG
-    assert main([script(execute(code), ANSWER), "--workspace", "work", "copy"]) == 0
+    assert main([script(execute(code), ANSWER), "--workspace", "work", "--live", "copy"]) == 0
     assert (home / "work" / "out.txt").read_text() == "42"
     assert (home / "work" / "figure-1.png").exists()
     assert not (home / "codeact-output").exists()

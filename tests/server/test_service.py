@@ -159,7 +159,7 @@ def test_without_a_token_the_service_is_for_this_machine_alone(tmp_path):
 @pytest.mark.parametrize(("words", "reason"), [
     (["print(1)"], "takes its code from requests"), (["--json"], "takes its code from requests"),
     (["--no-token", "--token-file", "x"], "opposite"), (["--host", "no such host"], "cannot listen"),
-    (["--host", "192.0.2.1"], "cannot listen"), (["--workspace", "/nowhere"], "no such folder"),
+    (["--host", "192.0.2.1"], "cannot listen"), (["--workspace", "/nowhere", "--live"], "no such folder"), (["--workspace", "."], "say --live"),
     (["--token-file", "/nowhere/token"], "cannot write"), (["--max-sessions", "0"], "positive")])  # fmt: skip
 def test_flags_that_make_no_sense_are_told(words, reason):
     assert reason in refused(*words)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Literal
 
 from codeact.errors import InterpreterError
 from codeact.interpreter import saving, supervisor
@@ -19,6 +21,10 @@ from codeact.interpreter.session import Frozen
 from codeact.interpreter.settings import give_like
 from codeact.interpreter.tend import tend
 from codeact.interpreter.variables import ANSWER_SECONDS, Variable, checked
+
+if TYPE_CHECKING:
+    from codeact.interpreter.changes import Changes
+    from codeact.interpreter.pending import Pending
 
 __all__ = ["LocalBackend", "create"]
 
@@ -55,6 +61,37 @@ class LocalBackend(LiveSession):
     @property
     def workspace(self) -> Path:
         return self._session.workspace
+
+    # The user's folder, where cells do not work in it itself (backend.Reviewed) ---------------------------------------
+
+    @property
+    def layer(self) -> Literal["overlay", "copy"] | None:
+        return self._pending.layer.kind if self._pending is not None and self._pending.layer is not None else None
+
+    @property
+    def output_folder(self) -> Path:
+        layer = self._pending.layer if self._pending is not None else None
+        return self.workspace if layer is None else layer.output
+
+    def changes(self) -> Changes:
+        with self._tending:
+            return self._reviewed().changes()
+
+    def apply(self, paths: Sequence[str], *, force: bool) -> list[str]:
+        with self._tending:
+            return self._reviewed().apply(paths, force=force)
+
+    def discard(self, paths: Sequence[str]) -> list[str]:
+        with self._tending:
+            return self._reviewed().discard(paths)
+
+    def _reviewed(self) -> Pending:
+        if self._pending is None:
+            raise InterpreterError("cells work in the folder itself, so there are no changes to look at, apply or "
+                                   "discard; Interpreter(workspace=DIR, mode='copy') holds them back")
+        return self._pending
+
+    # Cells ------------------------------------------------------------------------------------------------------------
 
     def interrupt(self) -> None:
         self._runner.interrupt()
@@ -109,6 +146,9 @@ class LocalBackend(LiveSession):
             frozen = next((state.frozen for state in self._history.states if state.entries == mark.entries), None)
             other: LocalBackend = object.__new__(LocalBackend)
             vars(other).update(vars(self))
+            if frozen is None and self._pending is not None:
+                raise InterpreterError(f"no branch can be made now: {mark.reason}; with mode='copy' it cannot be made "
+                                       "by running the cells again either")
             other._own_state()
             other.loaded = None
             if frozen is not None:
@@ -130,6 +170,7 @@ class LocalBackend(LiveSession):
             self._attach(session, mirror, first._history.branch(session, mirror))
             session.resume(frozen, reseed=not has_seed(mark.entries))
             self._gateway = self._gateway.share() if self._gateway is not None else None
+            self._pending = self._pending.share() if self._pending is not None else None
         except BaseException:
             session.close()
             raise

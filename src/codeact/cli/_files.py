@@ -1,7 +1,8 @@
 """Where `codeact` puts what a task made, so that the user finds it: figures, and files of a passing workspace.
 
-With `--workspace DIR` files are in DIR already, and figures are added there. Without it the workspace is removed at the
-end, so figures and written files go to `codeact-output/` in the current directory. Nothing is ever overwritten.
+With `--workspace DIR --live` files are in DIR already, and figures are added there. Without `--live` files wait for
+`codeact apply`; a fresh workspace is removed at the end. Then figures, and of a fresh one also the written files, go to
+`codeact-output/` in the current directory. Nothing is ever overwritten.
 
 A workspace may hold anything a cell put there: no link is followed on any part of a path, only regular files are
 copied, and all of it goes through descriptors, so that swapping a file meanwhile gains nothing.

@@ -45,9 +45,10 @@ def parser() -> argparse.ArgumentParser:
         "--workspace",
         metavar="DIR",
         type=Path,
-        help="work in this folder; "
+        help="work on this folder, and ask before it changes (`codeact changes`, `apply`, `discard`); "
         f"else in a fresh one, and what is made is copied to ./{OUTPUT_FOLDER}",
     )
+    add("--live", action="store_true", help="let the code change the files of --workspace themselves, at once")
     add("--read", metavar="DIR", type=Path, action="append", default=[], help="also let it read here; may be repeated")
     add_network(made)
     add("--sandbox", default="auto", help="the walls: auto, or a level as `codeact doctor` lists them; none means none")

@@ -19,7 +19,9 @@ def add_flags(parser: argparse.ArgumentParser, *, timeout: str) -> None:
     Args:
         timeout: What a cell's time limit is without the flag, in words.
     """
-    parser.add_argument("--workspace", metavar="DIR", help="work in DIR (default: a fresh folder)")
+    parser.add_argument("--workspace", metavar="DIR",
+                        help="work on DIR, which stays as it is until `codeact apply` (default: a fresh folder)")
+    parser.add_argument("--live", action="store_true", help="let the code change the files of DIR themselves, at once")
     parser.add_argument("--read", metavar="DIR", action="append", default=[], help="let the code read DIR; repeatable")
     add_network(parser)
     parser.add_argument("--sandbox", default="auto", metavar="WALLS",
@@ -32,8 +34,16 @@ def add_flags(parser: argparse.ArgumentParser, *, timeout: str) -> None:
 
 
 def arguments_of(options: argparse.Namespace) -> dict[str, Any]:
-    """Keyword arguments of `Interpreter`, but the limits."""
-    return {"workspace": options.workspace, "read": options.read, "network": network_of(options.network),
+    """Keyword arguments of `Interpreter`, but the limits.
+
+    Raises:
+        ValueError: The flags do not fit together.
+    """
+    if options.live and not options.workspace:
+        raise ValueError("--live goes with --workspace DIR")
+    copy = options.workspace is not None and not options.live
+    return {"workspace": options.workspace, "mode": "copy" if copy else "live", "keep_changes": copy,
+            "read": options.read, "network": network_of(options.network),
             "sandbox": options.sandbox, "python": options.python}
 
 

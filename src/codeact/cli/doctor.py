@@ -75,6 +75,7 @@ def examine(python: str) -> Report:
     auto, modules = _auto(python)
     return {
         "codeact": __version__, "system": system, "levels": levels, "auto": auto, "modules": modules,
+        "workspace": _workspace(python),
         "extras": {name: _version(name) for name in EXTRAS},
         "model": {"CODEACT_MODEL": os.environ.get("CODEACT_MODEL"), "OPENAI_BASE_URL": _base_url(),
                   "OPENAI_API_KEY is set": bool(os.environ.get("OPENAI_API_KEY"))}}
@@ -169,6 +170,34 @@ def _auto(python: str) -> tuple[Report, Report]:
     return auto, modules
 
 
+def _workspace(python: str) -> Report:
+    """How a folder of the user's is kept as it is until changes are applied."""
+    import tempfile
+
+    class Hidden(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            reasons.append(record.getMessage())
+
+    reasons: list[str] = []
+    log, handler = logging.getLogger("codeact.interpreter"), Hidden()
+    before = log.level, log.propagate
+    log.addHandler(handler)
+    log.level, log.propagate = logging.INFO, False
+    try:
+        from codeact.interpreter.interpreter import Interpreter
+
+        with tempfile.TemporaryDirectory() as folder, \
+                Interpreter(python=python, workspace=folder, mode="copy", imports=()) as interpreter:
+            layer = interpreter.layer
+        told = [text.partition(" (")[2].partition("): it is copied")[0] for text in reasons if "it is copied" in text]
+        return {"layer": layer, "reason": told[0] if told else None}
+    except Exception as error:
+        return {"layer": None, "reason": _words(error)}
+    finally:
+        log.removeHandler(handler)
+        log.level, log.propagate = before
+
+
 def _state(name: str, report: Report) -> str:
     if name in report.get("imported", ()):
         return "ready"
@@ -207,6 +236,7 @@ def _lines(report: Report) -> list[str]:
     else:
         lines += [f'  "auto" does not work: {auto["reason"]}',
                   "  --sandbox none runs code with no walls at all: it can do all that you can"]
+    lines += ["", *_workspace_lines(report["workspace"])]
     lines += ["", *_module_lines(report["modules"], system["python"]), "", "Extras"]
     missing = "not installed: pip install 'codeact[{}]'"
     lines += [f"  {name:<16} {version or missing.format(EXTRAS[name])}"
@@ -215,6 +245,13 @@ def _lines(report: Report) -> list[str]:
             f"  CODEACT_MODEL    {model['CODEACT_MODEL'] or 'not set: give --model, as openai:gpt-5-mini'}",
             f"  OPENAI_BASE_URL  {model['OPENAI_BASE_URL'] or 'not set'}",
             f"  OPENAI_API_KEY   {'set' if model['OPENAI_API_KEY is set'] else 'not set'}"]
+
+
+def _workspace_lines(report: Report) -> list[str]:
+    says = {"overlay": "an overlay holds changes back until you apply them: no scan, no copy",
+            "copy": f"is copied at the start of a session, as no overlay can be had: {report['reason']}",
+            None: f"changes cannot be held back: {report['reason']}"}
+    return ["Your folders (--workspace DIR)", f"  {says[report['layer']]}"]
 
 
 def _wrapped(text: str) -> list[str]:

@@ -43,8 +43,9 @@ examples:
   codeact exec --load s.zip --save s.zip      go on with it, at a prompt, and keep it again
   codeact exec --serve 8000                   over HTTP, for programs of this machine
 
-Variables, files and figures: a fresh workspace is removed at the end; with --workspace DIR the code works in DIR.
-Figures are saved to codeact-output/, or to DIR.
+Variables, files and figures: a fresh workspace is removed at the end. With --workspace DIR the code sees DIR, and what
+it does there waits for you: codeact changes --diff shows it, apply brings it over, discard drops it. With --live it
+changes DIR itself. Figures are saved to codeact-output/, with --live to DIR.
 exit code: 0 ran, 1 raised or was stopped, 2 usage, 3 no walls here; or what the code gives to sys.exit().
 """
 
@@ -83,6 +84,8 @@ def main(argv: list[str]) -> int:
         return _main(_parser().parse_args(argv))
     except SystemExit as left:   # argparse: 0 after --help, 2 after a wrong flag
         return int(left.code or 0)
+    except ConfigError as error:
+        return _fail(error, USAGE)
     except InterpreterError as error:
         return _fail(error, UNAVAILABLE)
     except KeyboardInterrupt:
@@ -97,6 +100,8 @@ def _main(options: argparse.Namespace) -> int:
     if options.serve is not None:
         if options.save or options.load:
             return _fail("--save and --load go with code or the prompt, not with --serve", USAGE)
+        if options.workspace and not options.live:
+            return _fail("with --serve all sessions share DIR and change its files themselves: say --live", USAGE)
         from codeact.cli._serve import serve
 
         try:
@@ -120,11 +125,19 @@ def _main(options: argparse.Namespace) -> int:
     with interpreter:
         if interpreter.loaded is not None:
             print(f"[{interpreter.loaded.text}]", file=sys.stderr)
+        if interpreter.layer is not None:
+            from codeact.cli._pending import tell_at_end, tell_at_start
+
+            tell_at_start(interpreter)
         if code is None:
             from codeact.cli._prompt import prompt
 
-            return _keep(interpreter, options.save, prompt(interpreter, _Printer(options.workspace)))
-        exit_code = _keep(interpreter, options.save, _once(interpreter, name, code, options))
+            exit_code = prompt(interpreter, _Printer(_figures(options)))
+        else:
+            exit_code = _once(interpreter, name, code, options)
+        exit_code = _keep(interpreter, options.save, exit_code)
+        if interpreter.layer is not None:
+            tell_at_end(interpreter)
         if sys.stdout is not None:
             sys.stdout.flush()   # here, where it is known what to do when nobody reads
         return exit_code
@@ -181,6 +194,11 @@ def _open(options: argparse.Namespace, *, interactive: bool) -> Interpreter:
     return start(limits=limits, **arguments_of(options), on_input=_ask)
 
 
+def _figures(options: argparse.Namespace) -> str | None:
+    """Where figures go; None for our own folder."""
+    return options.workspace if options.live else None
+
+
 def _ask(prompt: str, hidden: bool) -> str | None:
     prompt = _CONTROL.sub("", prompt).encode("utf-8", "replace").decode()
     try:
@@ -205,7 +223,7 @@ def _once(interpreter: Interpreter, name: str, code: str, options: argparse.Name
         result = interpreter.run(code)
         print(json.dumps(_as_json(result)))
         return _left(result)[0]
-    printer = _Printer(options.workspace)
+    printer = _Printer(_figures(options))
     result = interpreter.run(code, on_output=printer)
     exit_code, words = _left(result)
     printer.finish(result, value=not name.endswith(".py"), error=words)

@@ -23,6 +23,7 @@ from codeact.agent import Agent, Result
 from codeact.cli import verbs
 from codeact.cli._files import OUTPUT_FOLDER, Shelf
 from codeact.cli._flags import network_of, parser
+from codeact.cli._pending import tell_at_end, tell_at_start
 from codeact.cli._terminal import Terminal, paint_for, shown
 from codeact.errors import Cancelled, CodeActError, ConfigError, InterpreterError
 from codeact.events import Ended, Event, Observer, Started
@@ -71,6 +72,8 @@ def _main(args: argparse.Namespace) -> int:
     if not spec:
         hint = _perhaps_a_verb(args.task)
         raise ConfigError(f"no model is configured for the task {task!r}{hint}\n{_HOW_TO_CONFIGURE}")
+    if args.live and not args.workspace:
+        raise ConfigError("--live goes with --workspace DIR")
     if not task:
         raise ConfigError(f'what is the task? as: codeact --model {spec} "Plot sin(x)/x"')
     for folder in (*([args.workspace] if args.workspace else []), *args.read):
@@ -97,7 +100,7 @@ def _demo(args: argparse.Namespace) -> int:
         "No model is configured, so this is a REPLAY: the words were written by us beforehand.\n"
         "The code in them is run now, for real, in the interpreter on this machine."
     )
-    args.workspace, args.read = None, []
+    args.workspace, args.live, args.read = None, False, []
 
     code = _run(args, demo.TASK, model, "scripted:demo", title=title, given={demo.FILE: demo.sales()})
     print(f"\nThat was a replay. {_HOW_TO_CONFIGURE}", file=sys.stderr)
@@ -117,7 +120,7 @@ def _run(
     began = time.monotonic()
     piped = args.json or not sys.stdout.isatty()
     progress = sys.stderr if piped else sys.stdout
-    shelf = Shelf(args.workspace or Path(OUTPUT_FOLDER))
+    shelf = Shelf(args.workspace if args.workspace and args.live else Path(OUTPUT_FOLDER))
     terminal = Terminal(paint_for(progress), shelf, with_answer=not piped, width=_width(progress))
     written: list[str] = []
     watchers: list[Observer] = [lambda event: written.extend(_files_of(event))]
@@ -137,6 +140,9 @@ def _run(
         if not args.json:
             terminal.write(f"{title}\n{_walls(agent.about['level'])}", "title")
             terminal.write(f"Task: {task}\n", "answer")
+        reviewed = agent.interpreter if getattr(agent.interpreter, "layer", None) else None
+        if reviewed is not None:
+            tell_at_start(reviewed)
         cancel = stack.enter_context(_interruptible())
         for name, content in given.items():
             (agent.interpreter.workspace / name).write_text(content, encoding="utf-8")
@@ -147,11 +153,15 @@ def _run(
             made = [name for name in written if name not in given]
             copies = [] if args.workspace else _keep(shelf, agent.interpreter.workspace, made)
             _tell_files(terminal.saved, copies, progress)
+            if reviewed is not None:
+                tell_at_end(reviewed)
     return _end(args, result, piped, progress, time.monotonic() - began)
 
 
 def _agent(args: argparse.Namespace, model: Any, spec: str) -> Agent:
     options = {name: getattr(args, name) for name in ("workspace", "read", "sandbox", "python")}
+    if args.workspace and not args.live:
+        options.update(mode="copy", keep_changes=True)
     try:
         options["network"] = network_of(args.network)
         agent = Agent(model, budget=Budget(max_turns=args.max_turns), timeout=args.timeout, **options)

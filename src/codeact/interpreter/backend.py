@@ -6,10 +6,10 @@ of them into the words of a style. A back-end is one file in `codeact/backends/`
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 from codeact.interpreter.limits import Limits
 from codeact.interpreter.outcome import Outcome
@@ -19,12 +19,13 @@ from codeact.tools.calls import Approve
 from codeact.tools.toolbox import Toolbox
 
 if TYPE_CHECKING:
+    from codeact.interpreter.changes import Changes
     from codeact.interpreter.history import Checkpoint
     from codeact.interpreter.saved import Saved
     from codeact.interpreter.saving import LoadReport, SaveReport
     from codeact.interpreter.variables import Variable
 
-__all__ = ["Backend", "OnInput", "OnOutput", "Ran", "Request"]
+__all__ = ["Backend", "OnInput", "OnOutput", "Ran", "Request", "Reviewed"]
 
 OnOutput = Callable[["Text | Display"], None]
 """Called with each piece of output as it comes."""
@@ -42,6 +43,9 @@ class Request:
     toolbox: Toolbox = field(default_factory=Toolbox)
     limits: Limits = field(default_factory=Limits)
     workspace: str | Path | None = None
+    mode: str = "live"
+    """"copy": the workspace stays as it is until changes are applied."""
+    keep_changes: bool = False
     read: tuple[str | Path, ...] = ()
     network: str | tuple[str, ...] = "none"
     """"none", "all", or the hosts that may be reached, as `network.AllowList` takes them."""
@@ -54,6 +58,27 @@ class Request:
     approve: Approve | None = None
     saved: Saved | None = None
     """What the session is to go on from; None for a new one."""
+
+
+class Reviewed(Protocol):
+    """What a back-end has besides where `mode="copy"` was asked for; called between cells."""
+
+    @property
+    def layer(self) -> Literal["overlay", "copy"] | None:
+        """What stands between the session and the user's folder; None for nothing."""
+
+    @property
+    def output_folder(self) -> Path:
+        """Where the host finds the files that cells wrote."""
+
+    def changes(self) -> Changes:
+        """What the session did to the user's folder and was not applied."""
+
+    def apply(self, paths: Sequence[str], *, force: bool) -> list[str]:
+        """Bring changes over."""
+
+    def discard(self, paths: Sequence[str]) -> list[str]:
+        """Give changes up."""
 
 
 @dataclass

@@ -1,22 +1,34 @@
 """Opens what lies beneath a workspace without ever leaving it: no symbolic link is followed on any part of a path.
 
-A workspace is hostile: a cell may put a link where a folder was. watch.py and mirror.py look at its files through here.
+A workspace is hostile: a cell may put a link where a folder was. watch.py, mirror.py and what handles the changes to a
+folder of the user's (layers.py, applying.py) look at its files through here.
 """
 
 from __future__ import annotations
 
+import fcntl
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-__all__ = ["lstat", "make_folders", "open_file", "open_folder", "read_link", "symlink", "unlink"]
+__all__ = ["Root", "copy_bytes", "lstat", "make_folders", "open_file", "open_folder", "parent", "readlink",
+           "remove_tree", "symlink", "unlink"]
+
+Root = Path | int
+"""Where the walk begins: a folder by its path, or one that is open already (also only by O_PATH)."""
+
+_FICLONE = 0x40049409
+_CHUNK = 1 << 20
+_MAX_VISITS = 100
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
-def open_folder(root: Path, path: str) -> int | None:
+def open_folder(root: Root, path: str) -> int | None:
     """A descriptor of the folder `path` ("" for the root itself), or None where there is none."""
     try:
-        fd = os.open(root, _FOLDER)
+        fd = os.open(".", _FOLDER, dir_fd=root) if isinstance(root, int) else os.open(root, _FOLDER)
     except OSError:
         return None
     for part in path.split("/") if path else ():
@@ -30,7 +42,7 @@ def open_folder(root: Path, path: str) -> int | None:
     return fd
 
 
-def open_file(root: Path, path: str, flags: int) -> int | None:
+def open_file(root: Root, path: str, flags: int) -> int | None:
     """A descriptor of the file `path`, or None where there is none; `O_EXCL` for one to be made."""
     folder, _, name = path.rpartition("/")
     parent = open_folder(root, folder)
@@ -47,7 +59,7 @@ def open_file(root: Path, path: str, flags: int) -> int | None:
         os.close(parent)
 
 
-def lstat(root: Path, path: str) -> os.stat_result | None:
+def lstat(root: Root, path: str) -> os.stat_result | None:
     """What `path` is, or None where there is nothing."""
     folder, _, name = path.rpartition("/")
     parent = open_folder(root, folder)
@@ -61,7 +73,7 @@ def lstat(root: Path, path: str) -> os.stat_result | None:
         os.close(parent)
 
 
-def unlink(root: Path, path: str) -> None:
+def unlink(root: Root, path: str) -> None:
     """Remove the file `path` if it is there."""
     folder, _, name = path.rpartition("/")
     parent = open_folder(root, folder)
@@ -75,21 +87,99 @@ def unlink(root: Path, path: str) -> None:
         os.close(parent)
 
 
-def read_link(root: Path, path: str) -> str | None:
-    """Where the symbolic link `path` leads, or None where it is none."""
+@contextmanager
+def parent(root: Root, path: str) -> Iterator[tuple[int, str]]:
+    """The folder that holds `path`, open, and the last part of the name.
+
+    Raises:
+        NotADirectoryError: There is no such folder, or a link or something else lies on the way.
+    """
     folder, _, name = path.rpartition("/")
-    parent = open_folder(root, folder)
-    if parent is None:
-        return None
+    fd = open_folder(root, folder)
+    if fd is None:
+        raise NotADirectoryError(20, "no folder, or a link on the way to it", folder)
     try:
-        return os.readlink(name, dir_fd=parent)
+        yield fd, name
+    finally:
+        os.close(fd)
+
+
+def readlink(root: Root, path: str) -> str | None:
+    """Where the symbolic link `path` leads, or None where there is none."""
+    try:
+        with parent(root, path) as (fd, name):
+            return os.readlink(name, dir_fd=fd)
     except OSError:
         return None
+
+
+def remove_tree(root: Root, path: str) -> None:
+    """Remove whatever `path` is, with all below it.
+
+    Raises:
+        OSError: Something could not be removed.
+    """
+    pending = [path]
+    visits: dict[str, int] = {}
+    while pending:
+        path = pending[-1]
+        visits[path] = visits.get(path, 0) + 1
+        if visits[path] > _MAX_VISITS:
+            raise OSError(16, "somebody goes on writing to it", path)
+        with parent(root, path) as (fd, name):
+            try:
+                os.unlink(name, dir_fd=fd)
+                pending.pop()
+                continue
+            except FileNotFoundError:
+                pending.pop()
+                continue
+            except (IsADirectoryError, PermissionError):
+                pass
+            try:
+                os.rmdir(name, dir_fd=fd)
+                pending.pop()
+                continue
+            except OSError as error:
+                if error.errno not in (39, 17):   # ENOTEMPTY, EEXIST
+                    raise
+            pending += [f"{path}/{entry}" for entry in _list_whatever_its_mode(fd, name)]
+
+
+def _list_whatever_its_mode(parent_fd: int, name: str) -> list[str]:
+    handle = os.open(name, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=parent_fd)
+    try:
+        os.chmod(f"/proc/self/fd/{handle}", 0o700)   # of this folder, whatever bears its name by now
+        inner = os.open(".", _FOLDER, dir_fd=handle)
     finally:
-        os.close(parent)
+        os.close(handle)
+    try:
+        return os.listdir(inner)
+    finally:
+        os.close(inner)
 
 
-def symlink(root: Path, path: str, target: str) -> None:
+def copy_bytes(source: int, target: int) -> bool:
+    """Copy an open file into another, empty one; True where the file system shares the blocks (a reflink).
+
+    Raises:
+        OSError: It could not be read or written.
+    """
+    try:
+        fcntl.ioctl(target, _FICLONE, source)
+        return True
+    except OSError:
+        pass
+    position = 0
+    while data := os.pread(source, _CHUNK, position):
+        position += len(data)
+        view = memoryview(data)
+        while view:
+            view = view[os.write(target, view):]
+    return False
+
+
+def symlink(root: Root, path: str, target: str) -> None:
     """Make the symbolic link `path`, if nothing is there and its folder is."""
     folder, _, name = path.rpartition("/")
     parent = open_folder(root, folder)
@@ -104,7 +194,7 @@ def symlink(root: Path, path: str, target: str) -> None:
         os.close(parent)
 
 
-def make_folders(root: Path, path: str) -> None:
+def make_folders(root: Root, path: str) -> None:
     """Make the folder `path` and those above it, as far as nothing else lies there."""
     done = ""
     for part in path.split("/") if path else ():

@@ -12,12 +12,12 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 from codeact import plugins
-from codeact.errors import InterpreterBusy, InterpreterGone
+from codeact.errors import InterpreterBusy, InterpreterError, InterpreterGone
 from codeact.interpreter.access import NetworkRequest
-from codeact.interpreter.backend import Backend, OnInput, OnOutput, Request
+from codeact.interpreter.backend import Backend, OnInput, OnOutput, Request, Reviewed
 from codeact.interpreter.history import Checkpoint
 from codeact.interpreter.limits import Limits
 from codeact.interpreter.report import report
@@ -29,6 +29,7 @@ from codeact.tools.calls import Approve
 from codeact.tools.toolbox import Toolbox
 
 if TYPE_CHECKING:
+    from codeact.interpreter.changes import Changes
     from codeact.interpreter.saved import Saved
     from codeact.interpreter.saving import LoadReport, SaveReport
     from codeact.interpreter.variables import Variable
@@ -43,6 +44,11 @@ class Interpreter:
         tools: Functions of the host that cells can call by name.
         limits: What the session may use.
         workspace: A folder of the user's to work in; None gives the session a fresh one, removed at the end.
+        mode: What cells do with `workspace`: "live", they change it; "copy", they change an overlay or a copy of it,
+            and it stays as it is until `apply`.
+        keep_changes: With mode="copy": what is not applied by the end stays for `codeact changes`, `apply` and
+            `discard`, and the next such session on the folder goes on with it. Otherwise it is dropped, with a warning
+            in the log.
         read: Further folders it may read.
         network: "none"; "all" for what this machine can reach; or the only hosts that can be, as
             ["api.example.com", "*.example.org:443"]: through an HTTP proxy on the host, public addresses only
@@ -66,7 +72,8 @@ class Interpreter:
     """
 
     def __init__(self, tools: Iterable[Callable[..., Any]] = (), limits: Limits | None = None, *,
-                 workspace: str | Path | None = None, read: str | Path | Sequence[str | Path] = (),
+                 workspace: str | Path | None = None, mode: Literal["live", "copy"] = "live",
+                 keep_changes: bool = False, read: str | Path | Sequence[str | Path] = (),
                  network: Literal["none", "all"] | Sequence[str] = "none", sandbox: str | int = "auto",
                  python: str | None = None, preload: str | Path | None = None, imports: Sequence[str] = DEFAULT_IMPORTS,
                  style: str | Style = "default", on_output: OnOutput | None = None, on_input: OnInput | None = None,
@@ -74,6 +81,12 @@ class Interpreter:
                  backend: str = "local", _saved: Saved | None = None):
         if isinstance(network, str) and network not in ("none", "all"):
             raise ValueError(f"network={network!r}: it is 'none' or 'all', or a list of hosts: [{network!r}]")
+        if mode not in ("live", "copy"):
+            raise ValueError(f"mode={mode!r}: it is 'live' or 'copy'")
+        if mode == "copy" and workspace is None:
+            raise ValueError("mode='copy' is for a folder of yours: give workspace=DIR")
+        if keep_changes and mode != "copy":
+            raise ValueError("keep_changes goes with mode='copy': in a live workspace changes are made at once")
         if not isinstance(limits, Limits | None):
             raise TypeError(f"limits={limits!r}: it is a Limits, such as Limits(memory_mb=1024)")
         self.limits = limits or Limits()
@@ -85,7 +98,7 @@ class Interpreter:
         self._closed = False
         self._owner = os.getpid()
         self._backend: Backend = plugins.create("backends", backend, request=Request(
-            toolbox=self._toolbox, limits=self.limits, workspace=workspace,
+            toolbox=self._toolbox, limits=self.limits, workspace=workspace, mode=mode, keep_changes=keep_changes,
             read=tuple([read] if isinstance(read, (str, Path)) else read),
             network=network if isinstance(network, str) else tuple(network), sandbox=sandbox,
             python=python, preload=Path(preload).read_text() if preload is not None else None, imports=tuple(imports),
@@ -165,7 +178,63 @@ class Interpreter:
         if ran.outcome.fault is not None:
             raise ran.outcome.fault
         return report(ran.outcome, self.style, number=self._number, level=self.level, seconds=seconds,
-                      files=ran.files, lost=ran.lost)
+                      files=ran.files, lost=ran.lost, layer=self.layer)
+
+    # The changes to a folder of the user's, with mode="copy" ----------------------------------------------------------
+
+    @property
+    def layer(self) -> Literal["overlay", "copy"] | None:
+        """How `workspace` is kept as it is: by an overlay over it, or a copy of it; None where cells work in it."""
+        return getattr(self._backend, "layer", None)
+
+    @property
+    def output_folder(self) -> Path:
+        """Where the host finds the files that cells wrote: the workspace, or what holds the changes to it."""
+        return getattr(self._backend, "output_folder", None) or self.workspace
+
+    def changes(self) -> Changes:
+        """What the session did to the workspace and was not applied; `.diff()` shows it.
+
+        Raises:
+            InterpreterError: Cells work in the folder itself; or there is too much of it.
+        """
+        with self._exclusive():
+            return self._reviewed().changes()
+
+    def apply(self, *paths: str, force: bool = False) -> list[str]:
+        """Bring changes into the workspace, each file in one step.
+
+        Args:
+            paths: Files, or folders with all in them, relative to the workspace; none for everything.
+            force: Also over files that changed there meanwhile; the paths have to be named.
+
+        Returns:
+            The paths that were applied.
+
+        Raises:
+            ChangeConflict: Files changed there meanwhile; nothing was written.
+            ValueError: Nothing is changed at a path, or it is no file, link or folder.
+            InterpreterError: A file could not be written; those before it were, and applying again goes on.
+        """
+        with self._exclusive():
+            return self._reviewed().apply(paths, force=force)
+
+    def discard(self, *paths: str) -> list[str]:
+        """Give changes up: the session sees the files of the workspace again.
+
+        Args:
+            paths: As for `apply`.
+
+        Returns:
+            The paths that were discarded.
+        """
+        with self._exclusive():
+            return self._reviewed().discard(paths)
+
+    def _reviewed(self) -> Reviewed:
+        if not hasattr(self._backend, "changes"):
+            raise InterpreterError("this back-end holds no changes back; mode='copy' needs backend='local'")
+        return cast(Reviewed, self._backend)
 
     def interrupt(self) -> None:
         """Stop the running cell, from another thread; its variables stay. Nothing happens when none runs."""

@@ -6,6 +6,7 @@ concerns.
 
 from __future__ import annotations
 
+import errno
 import os
 import select
 import signal
@@ -16,7 +17,7 @@ from typing import Any
 from codeact.errors import SandboxUnavailable
 from codeact.kernel.wire import Connection, Frame, ProtocolError
 
-__all__ = ["START_SECONDS", "Keeper", "Line", "readable"]
+__all__ = ["START_SECONDS", "Keeper", "Line", "pid_of", "readable"]
 
 START_SECONDS = 30.0
 MAX_EXITS = 10_000
@@ -181,3 +182,14 @@ class Keeper(Line):
             self.pidfd = -1
 
 
+def pid_of(pidfd: int) -> int:
+    """The number of the process behind a pidfd.
+
+    Raises:
+        ProcessLookupError: It is gone.
+    """
+    with open(f"/proc/self/fdinfo/{pidfd}") as file:
+        for line in file:
+            if line.startswith("Pid:") and int(line.split()[1]) > 0:
+                return int(line.split()[1])
+    raise ProcessLookupError(errno.ESRCH, "the session's first process is gone")

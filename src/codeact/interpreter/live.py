@@ -10,7 +10,8 @@ import logging
 import threading
 from collections.abc import Sequence
 from contextlib import nullcontext
-from typing import Any
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 from codeact.errors import InterpreterGone
 from codeact.interpreter import supervisor
@@ -28,6 +29,9 @@ from codeact.interpreter.tend import tend
 from codeact.interpreter.watch import Watch
 from codeact.kernel.wire import ProtocolError
 from codeact.tools.calls import Calls
+
+if TYPE_CHECKING:
+    from codeact.interpreter.pending import Pending
 
 __all__ = ["LiveSession"]
 
@@ -54,14 +58,25 @@ class LiveSession:
         self.limits = request.limits
         self._toolbox, self._preload = request.toolbox, request.preload
         self._on_input, self._approve = request.on_input, request.approve
+        workspace = user_folder(request.workspace, "workspace") if request.workspace is not None else None
         self._settings = Settings(
             python=python_program(request.python), imports=request.imports, sandbox=request.sandbox,
             network="all" if request.network == "all" else "none", proxied=self._gateway is not None,
-            limits=request.limits,
-            workspace=user_folder(request.workspace, "workspace") if request.workspace is not None else None,
+            limits=request.limits, workspace=workspace,
             read=tuple(user_folder(path, "read") for path in request.read))
+        self._pending: Pending | None = None
+        if request.mode == "copy" and workspace is not None:
+            from codeact.interpreter.pending import Pending
+
+            self._pending = Pending(workspace, keep=request.keep_changes)
+            self._settings = replace(self._settings, pending=self._pending)
         self._own_state()
-        self._open()
+        try:
+            self._open()
+        except BaseException:
+            if self._pending is not None:
+                self._pending.close()
+            raise
 
     def _own_state(self) -> None:
         """What a branch does not share."""
@@ -94,8 +109,8 @@ class LiveSession:
 
     def _attach(self, session: Session, mirror: Mirror | None, history: History) -> None:
         self._session, self._mirror, self._history = session, mirror, history
-        self._watch = Watch(session.workspace)
-        self._runner = CellRunner(session, self.limits, self._watch.used_bytes, history.take)
+        self._watch = self._pending.watch() if self._pending is not None else Watch(session.workspace)
+        self._runner = CellRunner(session, self.limits, lambda: self._watch.used_bytes(), history.take)
 
     def _serve_network(self) -> None:
         if self._gateway is not None and self._session.listener is not None:
@@ -136,6 +151,8 @@ class LiveSession:
                 self._gateway.close()
             self._session.close()
             self._runner.close()
+            if self._pending is not None:
+                self._pending.close()
 
     # Cells ------------------------------------------------------------------------------------------------------------
 
@@ -155,6 +172,8 @@ class LiveSession:
         files, touched = self._watch.take()
         if self._mirror is not None:
             self._mirror.touched(touched)
+        if self._pending is not None:
+            self._pending.note(touched)
         lost: list[str] = []
         if outcome.dead:
             lost = self._go_to(tuple(self._history.entries))
@@ -230,6 +249,9 @@ class LiveSession:
         self._runner.session = self._session
         self._history.move(self._session)
         self._serve_network()
+        if self._pending is not None:
+            self._watch.close()
+            self._watch = self._pending.watch()
         return self._history.go_to(entries, self._runner, self._open_worker, rewind=True, files=files)
 
     # Between cells ----------------------------------------------------------------------------------------------------

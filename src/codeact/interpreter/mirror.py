@@ -11,13 +11,12 @@ from __future__ import annotations
 
 import fcntl
 import os
-import shutil
 import stat
 import threading
 from collections.abc import Mapping
 from pathlib import Path
 
-from codeact.interpreter.beneath import lstat, make_folders, open_file, read_link, symlink, unlink
+from codeact.interpreter.beneath import copy_bytes, lstat, make_folders, open_file, readlink, symlink, unlink
 
 __all__ = ["Files", "Mirror", "Store"]
 
@@ -68,8 +67,7 @@ class Store:
                 if not fits:
                     path.unlink()
                     return None
-                with os.fdopen(os.dup(source), "rb") as file:
-                    shutil.copyfileobj(file, target)
+                copy_bytes(source, target.fileno())
         return Copy(self, path, found.st_size if fits else 0, stat.S_IMODE(found.st_mode))
 
     def drop(self, copy: Copy) -> None:
@@ -111,7 +109,7 @@ class Mirror:
         return dict(self._kept)
 
     def _look(self, path: str) -> None:
-        target = read_link(self.root, path)
+        target = readlink(self.root, path)
         if target is not None:
             self._kept[path] = target
             return
@@ -162,9 +160,6 @@ class Mirror:
         if fd is None:
             return lstat(self.root, path) is None   # its folder cannot be made: something else lies there
         with os.fdopen(fd, "wb") as target, open(kept.path, "rb") as source:
-            try:
-                fcntl.ioctl(target.fileno(), FICLONE, source.fileno())
-            except OSError:
-                shutil.copyfileobj(source, target)
+            copy_bytes(source.fileno(), target.fileno())
             os.fchmod(target.fileno(), kept.mode)
         return True

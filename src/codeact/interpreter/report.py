@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from codeact.interpreter.outcome import Outcome
 from codeact.interpreter.output import Display, Event, Failure, Note, Text, Value
 from codeact.interpreter.result import ErrorInfo, ExecutionResult
@@ -11,7 +13,7 @@ __all__ = ["report"]
 
 
 def report(outcome: Outcome, style: Style, *, number: int, level: int, seconds: float | None, files: list[str],
-           lost: list[str]) -> ExecutionResult:
+           lost: list[str], layer: Literal["overlay", "copy"] | None = None) -> ExecutionResult:
     """The result of a cell.
 
     Args:
@@ -20,6 +22,7 @@ def report(outcome: Outcome, style: Style, *, number: int, level: int, seconds: 
         seconds: Its time limit.
         files: What it created or changed.
         lost: What could not be brought back after its death.
+        layer: How the user's folder is kept as it is.
     """
     notes = [outcome.before] if outcome.before else []
     error = outcome.error
@@ -54,7 +57,7 @@ def report(outcome: Outcome, style: Style, *, number: int, level: int, seconds: 
         error=error, files=files, status=outcome.status, number=number, seconds=outcome.seconds,
         stdout="".join(event.text for event in events if isinstance(event, Text) and event.stream == "stdout"),
         stderr="".join(event.text for event in events if isinstance(event, Text) and event.stream == "stderr"),
-        level=level, restored=outcome.dead, lost=lost)
+        level=level, restored=outcome.dead, lost=lost, layer=layer)
 
 
 def _stopped(outcome: Outcome, style: Style, seconds: float | None) -> ErrorInfo:

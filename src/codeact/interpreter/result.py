@@ -51,3 +51,5 @@ class ExecutionResult:
     """The state had to be brought back after this cell."""
     lost: list[str] = field(default_factory=list)
     """What could not be brought back, in words."""
+    layer: Literal["overlay", "copy"] | None = None
+    """How the user's folder is kept as it is; None where cells work in it, or it is a fresh one."""

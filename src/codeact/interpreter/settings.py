@@ -9,11 +9,14 @@ import sys
 import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from codeact.errors import InterpreterGone
 from codeact.interpreter.levels import is_root
 from codeact.interpreter.limits import Limits
+
+if TYPE_CHECKING:
+    from codeact.interpreter.pending import Pending
 
 __all__ = ["DEFAULT_IMPORTS", "Settings", "cache_folder", "environment", "give", "give_like", "python_program",
            "user_folder"]
@@ -42,6 +45,10 @@ class Settings:
     """Whether the session hands the host a listener for a proxy; its network is "none" otherwise."""
     read: tuple[Path, ...] = ()
     limits: Limits = field(default_factory=Limits)
+    pending: Pending | None = field(default=None, compare=False)
+    """What the session's changes to the workspace go to; None lets cells change it."""
+    overlay: Path | None = None
+    """A folder of ours: what is written to the workspace goes to "upper" in it (level 3)."""
 
     def zygote_key(self) -> tuple[Any, ...]:
         """Limits, folders and a listener are a session's own."""

@@ -150,6 +150,7 @@ class Watch:
             try:
                 if not self._inotify.add(self, fd, folder):
                     self.unwatched += 1
+                self._watch_also(folder)
                 with os.scandir(fd) as entries:
                     for entry in entries:
                         path = f"{folder}/{entry.name}" if folder else entry.name
@@ -162,6 +163,13 @@ class Watch:
             finally:
                 os.close(fd)
             yield True
+
+    def _watch_also(self, folder: str) -> None:
+        """For a subclass: another place where `folder` shows."""
+
+    def _counts(self, found: os.stat_result) -> bool:
+        """For a subclass: whether this is a file."""
+        return True
 
     def _note(self, path: str) -> None:
         if len(self._changed) < MAX_CHANGED:
@@ -208,7 +216,7 @@ class Watch:
         for path in paths:
             found = lstat(self.root, path)
             self._used -= self._sizes.pop(path, 0)
-            if found is not None and not stat.S_ISDIR(found.st_mode):
+            if found is not None and not stat.S_ISDIR(found.st_mode) and self._counts(found):
                 self._sizes[path] = found.st_blocks * 512
                 self._used += found.st_blocks * 512
 

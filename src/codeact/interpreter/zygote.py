@@ -14,6 +14,7 @@ import subprocess
 import threading
 from collections import deque
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any, TypeVar
@@ -24,7 +25,7 @@ from codeact.interpreter.gateway import PROXY_PORT, proxy_environment
 from codeact.interpreter.keeper import START_SECONDS, Keeper
 from codeact.interpreter.levels import Level, identity, is_root
 from codeact.interpreter.limits import Limits
-from codeact.interpreter.mounts import detached
+from codeact.interpreter.mounts import detached, overlay
 from codeact.interpreter.session import Session, new_nonce
 from codeact.interpreter.settings import Settings, cache_folder, environment, give
 from codeact.kernel.wire import MAX_FDS, PROTOCOL_VERSION, Connection, ProtocolError
@@ -178,6 +179,10 @@ class Zygote:
             InterpreterGone: The zygote is gone.
             SandboxUnavailable: A folder cannot be shown to it.
         """
+        if settings.pending is not None:
+            return settings.pending.open_session(
+                self.level.number, (self.uid, self.gid), lambda workspace, overlay: self._make(
+                    replace(settings, workspace=workspace, overlay=overlay, pending=None), base, space))
         if settings.workspace is not None or settings.read or settings.proxied or base is not None:
             return self._make(settings, base, space)
         with self._lock:
@@ -238,7 +243,9 @@ class Zygote:
                 # What only root can reach is handed over; it also maps the owner of the files to the session's user
                 for path, by_fd in (*config["writable"], *config["readable"]):
                     if by_fd:
-                        fds.append(detached(Path(path), self.uid, self.gid))
+                        fds.append(overlay(Path(path), settings.overlay, self.uid, self.gid)
+                                   if settings.overlay is not None and Path(path) == settings.workspace else
+                                   detached(Path(path), self.uid, self.gid))
             # A few descriptors a frame: what comes above that the other side drops
             for start in range(0, len(fds), MAX_FDS):
                 keeper.send({"t": "folders"}, fds=fds[start:start + MAX_FDS], timeout=START_SECONDS)
@@ -270,7 +277,9 @@ class Zygote:
             + (list(NETWORK_ETC) if self.settings.network == "all" else []),
             "write": list(map(str, writable)) + (["/tmp", "/dev/shm"] if level == 3 else []),
             "writable": [[str(path), is_root()] for path in writable],
-            "readable": [[str(path), is_root()] for path in settings.read], "tmp_mb": settings.limits.tmp_mb}
+            "readable": [[str(path), is_root()] for path in settings.read], "tmp_mb": settings.limits.tmp_mb,
+            "overlays": [[str(settings.workspace), str(settings.overlay)]]
+            if settings.overlay is not None and not is_root() else []}
         if settings.proxied:
             config.update(proxy_port=PROXY_PORT, environment=proxy_environment(PROXY_PORT))
         return config

@@ -101,15 +101,18 @@ def _shared_out_kb(pid: int) -> Optional[int]:
     return sizes.get(b"Pss_Anon:", sizes.get(b"Pss:"))
 
 
-def nameless_kb(pids: Sequence[int], device: int) -> int:
+def nameless_kb(pids: Sequence[int], workspace: str) -> int:
     """Disk space in KiB of files that were deleted and are still open: no look at the workspace finds them."""
+    device = os.stat(workspace).st_dev
     sizes: Dict[int, int] = {}
     for pid in pids:
         folder = "/proc/%d/fd/" % pid
         try:
             for name in os.listdir(folder):
                 found = os.stat(folder + name)
-                if found.st_nlink == 0 and found.st_dev == device and stat.S_ISREG(found.st_mode):
+                # In an overlay over another file system, files bear other devices than folders: there by name
+                if found.st_nlink == 0 and stat.S_ISREG(found.st_mode) and (
+                        found.st_dev == device or os.readlink(folder + name).startswith(workspace + "/")):
                     sizes[found.st_ino] = found.st_blocks // 2
         except OSError:
             continue   # it has ended
@@ -153,7 +156,7 @@ def _raise_outer_walls(config: Dict[str, Any], folders: Sequence[int]) -> None:
         given = iter(folders)
         namespaces.session_tree({path: next(given) if by_fd else None for path, by_fd in config["writable"]},
                                 {path: next(given) if by_fd else None for path, by_fd in config["readable"]},
-                                config["caches"], config["tmp_mb"])
+                                config["caches"], config["tmp_mb"], dict(config["overlays"]))
         for fd in folders:
             os.close(fd)
         namespaces.seal(uid=os.getuid(), gid=os.getgid(), network=config["network"])
@@ -295,7 +298,7 @@ class Keeper:
             "frozen_kb": self._memory_kb(frozen, header["exact_above_kb"]),
             "cpu_seconds": times.children_user + times.children_system
             + sum(process.cpu_seconds for process in found.values()),
-            "nameless_kb": nameless_kb(list(found), os.stat(self.config["workspace"]).st_dev),
+            "nameless_kb": nameless_kb(list(found), self.config["workspace"]),
             "threads": found[header["pid"]].threads if header["pid"] in found else 0})
 
     def _memory_kb(self, pids: List[int], exact_above_kb: int) -> int:

@@ -302,7 +302,7 @@ tell(made=sorted(made))
 
 def own_scratch(arena: Arena, path: Path) -> bool:
     """Whether a path lies in the private folder the session's workspace lies in."""
-    folder = arena.session.workspace.parent
+    folder = arena.session.workspace.parents[1]   # of its spaces, and of its private /tmp where it has no other
     return folder in path.parents and folder.parent.name.startswith("codeact-")
 
 

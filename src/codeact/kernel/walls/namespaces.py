@@ -46,6 +46,9 @@ NETWORK_PATHS = ("/etc/resolv.conf", "/etc/hosts", "/etc/nsswitch.conf", "/etc/g
 
 DEVICES = ("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom")
 
+OVERLAY_OPTIONS = "userxattr,index=off,metacopy=off,xino=auto"
+"""As an ordinary user may have it, and with plain layers, which the host can read (as in interpreter/mounts.py)."""
+
 _SCRATCH = "/tmp"   # any existing folder: its cover is only ever seen by the zygote
 _OLD, _NEW = "/old", "/new"
 
@@ -269,8 +272,29 @@ def zygote_tree() -> None:
     _pivot_into_new()
 
 
+def overlay(lower: str, store: str, target: str) -> None:
+    """Show `lower` at `target` with what was changed on top, which goes to `store`/upper.
+
+    Through descriptors, as a name may hold what separates options. Raises OSError.
+    """
+    os.makedirs(target, exist_ok=True)
+    below = os.open(lower, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    ours = os.open(store, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        layers = ",lowerdir=/proc/self/fd/%d,upperdir=/proc/self/fd/%d/upper,workdir=/proc/self/fd/%d/work"
+        mount("overlay", target, "overlay", MS_NOSUID | MS_NODEV, OVERLAY_OPTIONS + layers % (below, ours, ours))
+    except OSError as error:
+        raise OSError(error.errno, "no overlay over %s: %s" % (lower[len(_OLD):], error.strerror)) from None
+    finally:
+        os.close(below)
+        os.close(ours)
+    if os.statvfs(target).f_flag & os.ST_RDONLY:
+        # Where the work folder does not suit, the kernel mounts read-only and says nothing
+        raise OSError(22, "no overlay over %s: the file system of the changes does not suit" % lower[len(_OLD):])
+
+
 def session_tree(writable: Dict[str, Optional[int]], readable: Dict[str, Optional[int]], caches: Sequence[str],
-                 tmp_mb: int) -> None:
+                 tmp_mb: int, overlays: Dict[str, str]) -> None:
     """In the keeper, first process of its pid namespace: go into the session's own file tree, with a /proc.
 
     Args:
@@ -279,6 +303,7 @@ def session_tree(writable: Dict[str, Optional[int]], readable: Dict[str, Optiona
         readable: The same, shown read-only.
         caches: Folders made writable by `enter`, read-only here.
         tmp_mb: Size of /tmp, and of /dev/shm, in MiB.
+        overlays: Host path -> a folder with "upper" and "work": the path is shown, writes go there.
     """
     unshare("mnt")
     _cover("/tmp", tmp_mb)
@@ -291,6 +316,8 @@ def session_tree(writable: Dict[str, Optional[int]], readable: Dict[str, Optiona
                 bind(_OLD + path, _NEW + path, writable=may_write)
             else:
                 attach(mount_fd, _NEW + path, writable=may_write)
+    for path, store in overlays.items():
+        overlay(_OLD + path, _OLD + store, _NEW + path)
     _restrict_root()
     _pivot_into_new()
     mount("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC)
