@@ -48,7 +48,9 @@ class Interpreter:
         on_output: Called with each piece of output as it comes.
         on_input: Asked (prompt, hidden) when a cell reads standard input; without it a cell gets EOFError.
         approve: Asked (tool's name, arguments) before a tool marked `needs_approval` runs.
-        backend: What runs the cells: "local", or another one of `codeact/backends/`.
+        backend: What runs the cells: "local", or another one of `codeact/backends/` ("docker:IMAGE",
+            "jupyter:python3", "inprocess", ...); or a function that makes one of a `Request`, as
+            `functools.partial(inprocess.create, namespace=globals())`.
 
     Raises:
         SandboxUnavailable: The walls asked for cannot be raised here.
@@ -63,7 +65,7 @@ class Interpreter:
                  preload: str | Path | None = None, imports: Sequence[str] = DEFAULT_IMPORTS,
                  style: str | Style = "default", on_output: OnOutput | None = None, on_input: OnInput | None = None,
                  approve: Approve | None = None,
-                 backend: str = "local"):
+                 backend: str | Callable[..., Backend] = "local"):
         if network not in ("none", "all"):
             raise ValueError(f"network={network!r}: it is 'none' or 'all'")
         if not isinstance(limits, Limits | None):
@@ -76,11 +78,13 @@ class Interpreter:
         self._number = 0
         self._closed = False
         self._owner = os.getpid()
-        self._backend: Backend = plugins.create("backends", backend, request=Request(
+        request = Request(
             toolbox=self._toolbox, limits=self.limits, workspace=workspace,
             read=tuple([read] if isinstance(read, (str, Path)) else read), network=network, sandbox=sandbox,
             python=python, preload=Path(preload).read_text() if preload is not None else None, imports=tuple(imports),
-            on_input=on_input, approve=approve))
+            on_input=on_input, approve=approve)
+        self._backend: Backend = backend(request=request) if callable(backend) else \
+            plugins.create("backends", backend, request=request)
 
     # What a user calls ------------------------------------------------------------------------------------------------
 
