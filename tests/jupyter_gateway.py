@@ -29,7 +29,8 @@ class Gateway:
         return f"http://127.0.0.1:{self.port}/?token={self.token}"
 
     def __enter__(self) -> "Gateway":
-        environment = {**os.environ, "KG_AUTH_TOKEN": self.token, "KG_IP": "127.0.0.1", "KG_PORT": str(self.port),
+        # With pytest's variable a kernel does not read what its children print
+        environment = {**{name: value for name, value in os.environ.items() if not name.startswith("PYTEST")}, "KG_AUTH_TOKEN": self.token, "KG_IP": "127.0.0.1", "KG_PORT": str(self.port),
                        "KG_PORT_RETRIES": "0", "HOME": self.home.name, "JUPYTER_RUNTIME_DIR": f"{self.home.name}/runtime",
                        "IPYTHONDIR": f"{self.home.name}/ipython"}  # fmt: skip
         self.process = subprocess.Popen([sys.executable, "-m", "kernel_gateway", "--KernelRestarter.time_to_dead=0.2"], env=environment,

@@ -7,11 +7,12 @@ from functools import lru_cache
 import pytest
 from cannot import reason_for
 
+import docker_stand_in
 from codeact import Interpreter, SandboxUnavailable
 from jupyter_gateway import Gateway
 
 LEVELS = {"level3": 3, "level2": 2, "level1": 1, "level0": 0}
-OTHERS = ["inprocess", "jupyter", "gateway"]
+OTHERS = ["docker", "inprocess", "jupyter", "gateway"]
 SYSTEM_PYTHON = "/usr/bin/python3"
 
 
@@ -42,15 +43,20 @@ def why_not(level: int) -> str:
 
 
 @pytest.fixture(params=[*LEVELS, *OTHERS], scope="module")
-def backend(request: pytest.FixtureRequest) -> str:
-    """What runs the cells: "level3" ... "level0" of the local back-end, or another back-end."""
+def backend(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """What runs the cells: "level3" ... "level0" of the local back-end, or another one; Docker's over a stand-in."""
     kind = str(request.param)
     if kind in LEVELS and (reason := why_not(LEVELS[kind])):
         pytest.skip(reason)
     if kind in ("jupyter", "gateway"):
         pytest.importorskip("ipykernel")
         pytest.importorskip("jupyter_client")
-    return kind
+    with pytest.MonkeyPatch.context() as patch:
+        if kind == "docker":
+            folder = tmp_path_factory.mktemp("bin")
+            docker_stand_in.put_on_path(folder)
+            patch.setenv("PATH", f"{folder}{os.pathsep}{os.environ['PATH']}")
+        yield kind
 
 
 @pytest.fixture(scope="module")
@@ -85,6 +91,8 @@ def make(backend: str, level: int, gateway: Gateway | None, tmp_path_factory: py
         given: dict[str, object] = {"imports": ()}
         if backend in LEVELS:
             given |= {"sandbox": level, "python": python_for(level)}
+        elif backend == "docker":
+            given |= {"backend": "docker:python:3.12-slim"}
         elif backend == "inprocess":
             given |= {"backend": "inprocess", "workspace": tmp_path_factory.mktemp("workspace")}
         elif backend == "jupyter":

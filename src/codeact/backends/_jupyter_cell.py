@@ -236,7 +236,7 @@ def bundle_of(data: Any) -> dict[str, str | bytes]:
             content = plain(content)
         elif (kind.startswith("image/") and kind != "image/svg+xml") or kind == "application/pdf":
             try:
-                bundle[kind] = base64.b64decode(content)
+                bundle[kind] = base64.b64decode("".join(content.split()), validate=True)
             except ValueError:
                 pass   # no image at all
             continue

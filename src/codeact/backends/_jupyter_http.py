@@ -61,6 +61,8 @@ class HttpWire:
         self._session = uuid.uuid4().hex
         self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._socket: Any = None
+        self._restarted = False
+        """The server has begun to start the kernel again by itself."""
         self.owned = not kernel
         self._id = kernel
         try:
@@ -155,8 +157,9 @@ class HttpWire:
         message = message_of(raw, str(raw.get("channel", "")) if isinstance(raw, dict) else "", self._session)
         if message is None:
             return []
-        if message.kind == "status" and message.content.get("execution_state") in ("dead", "restarting",
-                                                                                   "autorestarting"):
+        if message.kind == "status" and (state := message.content.get("execution_state")) in (
+                "dead", "restarting", "autorestarting"):
+            self._restarted = state != "dead"
             raise KernelLost("the process ended without a word")
         return [message]
 
@@ -186,11 +189,13 @@ class HttpWire:
     def restart(self) -> None:
         if not self.owned:
             raise KernelLost("the kernel is not ours to start again")
+        self._hang_up()
         try:
-            self._hang_up()
-            self._request("POST", f"/{self._id}/restart", b"")
+            if not self._restarted:   # else the server does it already, and two at once fail
+                self._request("POST", f"/{self._id}/restart", b"")
         except (ConfigError, InterpreterGone) as error:
             raise KernelLost(str(error)) from None
+        self._restarted = False
         self._connect()
 
     def _hang_up(self) -> None:

@@ -184,6 +184,6 @@ def _load(client: Any, file: str) -> None:
     path = Path(file).expanduser()
     try:
         client.load_connection_file(str(path.resolve(strict=True)))
-    except (OSError, ValueError, TypeError, KeyError) as error:
+    except Exception as error:   # what a file of any shape makes the library raise
         raise ConfigError(f"{file!r} is no connection file of a Jupyter kernel ({error}); in a notebook, "
                           "`%connect_info` tells its name") from None

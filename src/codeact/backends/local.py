@@ -19,6 +19,7 @@ from codeact.interpreter.history import Checkpoint, History
 from codeact.interpreter.journal import Entry, HostAnswers, fingerprint
 from codeact.interpreter.mirror import Mirror
 from codeact.interpreter.outcome import Outcome
+from codeact.interpreter.session import Session
 from codeact.interpreter.settings import Settings, python_program, user_folder
 from codeact.interpreter.tend import tend
 from codeact.interpreter.watch import Watch
@@ -48,11 +49,7 @@ class LocalBackend:
         self.limits = request.limits
         self._toolbox, self._preload = request.toolbox, request.preload
         self._on_input, self._approve = request.on_input, request.approve
-        self._settings = Settings(
-            python=python_program(request.python), imports=request.imports, sandbox=request.sandbox,
-            network=request.network, limits=request.limits,
-            workspace=user_folder(request.workspace, "workspace") if request.workspace is not None else None,
-            read=tuple(user_folder(path, "read") for path in request.read))
+        self._settings = self._settle(request)
         self._tending = threading.Lock()
         """Held by whoever speaks to the session: this thread, or the one that looks after what cells leave behind."""
         self._cpu_before: float | None = None
@@ -61,8 +58,20 @@ class LocalBackend:
         self._closed = False
         self._begin()
 
+    def _settle(self, request: Request) -> Settings:
+        """What kind of session this is; docker.py has another."""
+        return Settings(
+            python=python_program(request.python), imports=request.imports, sandbox=request.sandbox,
+            network=request.network, limits=request.limits,
+            workspace=user_folder(request.workspace, "workspace") if request.workspace is not None else None,
+            read=tuple(user_folder(path, "read") for path in request.read))
+
+    def _open_session(self, base: Path | None) -> Session:
+        """Start one; `base` is our folder of a session that is gone, to be taken over."""
+        return supervisor.open_session(self._settings, base)
+
     def _begin(self) -> None:
-        self._session = supervisor.open_session(self._settings)
+        self._session = self._open_session(None)
         session = self._session
         try:
             self._watch = Watch(session.workspace)
@@ -232,7 +241,7 @@ class LocalBackend:
         base, old.base = old.base, None
         old.close()
         self._history.close()
-        self._session = supervisor.open_session(self._settings, base=base)
+        self._session = self._open_session(base)
         self._runner.session = self._history.session = self._session
         return self._history.go_to(entries, self._runner, self._open_worker, rewind=True)
 
