@@ -146,7 +146,7 @@ def test_when_the_container_goes_the_state_comes_back_in_another(stand_in):
         py.run("open('f.txt', 'w').write('kept')")
         session = py._backend._session
         session.container.process.kill()
-        session.container.process.wait()
+        session.container._threads[0].join(20)   # until this side knows
         result = py.run("x, open('f.txt').read()")
         assert result.text.startswith("Out[3]: (1, 'kept')"), result.text
         assert "started again" in result.text

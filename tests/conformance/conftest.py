@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable, Iterator
 from functools import lru_cache
+from pathlib import Path
 
 import pytest
 from cannot import reason_for
@@ -17,12 +18,14 @@ SYSTEM_PYTHON = "/usr/bin/python3"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """In this process a file that a cell leaves open warns as if a test had; kernels behind HTTP are slow to start."""
+    """In this process a file that a cell leaves open warns as if a test had; kernels are slow to start."""
     for item in items:
+        if item.path.parent != Path(__file__).parent:
+            continue
         kind = getattr(item, "callspec", None) and item.callspec.params.get("backend")  # type: ignore[attr-defined]
         if kind == "inprocess":
             item.add_marker(pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning"))
-        elif kind == "gateway":
+        elif kind in ("jupyter", "gateway"):
             item.add_marker(pytest.mark.slow)
 
 

@@ -17,6 +17,7 @@ import ast
 import logging
 import os
 import time
+import weakref
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -99,6 +100,8 @@ class JupyterBackend:
             if isinstance(error, KernelLost):
                 raise InterpreterGone(f"the Jupyter kernel {_shown(target)} did not start: {error}") from None
             raise
+        # Also at the end of a program that never closed it: a server would keep the kernel for ever
+        self._let_go = weakref.finalize(self, _close, self._wire, os.getpid())
         log.warning("cells run in the Jupyter kernel %s, with no walls of codeact's (level 0)", _shown(target))
 
     # The kernel -------------------------------------------------------------------------------------------------------
@@ -292,10 +295,15 @@ class JupyterBackend:
             pass
         if self._watch is not None:
             self._watch.close()
-        self._wire.close()
+        self._let_go()
         if self._base is not None:
             remove(self._base)
             self._base = None
+
+
+def _close(wire: Wire, owner: int) -> None:
+    if os.getpid() == owner:   # not in a child that this program forked
+        wire.close()
 
 
 def _refuse(request: Request, *, owned_here: bool) -> None:
