@@ -102,15 +102,16 @@ class Cell:
             outcome.status = "ok"   # it was done before the interrupt came
 
     def _end(self) -> None:
+        """No interrupt of ours comes after this: the last one sent is taken here."""
         while True:
             try:
                 with self._lock:
                     self._executing = False
-                    if not self._handles:
-                        ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(self._thread), None)
+                if self._stopping:
+                    time.sleep(0.001)
                 break
             except KeyboardInterrupt:
-                continue   # the last one sent
+                continue
         self._over.set()
         self._calls.cancel_all()
         if self._handles:
