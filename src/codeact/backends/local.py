@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from codeact.errors import InterpreterError
-from codeact.interpreter import saving, supervisor
+from codeact.interpreter import saving
 from codeact.interpreter.access import NetworkRequest
 from codeact.interpreter.backend import Request
 from codeact.interpreter.history import Checkpoint, History, has_seed, not_put_back
@@ -177,7 +177,7 @@ class LocalBackend(LiveSession):
 
     def _repeat(self, first: LocalBackend, mark: Checkpoint) -> None:
         """Become a branch where a fork is unsafe: a session of its own, in which the cells run again."""
-        session = supervisor.open_session(self._settings)
+        session = self._open_session()
         try:
             self._gateway = self._gateway.share() if self._gateway is not None else None
             mirror = None

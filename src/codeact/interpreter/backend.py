@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol
 
+from codeact.errors import ConfigError, InterpreterError
 from codeact.interpreter.limits import Limits
 from codeact.interpreter.outcome import Outcome
 from codeact.interpreter.output import Display, Text
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from codeact.interpreter.saving import LoadReport, SaveReport
     from codeact.interpreter.variables import Variable
 
-__all__ = ["Backend", "OnInput", "OnOutput", "Ran", "Request", "Reviewed"]
+__all__ = ["Backend", "KeepsNoStates", "OnInput", "OnOutput", "Ran", "Request", "Reviewed", "only_locally"]
 
 OnOutput = Callable[["Text | Display"], None]
 """Called with each piece of output as it comes."""
@@ -156,3 +157,55 @@ class Backend(Protocol):
 
     def close(self) -> None:
         """End every process of the session."""
+
+
+class KeepsNoStates:
+    """What a back-end without frozen copies and a journal answers, where it is asked for a state."""
+
+    no_states = "this back-end keeps no states"
+    """Said then, with what does."""
+
+    def checkpoint(self, name: str | None) -> Checkpoint:
+        raise self._cannot()
+
+    def restore(self, mark: Checkpoint) -> list[str]:
+        raise self._cannot()
+
+    def undo(self, n: int) -> list[str]:
+        raise self._cannot()
+
+    def branch(self) -> Backend:
+        raise self._cannot()
+
+    def variables(self) -> list[Variable]:
+        raise self._cannot()
+
+    def save(self, path: Path, number: int) -> SaveReport:
+        raise self._cannot()
+
+    @property
+    def loaded(self) -> LoadReport | None:
+        return None
+
+    @property
+    def checkpoints(self) -> dict[str, Checkpoint]:
+        return {}
+
+    def _cannot(self) -> InterpreterError:
+        return InterpreterError(f"{self.no_states}; backend='local' and 'docker:IMAGE' do")
+
+
+def only_locally(request: Request, said: str) -> None:
+    """For a back-end that has none of this.
+
+    Args:
+        said: The back-end, as in `backend='jupyter:...'`.
+
+    Raises:
+        ConfigError: It is asked for.
+    """
+    asked = {"network=[...]": not isinstance(request.network, str), "mode='copy'": request.mode == "copy",
+             "a saved session": request.saved is not None}
+    for name, is_asked in asked.items():
+        if is_asked:
+            raise ConfigError(f"{said}: {name} cannot be had; it goes with backend='local'")

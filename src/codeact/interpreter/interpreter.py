@@ -62,7 +62,9 @@ class Interpreter:
         on_output: Called with each piece of output as it comes.
         on_input: Asked (prompt, hidden) when a cell reads standard input; without it a cell gets EOFError.
         approve: Asked (tool's name, arguments) before a tool marked `needs_approval` runs.
-        backend: What runs the cells: "local", or another one of `codeact/backends/`.
+        backend: What runs the cells: "local", or another one of `codeact/backends/` ("docker:IMAGE",
+            "jupyter:python3", "inprocess", ...); or a function that makes one of a `Request`, as
+            `functools.partial(inprocess.create, namespace=globals())`.
 
     Raises:
         SandboxUnavailable: The walls asked for cannot be raised here.
@@ -78,7 +80,7 @@ class Interpreter:
                  python: str | None = None, preload: str | Path | None = None, imports: Sequence[str] = DEFAULT_IMPORTS,
                  style: str | Style = "default", on_output: OnOutput | None = None, on_input: OnInput | None = None,
                  approve: Approve | None = None,
-                 backend: str = "local", _saved: Saved | None = None):
+                 backend: str | Callable[..., Backend] = "local", _saved: Saved | None = None):
         if isinstance(network, str) and network not in ("none", "all"):
             raise ValueError(f"network={network!r}: it is 'none' or 'all', or a list of hosts: [{network!r}]")
         if mode not in ("live", "copy"):
@@ -97,12 +99,14 @@ class Interpreter:
         self._number = _saved.cells if _saved is not None else 0
         self._closed = False
         self._owner = os.getpid()
-        self._backend: Backend = plugins.create("backends", backend, request=Request(
+        request = Request(
             toolbox=self._toolbox, limits=self.limits, workspace=workspace, mode=mode, keep_changes=keep_changes,
             read=tuple([read] if isinstance(read, (str, Path)) else read),
             network=network if isinstance(network, str) else tuple(network), sandbox=sandbox,
             python=python, preload=Path(preload).read_text() if preload is not None else None, imports=tuple(imports),
-            on_input=on_input, approve=approve, saved=_saved))
+            on_input=on_input, approve=approve, saved=_saved)
+        self._backend: Backend = backend(request=request) if callable(backend) else \
+            plugins.create("backends", backend, request=request)
 
     @classmethod
     def load(cls, path: str | Path, tools: Iterable[Callable[..., Any]] = (), limits: Limits | None = None,

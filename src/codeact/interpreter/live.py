@@ -17,6 +17,7 @@ from codeact.errors import InterpreterGone
 from codeact.interpreter import supervisor
 from codeact.interpreter.backend import OnOutput, Ran, Request
 from codeact.interpreter.cell import CellRunner
+from codeact.interpreter.folders import Base
 from codeact.interpreter.gateway import Gateway
 from codeact.interpreter.history import History
 from codeact.interpreter.journal import Entry, HostAnswers, ReplayAnswers, fingerprint
@@ -58,17 +59,12 @@ class LiveSession:
         self.limits = request.limits
         self._toolbox, self._preload = request.toolbox, request.preload
         self._on_input, self._approve = request.on_input, request.approve
-        workspace = user_folder(request.workspace, "workspace") if request.workspace is not None else None
-        self._settings = Settings(
-            python=python_program(request.python), imports=request.imports, sandbox=request.sandbox,
-            network="all" if request.network == "all" else "none", proxied=self._gateway is not None,
-            limits=request.limits, workspace=workspace,
-            read=tuple(user_folder(path, "read") for path in request.read))
+        self._settings = self._settle(request)
         self._pending: Pending | None = None
-        if request.mode == "copy" and workspace is not None:
+        if request.mode == "copy" and self._settings.workspace is not None:
             from codeact.interpreter.pending import Pending
 
-            self._pending = Pending(workspace, keep=request.keep_changes)
+            self._pending = Pending(self._settings.workspace, keep=request.keep_changes)
             self._settings = replace(self._settings, pending=self._pending)
         self._own_state()
         try:
@@ -77,6 +73,19 @@ class LiveSession:
             if self._pending is not None:
                 self._pending.close()
             raise
+
+    def _settle(self, request: Request) -> Settings:
+        """What kind of session this is; docker.py has another."""
+        return Settings(
+            python=python_program(request.python), imports=request.imports, sandbox=request.sandbox,
+            network="all" if request.network == "all" else "none", proxied=self._gateway is not None,
+            limits=request.limits,
+            workspace=user_folder(request.workspace, "workspace") if request.workspace is not None else None,
+            read=tuple(user_folder(path, "read") for path in request.read))
+
+    def _open_session(self, base: Base | None = None, space: str = supervisor.SPACE) -> Session:
+        """Start one; `base` is our folder of a session that is gone, to be taken over with the workspace `space`."""
+        return supervisor.open_session(self._settings, base, space)
 
     def _own_state(self) -> None:
         """What a branch does not share."""
@@ -89,7 +98,7 @@ class LiveSession:
         self._closed = False
 
     def _open(self) -> None:
-        session = supervisor.open_session(self._settings)
+        session = self._open_session()
         try:
             mirror = None
             if self._settings.workspace is None and session.base is not None:
@@ -243,7 +252,7 @@ class LiveSession:
 
     def _new_session(self, entries: tuple[Entry, ...], files: bool) -> list[str]:
         old = self._session
-        self._session = supervisor.open_session(self._settings, old.base, old.workspace.name)
+        self._session = self._open_session(old.base, old.workspace.name)
         old.close()
         self._history.close()
         self._runner.session = self._session

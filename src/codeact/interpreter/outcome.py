@@ -35,6 +35,8 @@ class Outcome:
     """Why the host stopped it, or how it died, in words for the model."""
     before: str = ""
     """What happened before it could run, in words for the model."""
+    after: str = ""
+    """What its death meant for the state, in words for the model, where the back-end keeps no states."""
     fault: BaseException | None = None
     """What the host's own program raised meanwhile: an interrupt (KeyboardInterrupt), or an error of a callback."""
 

@@ -32,8 +32,8 @@ def report(outcome: Outcome, style: Style, *, number: int, level: int, seconds: 
     elif outcome.dead:
         name = {"timeout": "TimeoutError", "limit": "MemoryError"}.get(outcome.status, "KernelDied")
         error = ErrorInfo(name, outcome.reason, f"{name}: {outcome.reason}")
-        notes.append("The variables are as they were before this cell." if not lost else
-                     "The process was started again; " + "; ".join(lost) + ". Other variables are back.")
+        notes.append(outcome.after or ("The variables are as they were before this cell." if not lost else
+                     "The process was started again; " + "; ".join(lost) + ". Other variables are back."))
     events: list[Event] = []
     for kind, content in outcome.pieces:
         if kind == "dropped":

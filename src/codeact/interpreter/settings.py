@@ -18,11 +18,14 @@ from codeact.interpreter.limits import Limits
 if TYPE_CHECKING:
     from codeact.interpreter.pending import Pending
 
-__all__ = ["DEFAULT_IMPORTS", "Settings", "cache_folder", "environment", "give", "give_like", "python_program",
-           "user_folder"]
+__all__ = ["DEFAULT_IMPORTS", "SPACE", "SPACES", "Settings", "cache_folder", "environment", "give", "give_like",
+           "python_program", "user_folder"]
 
 DEFAULT_IMPORTS = ("numpy", "pandas", "matplotlib.pyplot")
 """Imported once and inherited by every session, where installed. Small: what is imported makes each fork slower."""
+
+SPACES, SPACE = "spaces", "workspace"
+"""Where workspaces of ours lie in a session's folder, and the first one's name."""
 
 PASSED_ON = ("PATH", "LANG", "LC_ALL", "LC_CTYPE", "LC_NUMERIC", "LC_TIME", "TZ", "SSL_CERT_FILE", "SSL_CERT_DIR")
 """The only variables of ours that code may see."""

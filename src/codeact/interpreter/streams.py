@@ -10,7 +10,7 @@ import os
 import re
 from collections.abc import Callable
 
-__all__ = ["OutputReader", "Piece"]
+__all__ = ["Collected", "OutputReader", "Piece"]
 
 TAIL = 64 << 10
 READ = 1 << 18
@@ -22,21 +22,16 @@ Piece = tuple[str, str | int]
 """("stdout" | "stderr", text), ("display", number) or ("dropped", bytes left out)."""
 
 
-class OutputReader:
-    """The text of one cell.
+class Collected:
+    """The text of one cell, as it is kept.
 
     Args:
-        fd: Read end of the pipe, non-blocking.
-        nonce: Of the marks.
         max_bytes: Kept from the beginning.
         on_text: Called with (stream, text) as it comes, until `max_bytes`.
     """
 
-    def __init__(self, fd: int, nonce: str, max_bytes: int, on_text: Callable[[str, str], None] | None = None):
-        self._fd, self._max, self.on_text = fd, max_bytes, on_text
-        self._prefix = b"\0codeact:" + nonce.encode()
-        self._mark = re.compile(self._prefix + rb"([eodx])(\d{1,15})\0")   # nothing in the prefix needs escaping
-        self._rest = b""
+    def __init__(self, max_bytes: int, on_text: Callable[[str, str], None] | None = None):
+        self._max, self.on_text = max_bytes, on_text
         self._stream = "stdout"
         self._decoders = {"stdout": _Decoder("replace"), "stderr": _Decoder("replace")}
         self._tail = b""
@@ -44,51 +39,15 @@ class OutputReader:
         self.dropped = 0
         self.pieces: list[Piece] = []
 
-    @property
-    def flooding(self) -> bool:
-        """More came than anyone can want: read seldom."""
-        return self.total > PATIENCE
+    def add(self, stream: str, text: str) -> None:
+        """More text of "stdout" or "stderr"; for what comes as text."""
+        self._stream = stream
+        self._text(text.encode("utf-8", "replace"))
 
-    def read(self, most: int = 16 << 20) -> bool:
-        """Take what is in the pipe now, at most `most` bytes; False when there was nothing."""
-        got = 0
-        while got < most:
-            try:
-                data = os.read(self._fd, READ)
-            except BlockingIOError:
-                break
-            if not data:
-                break
-            got += len(data)
-            self._feed(data)
-            if len(data) < 4096:
-                break
-        return got > 0
-
-    def _feed(self, data: bytes) -> None:
-        data = self._rest + data
-        self._rest = b""
-        position = 0
-        for match in self._mark.finditer(data):
-            self._text(data[position:match.start()])
-            position = match.end()
-            kind, number = match.group(1), int(match.group(2))
-            if kind == b"e":
-                self._stream = "stderr"
-            elif kind == b"o":
-                self._stream = "stdout"
-            elif kind == b"d":
-                self._flush()
-                self.pieces.append(("display", number))
-            else:
-                self._flush()
-                self.pieces.append(("dropped", number))
-        rest = data[position:]
-        # A mark may have come in part: keep it back, if it is short enough to be one
-        start = rest.rfind(b"\0")
-        if start >= 0 and len(rest) - start < len(self._prefix) + 18 and _begins(rest[start:], self._prefix):
-            rest, self._rest = rest[:start], rest[start:]
-        self._text(rest)
+    def display(self, number: int) -> None:
+        """The rich output of this number belongs here."""
+        self._flush()
+        self.pieces.append(("display", number))
 
     def _text(self, data: bytes) -> None:
         if not data:
@@ -125,14 +84,80 @@ class OutputReader:
 
     def finish(self) -> list[Piece]:
         """The cell is over: everything, in order."""
-        if self._rest:
-            rest, self._rest = self._rest, b""
-            self._text(rest)
         for name, decoder in self._decoders.items():
             if text := decoder.decode(b"", final=True):
                 self.pieces.append((name, text))
         self._flush()
         return self.pieces
+
+
+class OutputReader(Collected):
+    """The text of one cell, from a pipe.
+
+    Args:
+        fd: Read end of the pipe, non-blocking.
+        nonce: Of the marks.
+        max_bytes: Kept from the beginning.
+        on_text: Called with (stream, text) as it comes, until `max_bytes`.
+    """
+
+    def __init__(self, fd: int, nonce: str, max_bytes: int, on_text: Callable[[str, str], None] | None = None):
+        super().__init__(max_bytes, on_text)
+        self._fd = fd
+        self._prefix = b"\0codeact:" + nonce.encode()
+        self._mark = re.compile(self._prefix + rb"([eodx])(\d{1,15})\0")   # nothing in the prefix needs escaping
+        self._rest = b""
+
+    @property
+    def flooding(self) -> bool:
+        """More came than anyone can want: read seldom."""
+        return self.total > PATIENCE
+
+    def read(self, most: int = 16 << 20) -> bool:
+        """Take what is in the pipe now, at most `most` bytes; False when there was nothing."""
+        got = 0
+        while got < most:
+            try:
+                data = os.read(self._fd, READ)
+            except BlockingIOError:
+                break
+            if not data:
+                break
+            got += len(data)
+            self._feed(data)
+            if len(data) < 4096:
+                break
+        return got > 0
+
+    def _feed(self, data: bytes) -> None:
+        data = self._rest + data
+        self._rest = b""
+        position = 0
+        for match in self._mark.finditer(data):
+            self._text(data[position:match.start()])
+            position = match.end()
+            kind, number = match.group(1), int(match.group(2))
+            if kind == b"e":
+                self._stream = "stderr"
+            elif kind == b"o":
+                self._stream = "stdout"
+            elif kind == b"d":
+                self.display(number)
+            else:
+                self._flush()
+                self.pieces.append(("dropped", number))
+        rest = data[position:]
+        # A mark may have come in part: keep it back, if it is short enough to be one
+        start = rest.rfind(b"\0")
+        if start >= 0 and len(rest) - start < len(self._prefix) + 18 and _begins(rest[start:], self._prefix):
+            rest, self._rest = rest[:start], rest[start:]
+        self._text(rest)
+
+    def finish(self) -> list[Piece]:
+        if self._rest:
+            rest, self._rest = self._rest, b""
+            self._text(rest)
+        return super().finish()
 
 
 def _begins(text: bytes, prefix: bytes) -> bool:

@@ -15,9 +15,11 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from codeact.interpreter.output import Bundle, Display, Event, Failure, Note, Text, Value, image_name, without_base64
-from codeact.interpreter.tracebacks import notebook_traceback
+from codeact.interpreter.tracebacks import WIDTH, notebook_traceback
 
 __all__ = ["STYLES", "Style", "style"]
+
+RULE = "-" * WIDTH
 
 
 @dataclass(frozen=True)
@@ -91,7 +93,8 @@ class Style:
             prefix = self.prefix.format(n=number)
             return _line(prefix + ("\n" if prefix and "\n" in text else "") + text)
         if isinstance(event, Failure):
-            if self.traceback == "notebook":
+            # A Jupyter kernel's own is laid out so already, and has no `chain` to do it from
+            if self.traceback == "notebook" and (event.chain or not event.traceback.startswith(RULE)):
                 return notebook_traceback(event)
             return _line(event.traceback or (f"{event.name}: {event.message}" if event.message else event.name))
         return ""

@@ -12,10 +12,10 @@ from codeact.errors import SandboxUnavailable
 from codeact.interpreter.folders import Base, remove_home
 from codeact.interpreter.levels import Level, candidates
 from codeact.interpreter.session import Session
-from codeact.interpreter.settings import DEFAULT_IMPORTS, Settings
-from codeact.interpreter.zygote import SPACE, Zygote
+from codeact.interpreter.settings import DEFAULT_IMPORTS, SPACE, Settings
+from codeact.interpreter.zygote import Zygote
 
-__all__ = ["DEFAULT_IMPORTS", "Settings", "Zygote", "open_session", "shutdown", "zygote_of"]
+__all__ = ["DEFAULT_IMPORTS", "SPACE", "Settings", "Zygote", "open_session", "shutdown", "zygote_of"]
 
 log = logging.getLogger("codeact.interpreter")
 

@@ -27,7 +27,7 @@ from codeact.interpreter.levels import Level, identity, is_root
 from codeact.interpreter.limits import Limits
 from codeact.interpreter.mounts import detached, overlay
 from codeact.interpreter.session import Session, new_nonce
-from codeact.interpreter.settings import Settings, cache_folder, environment, give
+from codeact.interpreter.settings import SPACE, SPACES, Settings, cache_folder, environment, give
 from codeact.kernel.wire import MAX_FDS, PROTOCOL_VERSION, Connection, ProtocolError
 
 __all__ = ["Zygote"]
@@ -41,8 +41,6 @@ REFILL_AFTER_SECONDS = 0.05
 """The one who has just taken a session wants the processor first."""
 NETWORK_ETC = ("/etc/resolv.conf", "/etc/hosts", "/etc/nsswitch.conf", "/etc/gai.conf")
 """Without them no name resolves."""
-SPACES, SPACE = "spaces", "workspace"
-"""Where workspaces of ours lie in a session's folder, and the first one's name."""
 KERNEL = Path(__file__).resolve().parent.parent / "kernel"
 
 

@@ -15,7 +15,7 @@ from typing import Any, Dict, List, Optional
 
 from .guard import keep_builtins
 
-__all__ = ["describe", "hide_kernel_frames", "last_resort", "message_of"]
+__all__ = ["OURS", "describe", "hide_kernel_frames", "last_resort", "message_of"]
 
 keep_builtins(globals())
 
@@ -26,7 +26,8 @@ MAX_TRACEBACK = 256 << 10
 MAX_SOURCE = 512 << 10
 """Characters that an exception's message, its traceback and all source lines told with it may have: together they
 travel in one header (wire.py)."""
-_KERNEL = os.path.dirname(os.path.abspath(__file__)) + os.sep
+OURS = [os.path.dirname(os.path.abspath(__file__)) + os.sep]
+"""Files whose paths begin so are not the user's to see; backends/inprocess.py adds its own."""
 _CONTEXT = 30
 """Lines of source told before and after a frame's own."""
 
@@ -89,7 +90,7 @@ def hide_kernel_frames(error: BaseException) -> None:
         if not seen_cell and file.startswith("<cell "):
             seen_cell = True
             frames.clear()
-        if not file.startswith(_KERNEL):
+        if not file.startswith(tuple(OURS)):
             frames.append(step)
         step = step.tb_next
     if len(frames) > 10 * MAX_FRAMES:       # a raised recursion limit: formatting a million frames takes minutes
@@ -132,7 +133,7 @@ def _parts(whole: Any) -> List[Any]:
         parts.append(part)
         todo.extend(p for p in (part.__cause__, part.__context__, *(getattr(part, "exceptions", None) or ()))
                     if p is not None)
-        hidden = [frame for frame in part.stack if frame.filename.startswith(_KERNEL)]
+        hidden = [frame for frame in part.stack if frame.filename.startswith(tuple(OURS))]
         for frame in hidden:        # of exceptions in a group
             part.stack.remove(frame)
     return parts

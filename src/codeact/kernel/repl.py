@@ -25,7 +25,7 @@ from .loop import Loop
 from .purity import is_pure
 from .sources import Sources
 
-__all__ = ["Repl"]
+__all__ = ["Exit", "Repl"]
 
 keep_builtins(globals())
 
@@ -45,12 +45,14 @@ class Repl:
     Args:
         emit: Called as `emit("display", bundle, meta)` for every rich output, in order with what is printed.
         request_input: Answers `input(prompt)` in cells; None leaves `input` as it is.
+        namespace: Where variables live; None for a fresh `__main__`.
     """
 
-    def __init__(self, emit: Emit, request_input: Optional[Callable[[str], str]] = None):
+    def __init__(self, emit: Emit, request_input: Optional[Callable[[str], str]] = None,
+                 namespace: Optional[Dict[str, Any]] = None):
         self.module = ModuleType("__main__")
         self.module.__doc__ = None
-        self.namespace: Dict[str, Any] = self.module.__dict__
+        self.namespace: Dict[str, Any] = self.module.__dict__ if namespace is None else namespace
         self.display = Displayer(emit)
         self.sources = Sources()
         self.loop = Loop()
@@ -67,7 +69,7 @@ class Repl:
 
     def _install(self, request_input: Optional[Callable[[str], str]]) -> None:
         """What cells find without importing it, and what must know about certain libraries."""
-        vars(builtins).update(display=self.display, exit=_Exit(), quit=_Exit())     # site's exit would close stdin
+        vars(builtins).update(display=self.display, exit=Exit(), quit=Exit())     # site's exit would close stdin
         if request_input is not None:
             ask = request_input
 
@@ -256,7 +258,7 @@ class Repl:
         self.stand_in.remove()
 
 
-class _Exit:
+class Exit:
     """`exit()` and `quit()` end the cell, not the session."""
 
     def __repr__(self) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import builtins
 import os
 import re
+import sys
 from typing import Any, Dict, List, Mapping, Optional
 
 from .display import flush_streams
@@ -63,8 +64,21 @@ def run(command: str, *, interpreter: Optional[List[str]] = None, stdin: Optiona
 
     flush_streams()
     arguments = interpreter if interpreter is not None else _shell() + [command]
-    source: Dict[str, Any] = {"stdin": subprocess.DEVNULL} if stdin is None else {"input": stdin.encode()}
-    return subprocess.run(arguments, check=False, **source).returncode
+    options: Dict[str, Any] = {"stdin": subprocess.DEVNULL} if stdin is None else {"input": stdin.encode()}
+    if _is_a_descriptor(sys.stdout):
+        return subprocess.run(arguments, check=False, **options).returncode
+    done = subprocess.run(arguments, check=False, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, **options)
+    sys.stdout.write(done.stdout.decode("utf-8", "replace"))
+    return done.returncode
+
+
+def _is_a_descriptor(stream: Any) -> bool:
+    """Whether a child process can write to what prints go to; not so inside `%%capture`, or without a kernel's pipe."""
+    try:
+        stream.fileno()
+    except (AttributeError, OSError, ValueError):
+        return False
+    return True
 
 
 def capture(command: str, *, errors: bool = False) -> Lines:
