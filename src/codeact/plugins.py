@@ -10,6 +10,7 @@ imported, so it must come from whoever may run code here anyway (flags, configur
 
 import importlib
 import pkgutil
+import sys
 from importlib.util import find_spec
 from types import ModuleType
 from typing import Any
@@ -31,6 +32,9 @@ def load(kind: str, name: str) -> ModuleType:
     Raises:
         UnknownPlugin: There is none; the message lists what there is.
     """
+    known = sys.modules.get(f"codeact.{kind}.{name}")   # looking through the folder takes longer than a session needs
+    if known is not None and not name.startswith("_"):
+        return known
     if "." in name:
         return _load_outside(kind, name)
     names = available(kind)

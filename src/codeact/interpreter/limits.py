@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 __all__ = ["Limits"]
@@ -40,7 +40,7 @@ class Limits:
     """MiB that these may hold of their own before the oldest is given up."""
 
     def __post_init__(self) -> None:
-        for name, value in asdict(self).items():
+        for name, value in vars(self).items():
             if value is None and name not in ("tmp_mb", "output_kb", "checkpoints", "checkpoint_mb"):
                 continue
             if isinstance(value, bool) or not isinstance(value, (int, float)) or not value > 0:

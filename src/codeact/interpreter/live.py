@@ -27,7 +27,6 @@ from codeact.interpreter.outcome import Outcome
 from codeact.interpreter.session import Session
 from codeact.interpreter.settings import Settings, python_program, user_folder
 from codeact.interpreter.tend import tend
-from codeact.interpreter.watch import Watch
 from codeact.kernel.wire import ProtocolError
 from codeact.tools.calls import Calls
 
@@ -118,7 +117,7 @@ class LiveSession:
 
     def _attach(self, session: Session, mirror: Mirror | None, history: History) -> None:
         self._session, self._mirror, self._history = session, mirror, history
-        self._watch = self._pending.watch() if self._pending is not None else Watch(session.workspace)
+        self._watch = self._pending.watch() if self._pending is not None else session.take_watch()
         self._runner = CellRunner(session, self.limits, lambda: self._watch.used_bytes(), history.take)
 
     def _serve_network(self) -> None:

@@ -19,6 +19,7 @@ from typing import Any
 from codeact.errors import InterpreterError, InterpreterGone
 from codeact.interpreter.folders import Base
 from codeact.interpreter.keeper import START_SECONDS, Keeper, Line, readable
+from codeact.interpreter.watch import Watch
 from codeact.kernel.wire import Connection, ProtocolError
 
 __all__ = ["Frozen", "Running", "Session"]
@@ -75,6 +76,8 @@ class Session:
         self.listener: socket.socket | None = None
         """Where its cells' requests to the network come in, until somebody takes it to serve them; None without."""
         self.running: Running | None = None
+        self.watch: Watch | None = None
+        """Of its workspace, where it was made before anybody took the session."""
         self.held: Callable[[], list[Frozen]] = list
         """The frozen copies it holds."""
         self.asked_usage = 0.0
@@ -182,9 +185,25 @@ class Session:
         return self.running
 
     def rehearse(self) -> None:
-        """Have the worker get ready for a first cell, while nobody waits."""
-        if self.running is not None:
+        """Get ready for a first cell, while nobody waits.
+
+        Raises:
+            InterpreterGone: The worker is gone.
+        """
+        self.watch = Watch(self.workspace)
+        if self.running is None:
+            return
+        try:
             self.running.connection.send({"t": "rehearse"}, timeout=5)
+            if self.running.connection.receive(timeout=START_SECONDS) is None:
+                raise InterpreterGone("the worker ended while it stood by")
+        except (OSError, ProtocolError) as error:
+            raise InterpreterGone(str(error)) from None
+
+    def take_watch(self) -> Watch:
+        """The watch of its workspace, to be closed by whoever takes it."""
+        watch, self.watch = self.watch or Watch(self.workspace), None
+        return watch
 
     # Watching ---------------------------------------------------------------------------------------------------------
 
@@ -279,6 +298,8 @@ class Session:
             with suppress(InterpreterGone):
                 self.sweep([])
         self.keeper.members.remove(self)
+        if self.watch is not None:
+            self.watch.close()
         if self.running is not None:
             self.running.close()
             self.running = None

@@ -201,7 +201,11 @@ class Zygote:
             try:
                 while not self.is_closed() and len(pool) < STANDBY:
                     session = self._make(settings)
-                    session.rehearse()
+                    try:
+                        session.rehearse()
+                    except BaseException:
+                        session.close()
+                        raise
                     with self._lock:
                         if not self.is_closed():
                             pool.append(session)

@@ -15,7 +15,7 @@ import subprocess
 import sys
 import threading
 import time
-from typing import Any, Callable, Dict, List, Optional, Sequence
+from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 
 from . import frames, stubs, values
 from .link import Link, Shield
@@ -167,10 +167,10 @@ class Worker:
 
     def on_rehearse(self, header: Dict[str, Any]) -> None:
         """While this session stands by: touch what the first cell will, as each first touch copies a page."""
-        self.rehearse()
+        self.link.send(*self.rehearse())
 
-    def rehearse(self) -> None:
-        """Run a cell that nobody will know of."""
+    def rehearse(self) -> Tuple[Dict[str, Any], List[bytes]]:
+        """Run a cell that nobody will know of; what would be said of it."""
         self.output.install()
         self.output.marks.start()
         self.link.begin_cell()
@@ -178,7 +178,9 @@ class Worker:
         self.link.end_cell()
         self.output.marks.finish()
         tree, buffers = values.pack({"text/plain": "2"})
-        unpack_header(pack_frame({"t": "done", "value": tree}, buffers)[8:])
+        done = {"t": "rehearsed", "value": tree}
+        unpack_header(pack_frame(done, buffers)[8:])
+        return done, list(buffers)
 
     def on_run(self, header: Dict[str, Any]) -> None:
         """Run a cell, then say how it went."""
