@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         InterpreterGone,
         MissingExtra,
         ModelError,
+        PackageError,
         SandboxUnavailable,
         TrajectoryError,
     )
@@ -59,6 +60,7 @@ _HOMES = {
     "NetworkRequest": "interpreter.access",
     "Observation": "trajectory",
     "Result": "agent",
+    "PackageError": "errors",
     "SandboxUnavailable": "errors",
     "Stop": "trajectory",
     "Style": "interpreter.style",
@@ -93,6 +95,7 @@ __all__ = [
     "ModelError",
     "NetworkRequest",
     "Observation",
+    "PackageError",
     "Result",
     "SandboxUnavailable",
     "Stop",

@@ -12,6 +12,7 @@ branch. Every message says what happened, what would have worked and what to do 
     ├── InterpreterError        the interpreter could not do its work
     │   ├── InterpreterGone     the kernel is gone and could not be brought back, or was closed
     │   ├── InterpreterBusy     a second cell at once
+    │   ├── PackageError        packages asked for could not be installed
     │   └── SandboxUnavailable  this machine cannot raise the walls asked for
     └── TrajectoryError         a trajectory file cannot be read
 
@@ -30,6 +31,7 @@ __all__ = [
     "InterpreterGone",
     "MissingExtra",
     "ModelError",
+    "PackageError",
     "SandboxUnavailable",
     "TrajectoryError",
     "UnknownPlugin",
@@ -73,6 +75,10 @@ class InterpreterGone(InterpreterError):
 
 class InterpreterBusy(InterpreterError):
     """A cell is running; interrupt it or wait."""
+
+
+class PackageError(InterpreterError):
+    """Packages for a session could not be installed; the message says why."""
 
 
 class SandboxUnavailable(InterpreterError):

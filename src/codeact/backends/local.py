@@ -10,7 +10,7 @@ import logging
 import threading
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from codeact.errors import InterpreterGone
 from codeact.interpreter import supervisor
@@ -23,11 +23,16 @@ from codeact.interpreter.journal import Entry, HostAnswers, fingerprint
 from codeact.interpreter.mirror import Mirror
 from codeact.interpreter.network import AllowList
 from codeact.interpreter.outcome import Outcome
+from codeact.interpreter.requirements import policy
 from codeact.interpreter.settings import Settings, python_program, user_folder
 from codeact.interpreter.tend import tend
 from codeact.interpreter.watch import Watch
 from codeact.kernel.wire import ProtocolError
 from codeact.tools.calls import Calls
+
+if TYPE_CHECKING:
+    from codeact.interpreter.package_calls import PackageCalls
+    from codeact.interpreter.packages import Packages
 
 __all__ = ["LocalBackend", "create"]
 
@@ -47,6 +52,7 @@ class LocalBackend:
     """
 
     def __init__(self, request: Request):
+        may_install, self._named = policy(request.packages)
         rules = AllowList(() if isinstance(request.network, str) else request.network)
         self._gateway = Gateway(rules) if rules else None
         self.limits = request.limits
@@ -57,7 +63,8 @@ class LocalBackend:
             network="all" if request.network == "all" else "none", proxied=self._gateway is not None,
             limits=request.limits,
             workspace=user_folder(request.workspace, "workspace") if request.workspace is not None else None,
-            read=tuple(user_folder(path, "read") for path in request.read))
+            read=tuple(user_folder(path, "read") for path in request.read), packages=may_install)
+        self._packages = self._packages_for(request)
         self._tending = threading.Lock()
         """Held by whoever speaks to the session: this thread, or the one that looks after what cells leave behind."""
         self._cpu_before: float | None = None
@@ -78,6 +85,8 @@ class LocalBackend:
                                     network=self._settings.network != "none" or self._settings.proxied)
             self._runner = CellRunner(session, self.limits, self._history.alive, self._watch.used_bytes,
                                       self._history.take)
+            if self._packages is not None and self._named and session.base is not None:
+                self._packages.install_at_start(self._named, session.base, session.level)
             self._open_worker()
             self._serve_network()
             if mirror is not None:
@@ -85,6 +94,26 @@ class LocalBackend:
         except BaseException:
             session.close()
             raise
+
+    def _packages_for(self, request: Request) -> Packages | None:
+        if request.index_url is not None and not self._settings.packages:
+            raise ValueError("index_url=... says where packages come from; packages=... says which, or 'allow'")
+        if not self._settings.packages:
+            return None
+        from codeact.interpreter.indexes import checked_url
+        from codeact.interpreter.packages import Packages  # few sessions want any
+
+        url = None if request.index_url is None else checked_url(request.index_url)
+        return Packages(self._settings, url, self.limits.packages_mb, LocalBackend)
+
+    def _package_calls(self) -> PackageCalls | None:
+        """For one cell, where cells may install."""
+        base = self._session.base
+        if self._packages is None or self._settings.packages != "allow" or base is None:
+            return None
+        from codeact.interpreter.package_calls import PackageCalls
+
+        return PackageCalls(self._packages, base, self._session.level)
 
     def _serve_network(self) -> None:
         if self._gateway is not None and self._session.listener is not None:
@@ -149,6 +178,11 @@ class LocalBackend:
         """What was asked of the network where it is held to a list, the latest last."""
         return self._gateway.access.log if self._gateway is not None else ()
 
+    @property
+    def packages(self) -> dict[str, str]:
+        """What was installed for the session: name -> version."""
+        return dict(self._packages.installed) if self._packages is not None else {}
+
     def reset(self) -> None:
         with self._tending:
             self._go_to((), rewind=False)
@@ -160,6 +194,8 @@ class LocalBackend:
             self._history.close()
             if self._gateway is not None:
                 self._gateway.close()
+            if self._packages is not None:
+                self._packages.close()
             self._session.close()
             self._runner.close()
 
@@ -201,7 +237,7 @@ class LocalBackend:
         else:
             self._watch.take()
         crossed = self._gateway.access.activity if self._gateway is not None else 0
-        answers = HostAnswers(Calls(self._toolbox, self._approve), self._on_input)
+        answers = HostAnswers(Calls(self._toolbox, self._approve), self._on_input, self._package_calls())
         outcome = self._attempt({"t": "run", "n": number, "code": code}, answers, seconds, on_output)
         files, touched = self._watch.take()
         if self._mirror is not None:

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
-from codeact.cli._flags import _positive, add_network, network_of
+from codeact.cli._flags import _positive, add_network, add_packages, network_of, packages_of
 
 if TYPE_CHECKING:
     from codeact.interpreter.interpreter import Interpreter
@@ -33,6 +33,7 @@ examples:
   codeact exec --workspace . 'open("a.txt").read()'
   codeact exec --network api.example.com --network '*.example.org:8443' script.py
                                               reach these hosts and no others
+  codeact exec --package einops script.py     with a package that is installed for this run alone
   echo 'print(1)' | codeact exec -            from standard input
   codeact exec -- '-1 + 2'                    code that looks like an option
   codeact exec                                a prompt; Ctrl-C stops a cell, Ctrl-D leaves
@@ -51,6 +52,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--workspace", metavar="DIR", help="work in DIR (default: a fresh folder)")
     parser.add_argument("--read", metavar="DIR", action="append", default=[], help="let the code read DIR; repeatable")
     add_network(parser)
+    add_packages(parser)
     parser.add_argument("--sandbox", default="auto", metavar="WALLS",
                         help="auto (default: the strongest that works), namespaces, landlock, landlock-narrow, none")
     parser.add_argument("--python", metavar="PATH", help="another Python to run the code with")
@@ -137,7 +139,9 @@ def _open(options: argparse.Namespace, *, interactive: bool) -> Interpreter:
     memory = {"memory_mb": options.memory_mb} if options.memory_mb is not None else {}
     limits = Limits(wall_seconds=wall, cpu_seconds=None, **memory)
     return Interpreter(limits=limits, workspace=options.workspace, read=options.read,
-                       network=network_of(options.network), sandbox=options.sandbox, python=options.python,
+                       network=network_of(options.network),
+                       packages=packages_of(options.package, options.allow_packages), index_url=options.index_url,
+                       sandbox=options.sandbox, python=options.python,
                        on_input=_ask)
 
 

@@ -47,6 +47,10 @@ class Request:
     preload: str | None = None
     """Source text, not a path."""
     imports: tuple[str, ...] = DEFAULT_IMPORTS
+    packages: str | tuple[str, ...] = "none"
+    """"none", "allow", or those to be installed at the start, with "*" among them where cells may install more."""
+    index_url: str | None = None
+    """Of the index of packages; None for what the user configured for pip."""
     on_input: OnInput | None = None
     approve: Approve | None = None
 

@@ -24,6 +24,7 @@ from codeact.interpreter.gateway import PROXY_PORT, proxy_environment
 from codeact.interpreter.levels import Level, identity, is_root
 from codeact.interpreter.limits import Limits
 from codeact.interpreter.mounts import detached
+from codeact.interpreter.package_folder import add_packages
 from codeact.interpreter.session import Session, new_nonce
 from codeact.interpreter.settings import Settings, cache_folder, environment, give
 from codeact.kernel.wire import MAX_FDS, PROTOCOL_VERSION, Connection, ProtocolError
@@ -175,7 +176,7 @@ class Zygote:
             InterpreterGone: The zygote is gone.
             SandboxUnavailable: A folder cannot be shown to it.
         """
-        if settings.workspace is not None or settings.read or settings.proxied or base is not None:
+        if settings.workspace is not None or settings.read or settings.proxied or settings.packages or base is not None:
             return self._make(settings, base)
         with self._lock:
             pool = self._pools.setdefault(settings.limits, deque())
@@ -274,6 +275,8 @@ class Zygote:
             "readable": [[str(path), is_root()] for path in settings.read], "tmp_mb": settings.limits.tmp_mb}
         if settings.proxied:
             config.update(proxy_port=PROXY_PORT, environment=proxy_environment(PROXY_PORT))
+        if settings.packages:
+            add_packages(config, settings, base, uid, gid, self.hello["python"])
         return config
 
     def _fork_worker(self, fds: list[int]) -> None:
