@@ -1,6 +1,7 @@
 """One installation of packages on its way: whom to tell of it, and when it is to stop.
 
-Made by package_calls.py for a cell and by packages.py at a session's start; pip.py and builds.py look at it while they wait.
+Made by package_calls.py for a cell and by packages.py at a session's start; pip.py and builds.py look at it while they
+wait.
 """
 
 from __future__ import annotations

@@ -177,7 +177,8 @@ class Packages:
 def _missing(error: NoWheel) -> Requirement:
     """The requirement that no wheel meets, as pip words it; it may be a dependency's."""
     try:
-        return Requirement(re.sub(r"[()]", "", error.requirement.partition(";")[0]).strip())
+        text = error.requirement.partition(";")[0].partition("(from ")[0]
+        return Requirement(re.sub(r"[()]", "", text).strip())
     except ValueError:
         raise PackageError(str(error)) from None
 

@@ -37,8 +37,9 @@ LOOK_SECONDS = 0.25
 MAX_REPORT_BYTES = 64 << 20
 PROGRAM = Path(__file__).with_name("pip_program.py")
 
-OPTIONS = {"PIP_CONFIG_FILE": os.devnull, "PIP_NO_INPUT": "1", "PIP_DISABLE_PIP_VERSION_CHECK": "1", "PIP_NO_COLOR": "1",
-           "PIP_PROGRESS_BAR": "off", "PIP_NO_PYTHON_VERSION_WARNING": "1", "PIP_KEYRING_PROVIDER": "disabled"}
+OPTIONS = {"PIP_CONFIG_FILE": os.devnull, "PIP_NO_INPUT": "1", "PIP_DISABLE_PIP_VERSION_CHECK": "1",
+           "PIP_NO_COLOR": "1", "PIP_PROGRESS_BAR": "off", "PIP_NO_PYTHON_VERSION_WARNING": "1",
+           "PIP_KEYRING_PROVIDER": "disabled"}
 """The environment of each pip of ours: it reads no configuration file, and asks nobody."""
 
 
@@ -92,12 +93,12 @@ class Pip:
         what = f"has pip {own}" if own else "has no pip"
         if not runner.is_file():
             raise PackageError(f"{self.python} {what}; installing packages takes pip {LEAST_PIP[0]}.{LEAST_PIP[1]} or "
-                               f"later, there (`{self.python} -m ensurepip --upgrade`) or in the Python that runs codeact")
+                               f"later there (`{self.python} -m ensurepip --upgrade`), or in codeact's own Python")
         least = re.search(r"PYTHON_REQUIRES = \((\d+), (\d+)\)", runner.read_text())
         version = tuple(map(int, known["python"]["version"].split(".")))
         if least is None or version < (int(least[1]), int(least[2])):
-            raise PackageError(f"{self.python} {what}, and that of the Python which runs codeact does not work with "
-                               f"Python {known['python']['version']}; `{self.python} -m ensurepip --upgrade` would help")
+            raise PackageError(f"{self.python} {what}, and that of codeact's own Python does not do for "
+                               f"Python {known['python']['version']}; `{self.python} -m ensurepip --upgrade` may help")
         return str(runner), str(runner.parent)
 
     def _configured(self) -> str:
@@ -106,7 +107,8 @@ class Pip:
         done = self._ask(self.runner, ["config", "list"], environment)
         return done.stdout if done.returncode == 0 else ""
 
-    def _ask(self, runner: str, arguments: Sequence[str], environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    def _ask(self, runner: str, arguments: Sequence[str],
+             environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
         return subprocess.run([self.python, str(PROGRAM), runner, "1", *arguments], env=environment, cwd="/", text=True,
                               capture_output=True, stdin=subprocess.DEVNULL, timeout=PROBE_SECONDS, check=False)
 

@@ -24,14 +24,14 @@ Call = Callable[[str, Sequence[Any], Dict[str, Any]], Any]
 
 NOT_ALLOWED = (
     "packages cannot be installed in this session: use what is there (`%pip list` names it), or tell the user, who can "
-    "allow it with Interpreter(packages=\"allow\") or --allow-packages, or name some with packages=[...] or --package NAME")
+    "allow it with Interpreter(packages=\"allow\") or --allow-packages, or name some: packages=[...] or --package NAME")
 
 _INSTALL = re.compile(r"\s*(?:sudo\s+)?(?:\S*python[\d.]*\s+-m\s+|uv\s+)?(?:pip[\d.]*|conda|mamba)\s+"
                       r"((?:un)?install)(?:\s+(.*)|\s*)$", re.S)
 _REDIRECTION = re.compile(r"(?:\s+|^)(?:&>|[12]?>>?)\s*(?:&[12]|/dev/null)(?=\s|$)")
 _IGNORED = frozenset("-q -qq -qqq --quiet -v --verbose -U --upgrade --user -y --yes --no-cache-dir --no-input "
-                     "--prefer-binary --disable-pip-version-check --break-system-packages --no-warn-script-location --system "
-                     "--root-user-action=ignore --only-binary=:all: --progress-bar=off".split())
+                     "--prefer-binary --disable-pip-version-check --break-system-packages --no-warn-script-location "
+                     "--system --root-user-action=ignore --only-binary=:all: --progress-bar=off".split())
 _COMPARISON = re.compile(r"(?:[=~!<>]=|[<>,])")
 
 
