@@ -72,10 +72,11 @@ def build(requirement: Requirement, *, pip: Pip, settings: Settings, level: int,
 
 def _built(requirement: Requirement, backend: Backend, pip: Pip, into: Path, max_mb: int, job: Job) -> Path:
     _bring_certificates(pip, backend.workspace)
-    environment = {"PIP_RETRIES": "1", **pip.index.public_environment(), **OPTIONS, "PIP_NO_CACHE_DIR": "1"}
+    environment = {"PIP_RETRIES": "1", **pip.index.public_environment(), **OPTIONS, "PIP_NO_CACHE_DIR": "1",
+                   "PYTHONUNBUFFERED": "1"}
     code = _CELL.format(environment=environment, certificates=_CERTIFICATES, folder=_FOLDER,
                         requirement=requirement.text, pip=[pip.runner] if pip.runner else ["-m", "pip"])
-    teller = _Teller(job)
+    teller = _Teller(job, pip.index.clear)
     ran = backend.run(code, 1, seconds=job.seconds_left, on_output=teller)
     if ran.outcome.fault is not None:
         raise ran.outcome.fault
@@ -135,8 +136,8 @@ def _take_out(workspace: Path, into: Path, max_mb: int) -> Path | None:
 class _Teller:
     """Passes lines of the build's output on: they are the package's own words, at most a few."""
 
-    def __init__(self, job: Job):
-        self._job, self._rest, self._n_lines = job, "", 0
+    def __init__(self, job: Job, clear: Callable[[str], str]):
+        self._job, self._clear, self._rest, self._n_lines = job, clear, "", 0
 
     def __call__(self, event: Text | Display) -> None:
         if isinstance(event, Text):
@@ -151,4 +152,4 @@ class _Teller:
     def _tell(self, line: str) -> None:
         self._n_lines += 1
         if self._n_lines <= MAX_LINES and line.strip():
-            self._job.tell("  " + line[:500].rstrip())
+            self._job.tell("  " + self._clear(line[:500]).rstrip())

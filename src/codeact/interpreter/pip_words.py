@@ -14,7 +14,7 @@ __all__ = ["PipWords"]
 MAX_LINES, MAX_LINE_CHARS = 5000, 2000
 MAX_ERRORS, MAX_ERROR_CHARS = 30, 500
 
-_TOLD = re.compile(r"\s*(?:(Collecting \S+)|(Processing \S+\.whl)|(Downloading \S+\.whl(?: \([^()]*\))?)\Z|"
+_TOLD = re.compile(r"\s*(?:(Collecting \S+)|(Downloading \S+\.whl(?: \([^()]*\))?)\Z|"
                    r"(Requirement already satisfied: \S+).*?( \([^()]*\))?\Z)")
 _CONFLICT = "The conflict is caused by:"
 _UNREACHABLE = re.compile(r"WARNING: Retrying|Could not fetch URL|Max retries exceeded|HTTP error|WARNING: \d{3} Error")
@@ -60,4 +60,4 @@ class PipWords:
         self._explains = line.startswith(_CONFLICT) or (self._explains and bool(line))
         told = _TOLD.match(line)
         if told:
-            self._tell(re.sub(r"Processing \S*/", "Processing ", self._clear("".join(filter(None, told.groups())))))
+            self._tell(self._clear("".join(filter(None, told.groups()))))
