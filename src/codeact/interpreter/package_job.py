@@ -10,6 +10,7 @@ import os
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 
 __all__ = ["Job", "Stopped"]
 
@@ -43,7 +44,8 @@ class Job:
                 return
             self.is_stopped = True
             os.eventfd_write(self.wake, 1)
-        self.on_stop()
+        with suppress(OSError):   # it ended by itself at this moment
+            self.on_stop()
 
     def check(self) -> None:
         """Called now and then by whoever works for it.
