@@ -21,6 +21,7 @@ if TYPE_CHECKING:
         InterpreterGone,
         MissingExtra,
         ModelError,
+        PackageError,
         SandboxUnavailable,
         TrajectoryError,
     )
@@ -67,6 +68,7 @@ _HOMES = {
     "NetworkRequest": "interpreter.access",
     "Observation": "trajectory",
     "Result": "agent",
+    "PackageError": "errors",
     "SandboxUnavailable": "errors",
     "SaveReport": "interpreter.saving",
     "Stop": "trajectory",
@@ -107,6 +109,7 @@ __all__ = [
     "ModelError",
     "NetworkRequest",
     "Observation",
+    "PackageError",
     "Result",
     "SandboxUnavailable",
     "SaveReport",

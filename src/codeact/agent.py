@@ -119,6 +119,7 @@ class Agent:
             memory_mb=getattr(getattr(self.interpreter, "limits", None), "memory_mb", None),
             network=self._options.get("network", "none"),
             read=self._options.get("read", ()),
+            packages=self._options.get("packages", "none"),
         )
         if self.trajectory is None:
             start = Trajectory(tuple(env.reset()), about={**self.about, "task": task})

@@ -13,6 +13,7 @@ branch. Every message says what happened, what would have worked and what to do 
     │   ├── InterpreterGone     the kernel is gone and could not be brought back, or was closed
     │   ├── InterpreterBusy     a second cell at once
     │   ├── ChangeConflict      the user changed a file that a change of the session's would overwrite
+    │   ├── PackageError        packages asked for could not be installed
     │   └── SandboxUnavailable  this machine cannot raise the walls asked for
     └── TrajectoryError         a trajectory file cannot be read
 
@@ -32,6 +33,7 @@ __all__ = [
     "InterpreterGone",
     "MissingExtra",
     "ModelError",
+    "PackageError",
     "SandboxUnavailable",
     "TrajectoryError",
     "UnknownPlugin",
@@ -85,6 +87,10 @@ class ChangeConflict(InterpreterError):
         super().__init__(f"not applied, as the user's folder has changed meanwhile: {named} ({reason}). Look at the "
                          "diff; then discard the change, or apply it by name with force, or apply the others by name")
         self.paths = paths
+
+
+class PackageError(InterpreterError):
+    """Packages for a session could not be installed; the message says why."""
 
 
 class SandboxUnavailable(InterpreterError):

@@ -51,6 +51,9 @@ class ContainerBackend(LocalBackend):
         if not isinstance(request.network, str):
             raise ConfigError(f"backend='{kind.program}:...': network=[...] needs the local back-end's walls; use "
                               "network='none' or 'all', or backend='local'")
+        if request.packages and request.packages != "none":
+            raise ConfigError(f"backend='{kind.program}:...': packages=... goes with backend='local'; take an image "
+                              "that has them")
         if request.mode == "copy":
             raise ConfigError(f"backend='{kind.program}:...': mode='copy' goes with backend='local'; a container works "
                               "in the folder itself (mode='live')")

@@ -101,6 +101,11 @@ class LocalBackend(LiveSession):
         """What was asked of the network where it is held to a list, the latest last."""
         return self._gateway.access.log if self._gateway is not None else ()
 
+    @property
+    def packages(self) -> dict[str, str]:
+        """What was installed for the session: name -> version."""
+        return dict(self._packages.installed) if self._packages is not None else {}
+
     # States -----------------------------------------------------------------------------------------------------------
 
     def checkpoint(self, name: str | None) -> Checkpoint:
@@ -146,9 +151,9 @@ class LocalBackend(LiveSession):
             frozen = next((state.frozen for state in self._history.states if state.entries == mark.entries), None)
             other: LocalBackend = object.__new__(LocalBackend)
             vars(other).update(vars(self))
-            if frozen is None and self._pending is not None:
-                raise InterpreterError(f"no branch can be made now: {mark.reason}; with mode='copy' it cannot be made "
-                                       "by running the cells again either")
+            if frozen is None and (self._pending is not None or self._packages is not None):
+                raise InterpreterError(f"no branch can be made now: {mark.reason}; and with mode='copy' or packages "
+                                       "it cannot be made by running the cells again")
             other._own_state()
             other.loaded = None
             if frozen is not None:

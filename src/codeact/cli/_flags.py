@@ -8,7 +8,7 @@ from typing import Any
 from codeact.cli import load, verbs
 from codeact.cli._files import OUTPUT_FOLDER
 
-__all__ = ["add_network", "network_of", "parser"]
+__all__ = ["add_network", "add_packages", "network_of", "packages_of", "parser"]
 
 _EXAMPLES = """\
 examples:
@@ -51,6 +51,7 @@ def parser() -> argparse.ArgumentParser:
     add("--live", action="store_true", help="let the code change the files of --workspace themselves, at once")
     add("--read", metavar="DIR", type=Path, action="append", default=[], help="also let it read here; may be repeated")
     add_network(made)
+    add_packages(made)
     add("--sandbox", default="auto", help="the walls: auto, or a level as `codeact doctor` lists them; none means none")
     add("--python", metavar="PATH", help="run the code with this Python instead; nothing needs to be installed there")
     add("--max-turns", metavar="N", type=_positive(int), default=30, help="give up after N turns (default: 30)")
@@ -76,6 +77,22 @@ def network_of(values: list[str]) -> str | list[str]:
     if len(values) > 1:
         raise ValueError(f"--network {words[0]} cannot be given together with another --network")
     return words[0]
+
+
+def add_packages(parser: argparse.ArgumentParser) -> None:
+    """The flags about packages; `packages_of` reads two of them."""
+    parser.add_argument("--package", metavar="NAME", action="append", default=[],
+                        help="install this for the code, as einops or 'einops>=0.7'; may be repeated")
+    parser.add_argument("--allow-packages", action="store_true",
+                        help="let the code install more, with `%%pip install NAME`")
+    parser.add_argument("--index-url", metavar="URL", help="where packages come from (default: as pip is configured)")
+
+
+def packages_of(named: list[str], allow: bool) -> str | list[str]:
+    """The value for `Interpreter(packages=...)`."""
+    if allow:
+        return [*named, "*"] if named else "allow"
+    return named or "none"
 
 
 def _positive(kind: type) -> Callable[[str], Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING, Any
 
-from codeact.cli._flags import _positive, add_network, network_of
+from codeact.cli._flags import _positive, add_network, add_packages, network_of, packages_of
 
 if TYPE_CHECKING:
     from codeact.interpreter.limits import Limits
@@ -24,6 +24,7 @@ def add_flags(parser: argparse.ArgumentParser, *, timeout: str) -> None:
     parser.add_argument("--live", action="store_true", help="let the code change the files of DIR themselves, at once")
     parser.add_argument("--read", metavar="DIR", action="append", default=[], help="let the code read DIR; repeatable")
     add_network(parser)
+    add_packages(parser)
     parser.add_argument("--sandbox", default="auto", metavar="WALLS",
                         help="auto (default: the strongest that works), namespaces, landlock, landlock-narrow, none")
     parser.add_argument("--python", metavar="PATH", help="another Python to run the code with")
@@ -44,6 +45,7 @@ def arguments_of(options: argparse.Namespace) -> dict[str, Any]:
     copy = options.workspace is not None and not options.live
     return {"workspace": options.workspace, "mode": "copy" if copy else "live", "keep_changes": copy,
             "read": options.read, "network": network_of(options.network),
+            "packages": packages_of(options.package, options.allow_packages), "index_url": options.index_url,
             "sandbox": options.sandbox, "python": options.python}
 
 

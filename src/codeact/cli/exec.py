@@ -36,6 +36,7 @@ examples:
   codeact exec --workspace . 'open("a.txt").read()'
   codeact exec --network api.example.com --network '*.example.org:8443' script.py
                                               reach these hosts and no others
+  codeact exec --package einops script.py     with a package that is installed for this run alone
   echo 'print(1)' | codeact exec -            from standard input
   codeact exec -- '-1 + 2'                    code that looks like an option
   codeact exec                                a prompt; Ctrl-C stops a cell, Ctrl-D leaves

@@ -22,7 +22,7 @@ from codeact import __version__, demo, plugins
 from codeact.agent import Agent, Result
 from codeact.cli import verbs
 from codeact.cli._files import OUTPUT_FOLDER, Shelf
-from codeact.cli._flags import network_of, parser
+from codeact.cli._flags import network_of, packages_of, parser
 from codeact.cli._pending import tell_at_end, tell_at_start
 from codeact.cli._terminal import Terminal, paint_for, shown
 from codeact.errors import Cancelled, CodeActError, ConfigError, InterpreterError
@@ -164,6 +164,8 @@ def _agent(args: argparse.Namespace, model: Any, spec: str) -> Agent:
         options.update(mode="copy", keep_changes=True)
     try:
         options["network"] = network_of(args.network)
+        options["packages"] = packages_of(args.package, args.allow_packages)
+        options["index_url"] = args.index_url
         agent = Agent(model, budget=Budget(max_turns=args.max_turns), timeout=args.timeout, **options)
     except (ValueError, FileNotFoundError) as error:
         raise ConfigError(str(error)) from None

@@ -40,13 +40,14 @@ class ChatEnvironment:
         memory_mb: int | None = None,
         network: str | Sequence[str] = "none",
         read: Sequence[str | Path] = (),
+        packages: str | Sequence[str] = "none",
     ) -> None:
         """Make one; nothing is run yet.
 
         Args:
             runner: Where code runs. It has the tools already; here they are only described.
             timeout: Seconds of wall clock for one cell.
-            memory_mb, network, read: What the runner was made with, for the prompt.
+            memory_mb, network, read, packages: What the runner was made with, for the prompt.
         """
         self.format = format or CodeFormat()
         self.runner = runner
@@ -55,6 +56,7 @@ class ChatEnvironment:
         self.timeout = timeout
         self.memory_mb = memory_mb
         self.network = network
+        self.packages = packages
         self.read = tuple(map(str, read))
 
     def reset(self) -> list[Message]:
@@ -64,7 +66,7 @@ class ChatEnvironment:
             instructions=self.format.instructions(self.tools),
             timeout=f"{self.timeout:g} seconds",
             memory=f", and use {self.memory_mb} MB of memory" if self.memory_mb else "",
-            network=self._reachable(),
+            network=f"{self._reachable()} {self._installable()}",
             files=self._files(),
         )
         return [Message("system", prompt), Message("user", self.task)]
@@ -105,6 +107,13 @@ class ChatEnvironment:
             return "There is no network."
         return (f"Of the network only these hosts can be reached: {_listed(self.network)}. This goes through the HTTP "
                 "proxy that the environment names, which urllib, requests, pip and curl use by themselves.")
+
+    def _installable(self) -> str:
+        named = [] if isinstance(self.packages, str) else [one for one in self.packages if one != "*"]
+        told = f"Installed for you: {_listed(named)}. " if named else ""
+        if self.packages == "allow" or "*" in self.packages:
+            return told + "What else you need from the Python package index you can add with `%pip install NAME`."
+        return told + "Packages cannot be installed: use what is there."
 
     def _files(self) -> str:
         """What lies in the workspace and in the folders that may be read."""

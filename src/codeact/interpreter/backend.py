@@ -55,6 +55,10 @@ class Request:
     preload: str | None = None
     """Source text, not a path."""
     imports: tuple[str, ...] = DEFAULT_IMPORTS
+    packages: str | tuple[str, ...] = "none"
+    """"none", "allow", or those to be installed at the start, with "*" among them where cells may install more."""
+    index_url: str | None = None
+    """Of the index of packages; None for what the user configured for pip."""
     on_input: OnInput | None = None
     approve: Approve | None = None
     saved: Saved | None = None
@@ -205,7 +209,8 @@ def only_locally(request: Request, said: str) -> None:
         ConfigError: It is asked for.
     """
     asked = {"network=[...]": not isinstance(request.network, str), "mode='copy'": request.mode == "copy",
-             "a saved session": request.saved is not None}
+             "a saved session": request.saved is not None,
+             "packages=...": bool(request.packages) and request.packages != "none"}
     for name, is_asked in asked.items():
         if is_asked:
             raise ConfigError(f"{said}: {name} cannot be had; it goes with backend='local'")

@@ -55,6 +55,10 @@ class Interpreter:
             (`network.AllowList` says what an entry may be). `network_log` tells what was asked for.
         sandbox: "auto" takes the strongest walls that work here; "namespaces", "landlock", "landlock-narrow" or "none"
             (no walls at all) take just these.
+        packages: "none"; "allow" lets cells install with `%pip install name`; or packages to install at the start, as
+            ["einops>=0.7"], with "*" among them where cells may install more. Wheels, from the index that pip is
+            configured with; they are this session's alone and go with it. No Python is changed.
+        index_url: Another index of packages.
         python: Path of another Python (3.9 or later) to run cells with; nothing needs to be installed there.
         preload: A Python file whose names every session begins with (helpers that run inside the walls).
         imports: Modules imported ahead, so that every session has them at once.
@@ -67,6 +71,7 @@ class Interpreter:
             `functools.partial(inprocess.create, namespace=globals())`.
 
     Raises:
+        PackageError: Packages cannot be installed.
         SandboxUnavailable: The walls asked for cannot be raised here.
         InterpreterGone: The Python does not start.
         ValueError, FileNotFoundError: An argument makes no sense.
@@ -77,6 +82,7 @@ class Interpreter:
                  workspace: str | Path | None = None, mode: Literal["live", "copy"] = "live",
                  keep_changes: bool = False, read: str | Path | Sequence[str | Path] = (),
                  network: Literal["none", "all"] | Sequence[str] = "none", sandbox: str | int = "auto",
+                 packages: Literal["none", "allow"] | Sequence[str] = "none", index_url: str | None = None,
                  python: str | None = None, preload: str | Path | None = None, imports: Sequence[str] = DEFAULT_IMPORTS,
                  style: str | Style = "default", on_output: OnOutput | None = None, on_input: OnInput | None = None,
                  approve: Approve | None = None,
@@ -104,6 +110,7 @@ class Interpreter:
             read=tuple([read] if isinstance(read, (str, Path)) else read),
             network=network if isinstance(network, str) else tuple(network), sandbox=sandbox,
             python=python, preload=Path(preload).read_text() if preload is not None else None, imports=tuple(imports),
+            packages=packages if isinstance(packages, str) else tuple(packages), index_url=index_url,
             on_input=on_input, approve=approve, saved=_saved)
         self._backend: Backend = backend(request=request) if callable(backend) else \
             plugins.create("backends", backend, request=request)
@@ -153,6 +160,11 @@ class Interpreter:
     def network_log(self) -> tuple[NetworkRequest, ...]:
         """What cells asked of the network where it is held to a list, allowed or not: the latest thousand requests."""
         return tuple(getattr(self._backend, "network_log", ()))   # of back-ends that can hold one
+
+    @property
+    def packages(self) -> dict[str, str]:
+        """What was installed for this session, with versions."""
+        return dict(getattr(self._backend, "packages", {}))   # of back-ends that can install any
 
     def run(self, code: str, *, timeout: float | None = None, on_output: OnOutput | None = None) -> ExecutionResult:
         """Run one cell and wait; variables stay for the next cell.

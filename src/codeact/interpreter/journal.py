@@ -13,15 +13,21 @@ import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from codeact.interpreter.outcome import Outcome
 from codeact.tools.calls import Calls
+
+if TYPE_CHECKING:
+    from codeact.interpreter.package_calls import PackageCalls
 
 __all__ = ["Entry", "HostAnswers", "ReplayAnswers", "Stored", "all_cells", "fingerprint"]
 
 MAX_ANSWER_BYTES = 16 << 20
 """Of the tools' answers kept for one cell; with more it cannot be replayed."""
+
+PACKAGE_TOOL = "%pip"
+"""What a cell calls to have packages installed; no tool can be named so."""
 
 _ADDRESS = re.compile(r"0x[0-9a-fA-F]{6,}")
 
@@ -96,10 +102,12 @@ class HostAnswers:
     Args:
         calls: Runs the tools.
         on_input: Asks a person for a line (prompt, hidden); None where nobody is there.
+        packages: Installs packages; None where none may be.
     """
 
-    def __init__(self, calls: Calls, on_input: Callable[[str, bool], str | None] | None):
-        self._calls, self._on_input = calls, on_input
+    def __init__(self, calls: Calls, on_input: Callable[[str, bool], str | None] | None,
+                 packages: PackageCalls | None = None):
+        self._calls, self._on_input, self._packages = calls, on_input, packages
         self._lock = threading.Lock()
         self._bytes = 0
         self.calls: dict[str, list[Reply]] = {}
@@ -121,7 +129,10 @@ class HostAnswers:
                     self.calls.setdefault(question, []).append((kept, list(parts)))
             reply(answer, parts)
 
-        self._calls.start(header["id"], header, buffers, keep_and_reply)
+        if self._packages is not None and header.get("tool") == PACKAGE_TOOL:
+            self._packages.call(header, buffers, keep_and_reply)
+        else:
+            self._calls.start(header["id"], header, buffers, keep_and_reply)
 
     def input(self, prompt: str, hidden: bool) -> str | None:
         line = self._on_input(prompt, hidden) if self._on_input is not None else None
@@ -133,6 +144,8 @@ class HostAnswers:
 
     def cancel(self) -> None:
         self._calls.cancel_all()
+        if self._packages is not None:
+            self._packages.cancel()
 
 
 class ReplayAnswers:

@@ -30,6 +30,8 @@ class Limits:
     """MiB of the largest file that can be written."""
     workspace_mb: int | None = 4096
     """MiB that the session may add to its workspace."""
+    packages_mb: int | None = 2048
+    """MiB of the packages installed for the session."""
     tmp_mb: int = 256
     """MiB of the private /tmp, and of /dev/shm; both lie in memory. At levels 1 and 2 /tmp counts to the workspace."""
     output_kb: int = 1024

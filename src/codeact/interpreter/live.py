@@ -24,6 +24,7 @@ from codeact.interpreter.journal import Entry, HostAnswers, ReplayAnswers, finge
 from codeact.interpreter.mirror import Mirror, Store
 from codeact.interpreter.network import AllowList
 from codeact.interpreter.outcome import Outcome
+from codeact.interpreter.requirements import policy
 from codeact.interpreter.session import Session
 from codeact.interpreter.settings import Settings, python_program, user_folder
 from codeact.interpreter.tend import tend
@@ -31,6 +32,8 @@ from codeact.kernel.wire import ProtocolError
 from codeact.tools.calls import Calls
 
 if TYPE_CHECKING:
+    from codeact.interpreter.package_calls import PackageCalls
+    from codeact.interpreter.packages import Packages
     from codeact.interpreter.pending import Pending
 
 __all__ = ["LiveSession"]
@@ -53,12 +56,14 @@ class LiveSession:
     """
 
     def __init__(self, request: Request):
+        may_install, named = policy(request.packages)
         rules = AllowList(() if isinstance(request.network, str) else request.network)
         self._gateway = Gateway(rules) if rules else None
         self.limits = request.limits
         self._toolbox, self._preload = request.toolbox, request.preload
         self._on_input, self._approve = request.on_input, request.approve
-        self._settings = self._settle(request)
+        self._settings = replace(self._settle(request), packages=may_install)
+        self._packages = self._packages_for(request)
         self._pending: Pending | None = None
         if request.mode == "copy" and self._settings.workspace is not None:
             from codeact.interpreter.pending import Pending
@@ -67,7 +72,7 @@ class LiveSession:
             self._settings = replace(self._settings, pending=self._pending)
         self._own_state()
         try:
-            self._open()
+            self._open(named)
         except BaseException:
             if self._pending is not None:
                 self._pending.close()
@@ -96,13 +101,15 @@ class LiveSession:
         """What the model is told with its next result."""
         self._closed = False
 
-    def _open(self) -> None:
+    def _open(self, named: Sequence[str]) -> None:
         session = self._open_session()
         try:
             mirror = None
             if self._settings.workspace is None and session.base is not None:
                 mirror = Mirror(session.workspace, Store(session.base.path / "mirror"))
             self._attach(session, mirror, History(session, self.limits, mirror, network=self._has_network()))
+            if self._packages is not None and named and session.base is not None:
+                self._packages.install_at_start(named, session.base.path, session.level)
             self._open_worker()
             self._serve_network()
             if mirror is not None:
@@ -111,6 +118,27 @@ class LiveSession:
         except BaseException:
             session.close()
             raise
+
+    def _packages_for(self, request: Request) -> Packages | None:
+        if request.index_url is not None and not self._settings.packages:
+            raise ValueError("index_url=... says where packages come from; packages=... says which, or 'allow'")
+        if not self._settings.packages:
+            return None
+        from codeact.interpreter.indexes import checked_url
+        from codeact.interpreter.packages import Packages  # few sessions want any
+
+        url = None if request.index_url is None else checked_url(request.index_url)
+        start: Any = type(self)
+        return Packages(self._settings, url, self.limits.packages_mb, start)
+
+    def _package_calls(self) -> PackageCalls | None:
+        """For one cell, where cells may install."""
+        base = self._session.base
+        if self._packages is None or self._settings.packages != "allow" or base is None:
+            return None
+        from codeact.interpreter.package_calls import PackageCalls
+
+        return PackageCalls(self._packages, base.path, self._session.level)
 
     def _has_network(self) -> bool:
         return self._settings.network != "none" or self._settings.proxied
@@ -157,6 +185,8 @@ class LiveSession:
             self._history.close()
             if self._gateway is not None:
                 self._gateway.close()
+            if self._packages is not None:
+                self._packages.close()
             self._session.close()
             self._runner.close()
             if self._pending is not None:
@@ -172,7 +202,7 @@ class LiveSession:
     def _run(self, code: str, number: int, seconds: float | None, on_output: OnOutput | None) -> Ran:
         self._notice_files()
         crossed = self._gateway.access.activity if self._gateway is not None else 0
-        answers = HostAnswers(Calls(self._toolbox, self._approve), self._on_input)
+        answers = HostAnswers(Calls(self._toolbox, self._approve), self._on_input, self._package_calls())
         self._revive()
         outcome = self._runner.run({"t": "run", "n": number, "code": code}, answers, seconds=seconds,
                                    on_output=on_output)

@@ -47,6 +47,9 @@ class Settings:
     proxied: bool = False
     """Whether the session hands the host a listener for a proxy; its network is "none" otherwise."""
     read: tuple[Path, ...] = ()
+    packages: str = ""
+    """Whether the session has a folder of packages of its own: "" for none, "given" for those named at its start,
+    "allow" for those too that its cells ask for."""
     limits: Limits = field(default_factory=Limits)
     pending: Pending | None = field(default=None, compare=False)
     """What the session's changes to the workspace go to; None lets cells change it."""
@@ -54,7 +57,7 @@ class Settings:
     """A folder of ours: what is written to the workspace goes to "upper" in it (level 3)."""
 
     def zygote_key(self) -> tuple[Any, ...]:
-        """Limits, folders and a listener are a session's own."""
+        """Limits, folders, packages and a listener are a session's own."""
         return (self.python, self.imports, self.sandbox, self.network)
 
 

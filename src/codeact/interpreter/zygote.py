@@ -26,6 +26,7 @@ from codeact.interpreter.keeper import START_SECONDS, Keeper
 from codeact.interpreter.levels import Level, identity, is_root
 from codeact.interpreter.limits import Limits
 from codeact.interpreter.mounts import detached, overlay
+from codeact.interpreter.package_folder import add_packages
 from codeact.interpreter.session import Session, new_nonce
 from codeact.interpreter.settings import SPACE, SPACES, Settings, cache_folder, environment, give
 from codeact.kernel.wire import MAX_FDS, PROTOCOL_VERSION, Connection, ProtocolError
@@ -181,7 +182,7 @@ class Zygote:
             return settings.pending.open_session(
                 self.level.number, (self.uid, self.gid), lambda workspace, overlay: self._make(
                     replace(settings, workspace=workspace, overlay=overlay, pending=None), base, space))
-        if settings.workspace is not None or settings.read or settings.proxied or base is not None:
+        if settings.workspace is not None or settings.read or settings.proxied or settings.packages or base is not None:
             return self._make(settings, base, space)
         with self._lock:
             pool = self._pools.setdefault(settings.limits, deque())
@@ -284,6 +285,8 @@ class Zygote:
             if settings.overlay is not None and not is_root() else []}
         if settings.proxied:
             config.update(proxy_port=PROXY_PORT, environment=proxy_environment(PROXY_PORT))
+        if settings.packages:
+            add_packages(config, settings, base, uid, gid, self.hello["python"])
         return config
 
     def _fork_worker(self, fds: list[int]) -> None:

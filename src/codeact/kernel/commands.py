@@ -14,6 +14,7 @@ from . import shell
 from .display import Displayer
 from .files import FileCommands, UsageError
 from .guard import keep_builtins
+from .packages import split_install
 
 __all__ = ["Commands"]
 
@@ -69,9 +70,13 @@ class Commands(FileCommands):
     def system(self, command: str) -> None:
         """`!command`"""
         command = shell.expand(command, self._variables())
-        words = command.split(None, 2)
-        if words[:1] in (["pip"], ["pip3"], ["conda"]) and words[1:2] == ["install"]:
-            self.line_pip(command.split(None, 1)[1])
+        install = split_install(command)
+        if install is not None:
+            verb, words, command = install
+            self.packages.install(words) if verb == "install" else self.packages.uninstall()
+            self.user_ns["_exit_code"] = 0
+            if not command:
+                return
         self.user_ns["_exit_code"] = shell.run(command)
 
     def getoutput(self, command: str) -> shell.Lines:

@@ -11,16 +11,11 @@ from typing import Any, Dict, List
 
 from . import shell
 from .guard import keep_builtins
+from .packages import Packages, UsageError, words_of
 
 __all__ = ["FileCommands", "UsageError"]
 
 keep_builtins(globals())
-
-
-class UsageError(Exception):
-    """A magic that does not exist or was called wrongly."""
-
-    __module__ = "builtins"     # a traceback names it without our path
 
 
 class FileCommands:
@@ -32,6 +27,7 @@ class FileCommands:
 
     def __init__(self, namespace: Dict[str, Any]):
         self.user_ns = namespace
+        self.packages = Packages()
         self._oldpwd = ""
 
     def _variables(self) -> Dict[str, Any]:
@@ -130,11 +126,16 @@ class FileCommands:
             sys.argv = before
 
     def line_pip(self, line: str) -> Any:
-        """Installing is not possible; what is installed can be listed."""
-        words = line.split()
-        if words[:1] in (["list"], ["freeze"], ["show"], ["check"]):
+        """Install packages for this session, where the user allows it; list and show what is installed."""
+        words = words_of(line)
+        if words[:1] == ["pip"]:    # %uv pip install
+            words = words[1:]
+        if words[:1] == ["install"]:
+            return self.packages.install(words[1:])
+        if words[:1] == ["uninstall"]:
+            return self.packages.uninstall()
+        if words[:1] in (["list"], ["freeze"], ["show"], ["check"], ["--version"]):
             return self._script([sys.executable or "python3", "-m", "pip"] + words, "")
-        raise UsageError("packages cannot be installed in this session; those that are installed can be imported "
-                         "(`%pip list` names them)")
+        raise UsageError("%pip knows install, list, show, freeze and check here")
 
     line_conda = line_mamba = line_uv = line_pip

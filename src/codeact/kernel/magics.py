@@ -26,7 +26,8 @@ _COMMAND = re.compile(r"(\s*)(!!?)(.*)", re.S)
 _ASSIGNMENT = re.compile(r"(\s*[A-Za-z_][\w.,\s\[\]'\"*()]*?=\s*)(?:!(?!=)(.+)|%([A-Za-z_]\w*)(?:\s+(.*)|$))", re.S)
 _HELP_AFTER = re.compile(r"(\s*)([A-Za-z_%][\w.\[\]'\"]*)(\?\??)\s*(?:;\s*)?(?:#.*)?$")
 _HELP_BEFORE = re.compile(r"(\s*)(\?\??)([A-Za-z_%][\w.\[\]'\"]*)\s*$")
-_INSTALL = re.compile(r"(\s*)(pip3?|conda)\s+((?:install|uninstall|list|show|freeze)\b.*)$", re.S)
+_INSTALL = re.compile(r"(\s*)(?:python3?\s+-m\s+|uv\s+)?(pip3?|conda)\s+"
+                      r"((?:install|uninstall|list|show|freeze)\b.*)$", re.S)
 _PROMPT = re.compile(r"^(?:>>> ?|In \[\d*\]: ?)", re.M)
 _CONTINUED_PROMPT = re.compile(r"^(?:>>> |>>>$|\.\.\. |\.\.\.$|In \[\d*\]: ?|   \.+: ?)", re.M)
 

@@ -73,6 +73,8 @@ class Worker:
         self._config = config
         self._may_speak_after_fork = False
         self.output.marks.nonce, self.output.marks.max_bytes = config["nonce"], config["output_bytes"]
+        if config.get("packages"):
+            self.repl.commands.packages.take_up(config["packages"], self._call)
         self._take_up(connection, output)
 
     # What user code reaches -----------------------------------------------------------------------------------------
