@@ -94,6 +94,7 @@ class CellRunner:
         try:
             running.connection.send(header, buffers, timeout=30)
         except (OSError, ProtocolError) as error:
+            cell.outcome.taken = False
             cell.die(f"the kernel did not take the cell ({error})")
         cell.see_through()
         answers.cancel()

@@ -204,8 +204,11 @@ class LiveSession:
         crossed = self._gateway.access.activity if self._gateway is not None else 0
         answers = HostAnswers(Calls(self._toolbox, self._approve), self._on_input, self._package_calls())
         self._revive()
-        outcome = self._runner.run({"t": "run", "n": number, "code": code}, answers, seconds=seconds,
-                                   on_output=on_output)
+        header = {"t": "run", "n": number, "code": code}
+        outcome = self._runner.run(header, answers, seconds=seconds, on_output=on_output)
+        if not outcome.taken:   # the worker died in just this moment, and ran nothing
+            self._revive()
+            outcome = self._runner.run(header, answers, seconds=seconds, on_output=on_output)
         outcome.before, self._news = self._news, ""
         files, touched = self._watch.take()
         if self._mirror is not None:

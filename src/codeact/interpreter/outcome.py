@@ -31,6 +31,8 @@ class Outcome:
     """As the kernel says it, and no more than `seconds`."""
     dead: bool = False
     """The worker is gone, or must not be used any more."""
+    taken: bool = True
+    """The worker was sent the cell whole; otherwise it has run none of it."""
     reason: str = ""
     """Why the host stopped it, or how it died, in words for the model."""
     before: str = ""
