@@ -8,7 +8,10 @@ from typing import Any
 from codeact.cli import load, verbs
 from codeact.cli._files import OUTPUT_FOLDER
 
-__all__ = ["add_network", "network_of", "parser"]
+__all__ = ["add_backend", "add_network", "network_of", "parser", "positive"]
+
+MOST = 1_000_000_000
+"""As `interpreter.limits.MOST`, which is not imported before it is needed."""
 
 _EXAMPLES = """\
 examples:
@@ -53,12 +56,19 @@ def parser() -> argparse.ArgumentParser:
     add_network(made)
     add("--sandbox", default="auto", help="the walls: auto, or a level as `codeact doctor` lists them; none means none")
     add("--python", metavar="PATH", help="run the code with this Python instead; nothing needs to be installed there")
-    add("--max-turns", metavar="N", type=_positive(int), default=30, help="give up after N turns (default: 30)")
-    add("--timeout", metavar="SECONDS", type=_positive(float), default=60.0, help="for one piece of code (default: 60)")
+    add_backend(made)
+    add("--max-turns", metavar="N", type=positive(int), default=30, help="give up after N turns (default: 30)")
+    add("--timeout", metavar="SECONDS", type=positive(float), default=60.0, help="for one piece of code (default: 60)")
     add("--save", metavar="FILE.jsonl", type=Path, help="add the trajectory to this file, as it grows")
     add("--json", action="store_true", help="print events as lines of JSON instead")
     add("--version", action="store_true", help="print the version")
     return made
+
+
+def add_backend(parser: argparse.ArgumentParser) -> None:
+    """The flag `--backend`."""
+    parser.add_argument("--backend", metavar="SPEC", default="local",
+                        help="what runs the code: local (default), docker:IMAGE, podman:IMAGE, jupyter:NAME, inprocess")
 
 
 def add_network(parser: argparse.ArgumentParser) -> None:
@@ -78,14 +88,18 @@ def network_of(values: list[str]) -> str | list[str]:
     return words[0]
 
 
-def _positive(kind: type) -> Callable[[str], Any]:
+def positive(kind: type) -> Callable[[str], Any]:
+    """For a flag that takes a number above zero of this kind."""
+
     def read(text: str) -> Any:
         try:
             number = kind(text)
         except ValueError:
             number = 0
-        if not 0 < number < float("inf"):
-            raise argparse.ArgumentTypeError(f"{text!r} is not a positive number")
+        if not 0 < number <= MOST:
+            shown = text if len(text) <= 40 else text[:40] + "..."
+            whole = "whole " if kind is int else ""
+            raise argparse.ArgumentTypeError(f"{shown!r} is not a positive {whole}number of at most {MOST:,}")
         return number
 
     return read

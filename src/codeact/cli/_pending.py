@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import os
 import re
+import shlex
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -18,9 +19,12 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from codeact.interpreter.pending import Pending
 
-__all__ = ["FAILED", "INTERRUPTED", "OK", "USAGE", "parser", "run", "tell_at_end", "tell_at_start", "write"]
+__all__ = ["FAILED", "INTERRUPTED", "OK", "USAGE", "at_end", "at_start", "parser", "run", "write"]
 
 OK, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
+
+MAX_TOLD = 20
+"""Changes that are named at the end of a run."""
 
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
@@ -112,29 +116,41 @@ def write(text: str) -> None:
     sys.stdout.write(text.encode("utf-8", "replace").decode())
 
 
-def tell_at_start(interpreter: Any) -> None:
-    """That it goes on with changes of before."""
-    if n_before := len(changes := interpreter.changes()):
-        print(f"[goes on with {_count(n_before)} to {changes.source} that wait since an earlier run]", file=sys.stderr)
+def at_start(interpreter: Any) -> str:
+    """That it goes on with changes of before; "" where there are none."""
+    n_before = len(changes := interpreter.changes())
+    if not n_before:
+        return ""
+    return f"[goes on with {_count(n_before)} to {_named(changes.source)} that wait since an earlier run]"
 
 
-def tell_at_end(interpreter: Any) -> None:
-    """What waits for the user now."""
+def at_end(interpreter: Any) -> str:
+    """What waits for the user now, and how to get it; "" where nothing does."""
     from codeact.errors import InterpreterError
     from codeact.interpreter.changes import line
 
     try:
         changes = interpreter.changes()
     except InterpreterError as error:
-        print(f"[{error}]", file=sys.stderr)
-        return
+        return f"[{error}]"
     if not len(changes):
-        return
-    shown = [line(change) for change in changes[:20]]
-    print(f"\n{_count(len(changes))} to {changes.source}, which is as it was:",
-          *(f"  {text}" for text in shown), *(["  ..."] if len(changes) > 20 else []),
-          "codeact changes --diff shows them, codeact apply brings them over, codeact discard drops them",
-          sep="\n", file=sys.stderr, flush=True)
+        return ""
+    lines = [f"  {line(change)}" for change in changes[:MAX_TOLD]]
+    if len(changes) > MAX_TOLD:
+        lines.append(f"  ... and {len(changes) - MAX_TOLD} more")
+    here, them = Path.cwd().resolve(), "it" if len(changes) == 1 else "them"
+    # The verbs look in the current folder and above it; elsewhere they have to be told
+    folder = "" if changes.source in (here, *here.parents) else " " + shlex.quote(_named(changes.source))
+    waits = "waits" if len(changes) == 1 else "wait"
+    head = f"{_count(len(changes))} to {_named(changes.source)} {waits} for you; it is as it was:"
+    return "\n".join([head, *lines, f"to see {them}: codeact changes{folder} --diff    to take {them}: codeact apply"
+                      f"{folder}    to drop {them}: codeact discard{folder}"])
+
+
+def _named(folder: Path) -> str:
+    """A folder as the user would write it from here."""
+    here = Path.cwd().resolve()
+    return str(folder.relative_to(here)) if here in folder.parents else str(folder)
 
 
 def _count(number: int) -> str:

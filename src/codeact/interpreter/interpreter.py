@@ -19,7 +19,7 @@ from codeact.errors import InterpreterBusy, InterpreterError, InterpreterGone
 from codeact.interpreter.access import NetworkRequest
 from codeact.interpreter.backend import Backend, OnInput, OnOutput, Request, Reviewed
 from codeact.interpreter.history import Checkpoint
-from codeact.interpreter.limits import Limits
+from codeact.interpreter.limits import Limits, check
 from codeact.interpreter.report import report
 from codeact.interpreter.result import ExecutionResult
 from codeact.interpreter.settings import DEFAULT_IMPORTS
@@ -173,8 +173,8 @@ class Interpreter:
         """
         if not isinstance(code, str):
             raise TypeError(f"code is a str, not {type(code).__name__}")
-        if timeout is not None and not timeout > 0:
-            raise ValueError(f"timeout={timeout!r}: it is a positive number of seconds")
+        if timeout is not None:
+            check(timeout, "timeout=...")
         with self._exclusive():
             self._number += 1
             seconds = timeout or self.limits.wall_seconds
@@ -182,7 +182,7 @@ class Interpreter:
         if ran.outcome.fault is not None:
             raise ran.outcome.fault
         return report(ran.outcome, self.style, number=self._number, level=self.level, seconds=seconds,
-                      files=ran.files, lost=ran.lost, layer=self.layer)
+                      files=ran.files, lost=ran.lost, layer=self.layer, hint=ran.hint)
 
     # The changes to a folder of the user's, with mode="copy" ----------------------------------------------------------
 
