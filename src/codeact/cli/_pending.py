@@ -143,8 +143,10 @@ def at_end(interpreter: Any) -> str:
     folder = "" if changes.source in (here, *here.parents) else " " + shlex.quote(_named(changes.source))
     waits = "waits" if len(changes) == 1 else "wait"
     head = f"{_count(len(changes))} to {_named(changes.source)} {waits} for you; it is as it was:"
-    return "\n".join([head, *lines, f"to see {them}: codeact changes{folder} --diff    to take {them}: codeact apply"
-                      f"{folder}    to drop {them}: codeact discard{folder}"])
+    verbs = {f"codeact changes{folder} --diff": f"shows {them}", f"codeact apply{folder}": f"brings {them} over",
+             f"codeact discard{folder}": f"drops {them}"}
+    width = max(map(len, verbs))
+    return "\n".join([head, *lines, *(f"{verb:<{width}}   {what}" for verb, what in verbs.items())])
 
 
 def _named(folder: Path) -> str:

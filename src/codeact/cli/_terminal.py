@@ -114,8 +114,8 @@ class Terminal:
         self._newlines = 0
         self._n_lines, self._cut = 0, False
         self._heard = False
-        self._held: list[str] = []
-        """Words that may turn out to be the answer, where the caller prints that."""
+        self._held: list[tuple[Kind, str]] = []
+        """What may turn out to be the answer, where the caller prints that."""
         self.saved: list[Path] = []
         """Figures saved so far."""
 
@@ -130,6 +130,7 @@ class Terminal:
                     self._say(kind, segment)
             case Code(code):
                 self._end_reply()
+                self._release()
                 if not self._heard:
                     self._say("code", f"{code}\n")
                 self._n_lines, self._cut = 0, False
@@ -183,23 +184,30 @@ class Terminal:
             self._style = None
 
     def _say(self, kind: Kind, text: str) -> None:
+        if self._with_answer:
+            self._show(kind, text)
+        elif self._reply.is_open:
+            self._held.append((kind, text))   # if no code is run after it, it is the answer
+        elif kind != "answer":
+            self._release()
+            self._show(kind, text)
+
+    def _release(self) -> None:
+        """What was held back is not the answer."""
+        held, self._held = self._held, []
+        for kind, text in held:
+            self._show(kind, text)
+        if held:
+            self._flush_code()
+
+    def _show(self, kind: Kind, text: str) -> None:
         if kind != "code":
             self._flush_code()
-            if self._with_answer:
-                self.write(text, kind)
-            elif kind == "words":
-                self._held.append(text)   # without code after them, they are the answer
+            self.write(text, kind)
             return
-        self._release()
         *lines, self._line_of_code = (self._line_of_code + text).split("\n")
         for line in lines:
             self.write(f"{line}\n", "code")
-
-    def _release(self) -> None:
-        """Words that are not the answer."""
-        held, self._held = "".join(self._held), []
-        if held:
-            self.write(held, "words")
 
     def _flush_code(self) -> None:
         line, self._line_of_code = self._line_of_code, ""

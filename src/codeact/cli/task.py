@@ -73,6 +73,10 @@ def _main(args: argparse.Namespace) -> int:
     if not spec:
         hint = _perhaps_a_verb(args.task)
         raise ConfigError(f"no model is configured for the task {task!r}{hint}\n{_HOW_TO_CONFIGURE}")
+    try:
+        mode_of(args)
+    except ValueError as error:
+        raise ConfigError(str(error)) from None
     if not task:
         raise ConfigError(f'what is the task? as: codeact --model {spec} "Plot sin(x)/x"')
     for folder in (*([args.workspace] if args.workspace else []), *args.read):

@@ -283,15 +283,17 @@ class Interpreter:
     def undo(self, n: int = 1) -> list[str]:
         """Go back to before the last `n` cells, files as for `restore`. A cell that ended the process left nothing.
 
+        Args:
+            n: More than there are is the beginning.
+
         Returns:
             What could not be brought back, in words; empty when all was.
 
         Raises:
-            ValueError: There are not so many.
+            ValueError: `n` is not a number of cells.
             InterpreterGone: No kernel can be started.
         """
-        if n < 1:
-            raise ValueError(f"undo({n}): it is a number of cells")
+        check(n, "undo(n)", whole=True)
         with self._exclusive():
             return self._backend.undo(n)
 

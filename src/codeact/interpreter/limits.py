@@ -69,5 +69,5 @@ def check(value: object, said: str, *, whole: bool = False, otherwise: str = "")
     """
     kinds = int if whole else (int, float)
     if isinstance(value, bool) or not isinstance(value, kinds) or not 0 < value <= MOST:
-        given = repr(value) if not isinstance(value, int) or abs(value) < 10 ** 18 else "a number of many digits"
+        given = repr(value)[:60] if not isinstance(value, int) or abs(value) < 10 ** 18 else "a number of many digits"
         raise ValueError(f"{said} is {given}: it is a positive {'whole ' * whole}number, at most {MOST:,}{otherwise}")

@@ -145,20 +145,24 @@ def fault_of_python(python: str) -> str | None:
     wants = f"python=... takes the path of a Python {'.'.join(map(str, LEAST_PYTHON))} or later"
     try:
         with subprocess.Popen([python, "-I", "-S", "-c", "import sys; print('python', *sys.version_info[:2])"],
-                              stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+                              stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                               env=environment(python), cwd="/") as process:
             assert process.stdout is not None
+            assert process.stderr is not None
             try:
                 # What is no Python may print for ever, or never
                 if not select.select([process.stdout], [], [], _ASK_SECONDS)[0]:
                     return None
                 words = os.read(process.stdout.fileno(), 100).split()
+                wrong = not words and select.select([process.stderr], [], [], 1.0)[0]
+                said = os.read(process.stderr.fileno(), 300).decode(errors="replace").strip() if wrong else ""
             finally:
                 process.kill()
     except OSError as error:
         return f"{python} cannot be started ({error.strerror}); {wants}"
     if len(words) != 3 or words[0] != b"python" or not all(word.isdigit() for word in words[1:]):
-        return f"{python} is no Python; {wants}"
+        says = f" that works (it says: {said.splitlines()[0]})" if said else ""
+        return f"{python} is no Python{says}; {wants}"
     version = int(words[1]), int(words[2])
     if version < LEAST_PYTHON:
         return f"{python} is Python {version[0]}.{version[1]}; {wants}"
