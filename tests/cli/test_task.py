@@ -439,9 +439,14 @@ def test_what_waits_for_apply_is_told_at_the_end_and_once(home, capsys, monkeypa
     assert "Task: again\n\n    [goes on with 1 change to work that wait" in capsys.readouterr().err
 
 
+def test_the_memory_of_a_task_can_be_set(capsys):
+    assert main([script(execute("x = bytearray(10 ** 10)"), ANSWER), "--memory-mb", "300", "fill"]) == 0
+    assert "[The session's memory limit is 300 MB; --memory-mb N sets another one.]" in capsys.readouterr().err
+
+
 def test_a_wall_that_was_met_is_told_to_the_model_and_to_the_user(capsys):
     code = "import socket; socket.create_connection(('192.0.2.1', 80))"
     assert main([script(execute(code), ANSWER), "--save", "log.jsonl", "fetch"]) == 0
     if "NO WALLS" not in (err := capsys.readouterr().err):
-        assert "--network HOST opens it" in err
-        assert 'network=["HOST"] opens it' in load("log.jsonl")[0].turns[0].observation.text
+        assert "--network HOST or --network all opens it" in err
+        assert 'network=["HOST"] or network="all" opens it' in load("log.jsonl")[0].turns[0].observation.text

@@ -16,6 +16,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from codeact.cli._flags import sentence
+
 if TYPE_CHECKING:
     from codeact.interpreter.pending import Pending
 
@@ -31,10 +33,11 @@ _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 def parser(verb: str, help_text: str, epilog: str) -> argparse.ArgumentParser:
     """A parser with what the three verbs have in common."""
-    made = argparse.ArgumentParser(prog=f"codeact {verb}", description=help_text.capitalize() + ".", epilog=epilog,
+    made = argparse.ArgumentParser(prog=f"codeact {verb}", description=sentence(help_text), epilog=epilog,
                                    formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False)
     made.add_argument("paths", nargs="*", metavar="PATH",
-                      help="files, or folders with all in them; none for everything. First the workspace may be named")
+                      help="a file, or a folder with all in it; none means everything. A workspace elsewhere can be "
+                      "named first")
     made.add_argument("--workspace", metavar="DIR",
                       help="the folder that was worked on (default: the current one, or the nearest above it)")
     return made
@@ -95,7 +98,7 @@ def _locate(workspace: str | None, paths: list[str]) -> tuple[Path | None, list[
 
 
 def _has_changes(folder: Path) -> bool:
-    from codeact.interpreter.pending import kept_for
+    from codeact.interpreter.kept import kept_for
 
     return (kept_for(folder) / "record.json").is_file()
 

@@ -28,7 +28,7 @@ def prompt(interpreter: Interpreter, printer: Any, *, walls: str) -> int:
         import readline  # noqa: F401  (line editing and history for input())
     except ImportError:
         pass
-    print(f"Python, {walls}. Variables stay from cell to cell; Ctrl-C stops a cell, Ctrl-D leaves.")
+    print(f"Python {walls}. Variables stay from cell to cell; Ctrl-C stops a cell, Ctrl-D leaves.")
     number = interpreter.loaded.cells if interpreter.loaded is not None else 0
     while True:
         try:

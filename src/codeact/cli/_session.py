@@ -5,14 +5,14 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING, Any
 
-from codeact.cli._flags import add_backend, add_network, network_of, positive
+from codeact.cli._flags import add_backend, add_memory, add_network, network_of, positive
 
 if TYPE_CHECKING:
     from codeact.interpreter.limits import Limits
 
 __all__ = ["add_flags", "arguments_of", "in_flags", "limits_of", "mode_of", "walls_of"]
 
-_FLAGS = (('network=["HOST"]', "--network HOST"), ('network="all"', "--network all"),
+_FLAGS = (('network=["HOST"] or network="all"', "--network HOST or --network all"),
           ("Limits(memory_mb=N)", "--memory-mb N"), ("python=...", "--python"))
 """How messages of the library name what a flag says, and the flag."""
 
@@ -26,16 +26,17 @@ def add_flags(parser: argparse.ArgumentParser, *, timeout: str) -> None:
     parser.add_argument("--workspace", metavar="DIR",
                         help="work on DIR, which stays as it is until `codeact apply` (default: a fresh folder)")
     parser.add_argument("--live", action="store_true", help="let the code change the files of DIR themselves, at once")
-    parser.add_argument("--read", metavar="DIR", action="append", default=[], help="let the code read DIR; repeatable")
+    parser.add_argument("--read", metavar="DIR", action="append", default=[],
+                        help="also let it read DIR; may be repeated")
     add_network(parser)
     parser.add_argument("--sandbox", default="auto", metavar="WALLS",
                         help="auto (default: the strongest that works), namespaces, landlock, landlock-narrow, none")
-    parser.add_argument("--python", metavar="PATH", help="another Python to run the code with")
+    parser.add_argument("--python", metavar="PATH",
+                        help="run the code with this Python instead; nothing needs to be installed there")
     add_backend(parser)
     parser.add_argument("--timeout", type=positive(float), metavar="SECONDS",
-                        help=f"of each cell (default: {timeout})")
-    parser.add_argument("--memory-mb", type=positive(int), metavar="MB",
-                        help="of all processes together (default: 2048)")
+                        help=f"that each cell may take (default: {timeout})")
+    add_memory(parser)
 
 
 def arguments_of(options: argparse.Namespace) -> dict[str, Any]:
@@ -88,10 +89,10 @@ def limits_of(options: argparse.Namespace, *, seconds: float | None, **others: A
 def walls_of(level: int | None, backend: str) -> str:
     """What stands around the code, in words."""
     if level:
-        return f"walls of level {level}"
+        return f"behind walls of level {level}"
     program = backend.partition(":")[0]
     if program in ("docker", "podman"):
         return f"in a container of {program}'s"
     if program == "jupyter":
         return "in a Jupyter kernel, with no walls of ours"
-    return "NO WALLS: the code can do all that you can do"
+    return "with NO WALLS: the code can do all that you can do"

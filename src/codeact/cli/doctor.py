@@ -23,6 +23,7 @@ from urllib.parse import urlsplit
 
 from codeact import __version__
 from codeact.cli._advice import LANDLOCK, advice, container, landlock
+from codeact.cli._flags import sentence
 from codeact.cli._session import in_flags
 
 __all__ = ["HELP", "main"]
@@ -41,7 +42,7 @@ Report = dict[str, Any]
 
 def main(argv: list[str]) -> int:
     """Run the verb; `argv` without it. Returns 0 when code can be run behind walls here, else 3."""
-    parser = argparse.ArgumentParser(prog="codeact doctor", description=HELP.capitalize() + ".", allow_abbrev=False)
+    parser = argparse.ArgumentParser(prog="codeact doctor", description=sentence(HELP), allow_abbrev=False)
     parser.add_argument("--python", metavar="PATH", help="ask for another Python that is to run the code")
     parser.add_argument("--json", action="store_true", help="print the findings as one JSON object")
     log = logging.getLogger("codeact")

@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from codeact.cli._flags import positive
+from codeact.cli._flags import positive, sentence
 from codeact.cli._printer import CONTROL, Printer
 from codeact.cli._session import add_flags, arguments_of, in_flags, limits_of, walls_of
 from codeact.errors import ConfigError, InterpreterError
@@ -48,7 +48,7 @@ exit code: 0 ran, 1 raised or was stopped, 2 usage, 3 no walls here; or what the
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="codeact exec", description=HELP.capitalize() + ".", epilog=_EXAMPLES,
+    parser = argparse.ArgumentParser(prog="codeact exec", description=sentence(HELP), epilog=_EXAMPLES,
                                      formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False)
     parser.add_argument("code", nargs="?", help="code, a .py file, or - for standard input; without it, a prompt")
     parser.add_argument("arguments", nargs=argparse.REMAINDER, help="sys.argv[1:] of the code")
@@ -58,7 +58,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--json", action="store_true", help="print the result as one JSON object")
     group = parser.add_argument_group("serving over HTTP")
     group.add_argument("--serve", metavar="PORT", type=_port, help="answer requests on this port; 0 takes a free one")
-    group.add_argument("--host", default="127.0.0.1", help="address to serve on (default: %(default)s, this machine)")
+    group.add_argument("--host", metavar="ADDRESS", default="127.0.0.1",
+                       help="address to serve on (default: %(default)s, this machine)")
     group.add_argument("--token-file", metavar="FILE", help="the token that requests need; made, if it is not there "
                                                             "(default: a new token, printed)")
     group.add_argument("--no-token", action="store_true", help="need none; on this machine's own address only")

@@ -24,7 +24,7 @@ from codeact.cli import verbs
 from codeact.cli._files import OUTPUT_FOLDER, Shelf
 from codeact.cli._flags import network_of, parser
 from codeact.cli._pending import at_end, at_start
-from codeact.cli._session import in_flags, mode_of, walls_of
+from codeact.cli._session import in_flags, limits_of, mode_of, walls_of
 from codeact.cli._terminal import Terminal, paint_for, shown
 from codeact.errors import Cancelled, CodeActError, ConfigError, InterpreterError
 from codeact.events import Ended, Event, Observer, Started
@@ -165,6 +165,7 @@ def _agent(args: argparse.Namespace, model: Any, spec: str) -> Agent:
     try:
         options.update(mode_of(args))
         options["network"] = network_of(args.network)
+        options["limits"] = limits_of(args, seconds=args.timeout)
         agent = Agent(model, budget=Budget(max_turns=args.max_turns), timeout=args.timeout, **options)
     except (ValueError, FileNotFoundError) as error:
         raise ConfigError(str(error)) from None
@@ -173,7 +174,7 @@ def _agent(args: argparse.Namespace, model: Any, spec: str) -> Agent:
 
 
 def _walls(level: int | None, backend: str) -> str:
-    return f"Walls: level {level} (`codeact doctor`)" if level else walls_of(level, backend)
+    return f"Walls: level {level} (`codeact doctor`)" if level else walls_of(level, backend).removeprefix("with ")
 
 
 def _end(args: argparse.Namespace, result: Result, piped: bool, progress: TextIO, seconds: float) -> int:

@@ -36,8 +36,7 @@ def hint(outcome: Outcome, limits: Limits, *, walled_off: bool) -> str:
     texts = [str(content) for kind, content in outcome.pieces if kind not in ("dropped", "display")]
     printed = "".join(texts)[-_READ_CHARS:]
     if walled_off and (_UNREACHABLE.search(error) or _REFUSED.search(error) or _UNREACHABLE.search(printed)):
-        return ('This session has no network, and 127.0.0.1 is its own; network=["HOST"] opens it to a host, '
-                'network="all" to all.')
+        return 'This session has no network, and a 127.0.0.1 of its own; network=["HOST"] or network="all" opens it.'
     if limits.memory_mb is not None and _wants_memory(outcome, limits.memory_mb, error, printed):
         return f"The session's memory limit is {limits.memory_mb} MB; Limits(memory_mb=N) sets another one."
     return ""

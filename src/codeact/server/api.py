@@ -44,7 +44,8 @@ from codeact.server import models
 from codeact.server.answers import EventStream, Json, cancel_when_gone, error, result_as_json
 from codeact.server.faults import Fault, fault_of
 from codeact.server.guard import Guard
-from codeact.server.sessions import Session, Sessions
+from codeact.server.session import Session
+from codeact.server.sessions import Sessions
 from codeact.server.states import add_states
 
 __all__ = ["MAX_JSON_BYTES", "MAX_UPLOAD_BYTES", "create_app"]
