@@ -159,3 +159,19 @@ def test_tools_are_there_while_a_cell_runs_and_gone_after_the_end():
         with pytest.raises(RuntimeError, match="only while a cell runs"):
             mine["double"](1)  # type: ignore[operator]
     assert "double" not in mine
+
+
+def test_a_callback_that_prints_prints_where_the_program_does(capsys):
+    seen = []
+
+    def on_output(event):
+        seen.append(event)
+        print("seen", sys.stdout is not None)
+
+    with Interpreter(backend="inprocess", on_output=on_output, on_input=lambda prompt, hidden: str(print("asked"))) as py:
+        result = py.run("print('one'); line = input('? '); display(2); line")
+        assert result.stdout == "one\n"
+        assert result.value == {"text/plain": "'None'"}
+    out = capsys.readouterr().out
+    assert "asked\n" in out
+    assert out.count("seen True\n") == len(seen) >= 2

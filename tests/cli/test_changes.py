@@ -38,15 +38,25 @@ CELL = "open('a.txt', 'w').write('two\\n'); open('sub/new', 'w').write('n\\n'); 
 def test_exec_leaves_the_folder_as_it_is_and_says_what_waits(work):
     out, err = codeact("exec", "--workspace", ".", CELL)
     assert out == ""
-    assert f"3 changes to {work}, which is as it was" in err
+    assert f"3 changes to {work} wait for you; it is as it was:\n" in err
     assert "  M  a.txt  (4 bytes)" in err
-    assert "codeact apply" in err
+    assert err.endswith("codeact changes --diff   shows them\ncodeact apply            brings them over\n"
+                        "codeact discard          drops them\n")
     assert (work / "a.txt").read_text() == "one\n"
     out, err = codeact("exec", "--workspace", ".", "open('a.txt').read()")
     assert out == "'two\\n'\n"
     assert f"[goes on with 3 changes to {work} that wait since an earlier run]" in err
     assert codeact("changes")[0] == "M  a.txt  (4 bytes)\nA  sub/new  (2 bytes)\nD  sub/x  (2 bytes)\n"
     assert codeact("changes", "--diff", "a.txt")[0] == "--- a/a.txt\n+++ b/a.txt\n@@ -1 +1 @@\n-one\n+two\n"
+
+
+def test_what_waits_is_told_with_commands_that_work_from_here(work, monkeypatch):
+    monkeypatch.chdir(work.parent)
+    work.rename("my work")
+    _, err = codeact("exec", "--workspace", "my work", "open('new', 'w').write('n')")
+    assert "1 change to my work waits for you; it is as it was:\n  A  new  (1 byte" in err
+    assert "codeact apply 'my work'            brings it over\n" in err
+    assert codeact("apply", "my work")[0] == "applied new\n"
 
 
 def test_changes_are_applied_and_discarded_from_anywhere(work, monkeypatch, capsys):

@@ -100,7 +100,7 @@ def test_a_dead_process_is_an_error():
     (["--time", "1", "1"], "unrecognized"),
     (["--timeout", "-1", "1"], "not a positive number"),
     (["--timeout", "inf", "1"], "not a positive number"),
-    (["--memory-mb", "0", "1"], "not a positive number"),
+    (["--memory-mb", "0", "1"], "not a positive whole number"),
     (["--package", "./here", "1"], "'./here' cannot be installed: packages are asked for by name"),
     (["--package", "-r x", "1"], "cannot be installed"),
     (["--allow-packages", "--index-url", "pypi.org", "1"], "address of a package index"),
@@ -339,3 +339,71 @@ def test_a_list_of_hosts_holds_the_code_to_them():
     code = "import urllib.request as u\ntry: u.urlopen('https://off.example/', timeout=10)\nexcept OSError as e: print(e)"
     out, _ = execute("--network", "api.example.com", "--network", "*.example.org:8443", code)
     assert "403 off.example:443 refused: it is not on the list. Allowed hosts: api.example.com, *.example.org:8443" in out
+
+
+# What a script, a limit and a wall look like ------------------------------------------------------------------------------
+
+
+def test_a_script_knows_its_file_and_is_named_in_tracebacks_and_warnings(here):
+    (here / "sub").mkdir()
+    (here / "sub" / "run.py").write_text("import warnings, sys\nprint(__file__, sys.argv)\nwarnings.warn('careful')\n"
+                                         "def fail():\n    return 1 / 0\nfail()\n")
+    out, err = execute("sub/run.py", "a", code=1)
+    assert out == f"{here}/sub/run.py ['sub/run.py', 'a']\n"
+    assert "sub/run.py:3: UserWarning: careful" in err
+    assert '  File "sub/run.py", line 6, in <module>\n' in err
+    assert '  File "sub/run.py", line 5, in fail\n    return 1 / 0\n' in err
+    assert "<cell" not in err
+
+
+def test_a_script_is_named_in_json_too(here):
+    (here / "run.py").write_text("1 / 0")
+    found = json.loads(execute("--json", "run.py", code=1)[0])
+    assert 'File "run.py", line 1' in found["error"]["traceback"]
+    assert 'File "run.py", line 1' in found["text"]
+
+
+def test_a_line_has_no_file():
+    assert execute("'__file__' in globals()")[0] == "False\n"
+    assert '"<cell 1>"' in execute("1 / 0", code=1)[1]
+
+
+@pytest.mark.parametrize("words", [
+    ("--memory-mb", "99999999999999"), ("--memory-mb", "9" * 5000), ("--timeout", "1e300"), ("--timeout", "nan"),
+    ("--memory-mb", "1.5"), ("--memory-mb", "-3"), ("--serve", "1", "--max-sessions", "99999999999"),
+    ("--serve", "1", "--idle", "inf")])  # fmt: skip
+def test_a_number_no_limit_can_be_is_refused(words, capsys):
+    assert main(["exec", *words]) == 2
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert words[-2] in last
+    assert "of at most 1,000,000,000" in last
+    assert len(last) < 200
+
+
+def test_the_largest_limit_works():
+    assert execute("--memory-mb", "1000000000", "--timeout", "1000000000", "1")[0] == "1\n"
+
+
+@pytest.mark.parametrize("verb", ["exec", "doctor"])
+def test_a_program_that_is_no_python_is_told_once(verb, capsys):
+    assert main([verb, "--python", "/bin/ls", *(["1"] if verb == "exec" else [])]) in (2, 3)
+    err = capsys.readouterr().err
+    assert err.startswith(f"codeact {verb}: /bin/ls is no Python that works (it says: ")
+    assert err.endswith("); --python takes the path of a Python 3.9 or later\n")
+    assert err.count("\n") == 1
+
+
+def test_code_that_finds_no_network_is_told_of_the_flag():
+    _, err = execute("import socket; socket.create_connection(('192.0.2.1', 80))", code=1)
+    if "level 0" not in err:
+        assert err.splitlines()[-1].startswith("[This session has no network, and a 127.0.0.1 of its own; --network HOST or ")
+
+
+def test_cells_can_be_run_by_another_back_end(here):
+    out, err = execute("--backend", "inprocess", "import os; print(os.getpid()); print('told', file=__import__('sys').stderr)")
+    assert out.strip().isdigit()
+    assert "no walls" in err
+    assert "told\n" in err
+    assert execute("--backend", "inprocess", "input('name? ') + '!'", stdin="you\n")[0] == "'you!'\n"
+    assert "available: docker" in execute("--backend", "nope", "1", code=2)[1]
+    assert "say --live" in execute("--backend", "inprocess", "--workspace", ".", "1", code=2)[1]

@@ -391,3 +391,62 @@ def test_only_regular_files_inside_a_workspace_are_copied(tmp_path, name):
     os.mkfifo(work / "pipe")
     assert Shelf(tmp_path / "out").add_copy(work, name) is None
     assert not (tmp_path / "out").exists()
+
+
+# What is said once --------------------------------------------------------------------------------------------------------
+
+
+def run_with_one_pipe(*words: str) -> str:
+    """The command with standard output and standard error in one pipe, as behind `2>&1 |`."""
+    done = subprocess.run([sys.executable, "-m", "codeact", *words], stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                          stdin=subprocess.DEVNULL, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stdout
+    return done.stdout
+
+
+@pytest.mark.parametrize("answer", [ANSWER, "It is 42.", "```\nIt is 42.\n```"])
+def test_the_answer_stands_once_where_both_streams_share_a_pipe(answer):
+    out = run_with_one_pipe(script(execute("6 * 7"), answer), "what is it?")
+    assert out.count("It is 42.") == 1
+    assert "I run it." in out
+
+
+def test_words_before_code_and_replies_that_cannot_be_read_are_still_shown():
+    out = run_with_one_pipe(script("Some <execute></execute>", execute("6 * 7"), "It is 42."), "what is it?")
+    assert out.index("Some") < out.index("could not be read") < out.index("I run it.") < out.index("  │ 6 * 7")
+    assert out.endswith("It is 42.\n")
+
+
+def test_files_of_a_live_workspace_are_listed_with_its_figures(home, capsys):
+    (home / "work").mkdir(mode=0o777)
+    (home / "work").chmod(0o777)
+    code = SHOW_PNG + "open('out.txt', 'w').write('a'); open('gone', 'w').close(); import os; os.unlink('gone')"
+    assert main([script(execute(code), ANSWER), "--workspace", "work", "--live", "write"]) == 0
+    assert "Files for you:\n  work/figure-1.png\n  work/out.txt\n" in capsys.readouterr().err
+
+
+def test_what_waits_for_apply_is_told_at_the_end_and_once(home, capsys, monkeypatch):
+    monkeypatch.setenv("XDG_STATE_HOME", str(home.parent / "state"))
+    (home / "work").mkdir(mode=0o777)
+    (home / "work").chmod(0o777)
+    assert main([script(execute("open('out.txt', 'w').write('a')"), ANSWER), "--workspace", "work", "write"]) == 0
+    err = capsys.readouterr().err
+    assert err.count("out.txt  (") == 1
+    assert "Files for you" not in err
+    assert "\n\n1 change to work waits for you; it is as it was:\n  A  out.txt  (1 byte" in err
+    assert "codeact apply work            brings it over\n" in err
+    assert main([script(execute("1"), ANSWER), "--workspace", "work", "again"]) == 0
+    assert "Task: again\n\n    [goes on with 1 change to work that wait" in capsys.readouterr().err
+
+
+def test_the_memory_of_a_task_can_be_set(capsys):
+    assert main([script(execute("x = bytearray(10 ** 10)"), ANSWER), "--memory-mb", "300", "fill"]) == 0
+    assert "[The session's memory limit is 300 MB; --memory-mb N sets another one.]" in capsys.readouterr().err
+
+
+def test_a_wall_that_was_met_is_told_to_the_model_and_to_the_user(capsys):
+    code = "import socket; socket.create_connection(('192.0.2.1', 80))"
+    assert main([script(execute(code), ANSWER), "--save", "log.jsonl", "fetch"]) == 0
+    if "NO WALLS" not in (err := capsys.readouterr().err):
+        assert "--network HOST or --network all opens it" in err
+        assert 'network=["HOST"] or network="all" opens it' in load("log.jsonl")[0].turns[0].observation.text

@@ -9,13 +9,13 @@ import time
 import pytest
 
 from codeact import ChangeConflict, Interpreter, InterpreterError, SandboxUnavailable
-from codeact.interpreter import applying
-from codeact.interpreter.applying import recover
+from codeact.interpreter import applying, renames
 from codeact.interpreter.baseline import Baseline, now, version
 from codeact.interpreter.changes import find
 from codeact.interpreter.copying import bring_up_to_date
 from codeact.interpreter.layers import Copy
 from codeact.interpreter.pending import Pending
+from codeact.interpreter.recovering import recover
 
 OLD = {"a": "old a", "b": "old b", "gone": "old gone", "dir/x": "old x", "dir/y": "old y", "dir/deep/z": "old z",
        "other/p": "old p", "file": "old file", "same": "untouched"}  # fmt: skip
@@ -85,7 +85,7 @@ def killed_at(number):
         if next(steps) == number:
             os.kill(os.getpid(), signal.SIGKILL)
 
-    applying.step = step
+    renames.step = step
 
 
 def assert_old_or_new(folder):
@@ -248,7 +248,7 @@ def test_what_the_user_saves_at_any_step_is_never_lost(scene, monkeypatch, save,
             if next(passed) == number:
                 save(source / name)
 
-        monkeypatch.setattr(applying, "step", step)
+        monkeypatch.setattr(renames, "step", step)
         every = find(layer, baseline).every
         try:
             applying.apply([change for change in every if change.path == name], layer, baseline)
@@ -274,7 +274,7 @@ def test_what_the_user_saved_just_before_a_kill_is_given_back(scene, save, name,
             os.kill(os.getpid(), signal.SIGKILL)
 
     def act():
-        applying.step = step
+        renames.step = step
         applying.apply([change for change in every if change.path == name], layer, baseline)
 
     assert in_a_child(act) == -signal.SIGKILL
@@ -328,7 +328,7 @@ def test_a_file_system_that_cannot_exchange_names_does_it_another_way(scene, mon
     def none(*_):
         raise OSError(22, "Invalid argument")
 
-    monkeypatch.setattr(applying, "_rename2", none)
+    monkeypatch.setattr(renames, "rename2", none)
     source, layer, baseline = scene()
     apply_all(layer, baseline)
     assert_finished(source)

@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from codeact import ChangeConflict, ConfigError, Interpreter, InterpreterBusy, InterpreterError, SandboxUnavailable
-from codeact.interpreter import copying, mounts, pending
-from codeact.interpreter.pending import Pending, kept_for
+from codeact.interpreter import copying, kept, mounts
+from codeact.interpreter.kept import kept_for
+from codeact.interpreter.pending import Pending
 
 SYSTEM_PYTHON = "/usr/bin/python3" if os.path.exists("/usr/bin/python3") else None
 
@@ -392,7 +393,7 @@ def test_the_disk_limit_counts_deleted_files_that_are_open(work, place, tmp_path
 
     home = Path(tempfile.mkdtemp(dir=place))
     home.chmod(0o711)
-    monkeypatch.setattr(pending, "new_folder", lambda: Path(tempfile.mkdtemp(dir=home)))
+    monkeypatch.setattr(kept, "new_folder", lambda: Path(tempfile.mkdtemp(dir=home)))
     try:
         py = work(limits=Limits(workspace_mb=2))
         result = py.run("import os, time\nf = open('x', 'wb'); os.unlink('x')\n"
@@ -653,6 +654,6 @@ def test_state_is_kept_for_the_user_alone(state, folder, monkeypatch):
     one = Pending(folder, keep=True)
     mode = 0o711 if os.getuid() == 0 else 0o700
     assert stat.S_IMODE(one.store.stat().st_mode) == stat.S_IMODE(one.store.parent.stat().st_mode) == mode
-    assert one.store.parent == pending.state_folder() == Path(os.environ["XDG_STATE_HOME"]) / "codeact" / "changes"
+    assert one.store.parent == kept.state_folder() == Path(os.environ["XDG_STATE_HOME"]) / "codeact" / "changes"
     one.close()
     assert not one.store.exists()

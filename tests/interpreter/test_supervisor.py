@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from codeact import Interpreter, Limits, SandboxUnavailable
+from codeact import Interpreter, InterpreterGone, Limits, SandboxUnavailable
 from codeact.interpreter import levels, supervisor
 from codeact.interpreter.supervisor import Settings, open_session, zygote_of
 
@@ -89,7 +89,7 @@ def test_a_python_that_does_not_exist_or_is_none_is_a_clear_error(tmp_path):
     fake = tmp_path / "python"
     fake.write_text("#!/bin/sh\necho broken >&2; exit 1\n")
     fake.chmod(0o755)
-    with pytest.raises(SandboxUnavailable, match="broken"):
+    with pytest.raises(InterpreterGone, match=r"is no Python that works \(it says: broken\); python=\.\.\. takes"):
         Interpreter(python=str(fake))
 
 

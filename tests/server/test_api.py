@@ -95,6 +95,7 @@ def test_sessions_are_made_listed_shown_and_deleted(service):
     ("GET", "", None), ("DELETE", "", None), ("POST", "/run", {"code": "1"}), ("POST", "/interrupt", None),
     ("POST", "/run", {"code": "1", "stream": True}), ("POST", "/reset", None), ("POST", "/branch", {}),
     ("GET", "/checkpoints", None), ("POST", "/checkpoints", {"name": "a"}), ("POST", "/restore", {"name": "a"}),
+    ("POST", "/undo", {}), ("GET", "/variables", None),
     ("GET", "/files", None), ("GET", "/files/a", None)])  # fmt: skip
 def test_an_unknown_session_is_told_everywhere(service, method, path, body):
     message = refused(service.request(method, f"/sessions/nobody{path}", json=body), 404, "unknown_session")
@@ -340,6 +341,35 @@ def test_a_marked_state_comes_back(service, session):
     assert run(service, session, "print(x)")["stdout"] == "1\n"
     message = refused(service.post(f"{session}/restore", json={"name": "two"}), 404, "unknown_checkpoint")
     assert "there are: one" in message
+
+
+def test_the_last_cells_are_taken_back(service, session):
+    for code in ("x = 1", "x = 2; open('a', 'w').write('two')", "x = 3"):
+        run(service, session, code)
+    assert service.post(f"{session}/undo", json={}).json() == {"lost": []}
+    assert run(service, session, "print(x)")["stdout"] == "2\n"
+    assert service.post(f"{session}/undo", json={"n": 2}).json() == {"lost": []}
+    assert run(service, session, "print(x)")["stdout"] == "1\n"
+    assert service.get(f"{session}/files").json()["files"] == []
+    assert service.post(f"{session}/undo", json={"n": 1000}).json() == {"lost": []}
+    assert service.get(f"{session}/variables").json() == {"variables": []}
+
+
+@pytest.mark.parametrize("body", [{"n": 0}, {"n": -1}, {"n": "two"}, {"n": 1.5}, {"n": 10 ** 30}, {"cells": 1}, None])
+def test_what_is_no_number_of_cells_takes_nothing_back(service, session, body):
+    run(service, session, "x = 1")
+    refused(service.post(f"{session}/undo", json=body), 422, "invalid")
+    assert run(service, session, "print(x)")["stdout"] == "1\n"
+
+
+def test_variables_are_told_in_the_order_they_were_made(service, session):
+    run(service, session, "rows = [1, 2]\nimport math\ntext = '\\udcff' * 3\nclass Bad:\n"
+                          "    def __repr__(self): raise SystemExit\nbad = Bad()")
+    found = service.get(f"{session}/variables").json()["variables"]
+    assert [variable["name"] for variable in found] == ["rows", "text", "Bad", "bad"]
+    assert {key: found[0][key] for key in ("type", "shape", "length", "preview")} == {
+        "type": "list", "shape": None, "length": 2, "preview": "[1, 2]"}
+    assert found[0]["size"] > 0
 
 
 def test_a_reset_forgets_variables_and_keeps_files(service, session):

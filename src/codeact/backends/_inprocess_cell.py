@@ -7,13 +7,16 @@ KeyboardInterrupt and goes on cannot be ended.
 
 from __future__ import annotations
 
+import builtins
 import ctypes
 import io
 import queue
 import signal
+import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from codeact.interpreter.backend import OnOutput, Request
@@ -64,6 +67,10 @@ class Cell:
         """Since when one is asked."""
         self._before: Any = None
         self._handles = False
+        getpass = sys.modules.get("getpass")
+        self._own = [(owner, name, getattr(owner, name)) for owner, name in (
+            (sys, "stdout"), (sys, "stderr"), (sys, "stdin"), (builtins, "input"), (getpass, "getpass")) if owner]
+        """What a cell has replaced for it, as the program has it."""
 
     # Running ----------------------------------------------------------------------------------------------------------
 
@@ -176,10 +183,23 @@ class Cell:
         if self._on_output is None:
             return
         try:
-            self._on_output(event)
+            with self._lock, self._as_the_program():
+                self._on_output(event)
         except BaseException as error:
             self._fail(error)
             raise KeyboardInterrupt from None   # ends the cell
+
+    @contextmanager
+    def _as_the_program(self) -> Iterator[None]:
+        """For a callback: its prints and questions go where the program's go, and not into the cell."""
+        before = [(owner, name, getattr(owner, name)) for owner, name, _ in self._own]
+        try:
+            for owner, name, value in self._own:
+                setattr(owner, name, value)
+            yield
+        finally:
+            for owner, name, value in before:
+                setattr(owner, name, value)
 
     def display(self, bundle: dict[str, Any]) -> None:
         """A rich output."""
@@ -200,7 +220,8 @@ class Cell:
         if self._on_input is not None:
             self._asking = time.monotonic()
             try:
-                line = self._on_input(str(prompt), hidden)
+                with self._as_the_program():
+                    line = self._on_input(str(prompt), hidden)
             except BaseException as error:
                 self._fail(error)
                 raise KeyboardInterrupt from None

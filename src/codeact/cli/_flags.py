@@ -8,7 +8,11 @@ from typing import Any
 from codeact.cli import load, verbs
 from codeact.cli._files import OUTPUT_FOLDER
 
-__all__ = ["add_network", "add_packages", "network_of", "packages_of", "parser"]
+__all__ = ["add_backend", "add_memory", "add_network", "add_packages", "network_of", "packages_of", "parser",
+           "positive", "sentence"]
+
+MOST = 1_000_000_000
+"""As `interpreter.limits.MOST`, which is not imported before it is needed."""
 
 _EXAMPLES = """\
 examples:
@@ -45,21 +49,36 @@ def parser() -> argparse.ArgumentParser:
         "--workspace",
         metavar="DIR",
         type=Path,
-        help="work on this folder, and ask before it changes (`codeact changes`, `apply`, `discard`); "
-        f"else in a fresh one, and what is made is copied to ./{OUTPUT_FOLDER}",
+        help="work on this folder, which stays as it is until `codeact apply`; "
+        f"else on a fresh one, and what is made is copied to {OUTPUT_FOLDER}",
     )
     add("--live", action="store_true", help="let the code change the files of --workspace themselves, at once")
     add("--read", metavar="DIR", type=Path, action="append", default=[], help="also let it read here; may be repeated")
     add_network(made)
     add_packages(made)
-    add("--sandbox", default="auto", help="the walls: auto, or a level as `codeact doctor` lists them; none means none")
+    add("--sandbox", default="auto", metavar="WALLS",
+        help="auto (default: the strongest that works), or a level as `codeact doctor` lists them; none means none")
     add("--python", metavar="PATH", help="run the code with this Python instead; nothing needs to be installed there")
-    add("--max-turns", metavar="N", type=_positive(int), default=30, help="give up after N turns (default: 30)")
-    add("--timeout", metavar="SECONDS", type=_positive(float), default=60.0, help="for one piece of code (default: 60)")
+    add_backend(made)
+    add("--max-turns", metavar="N", type=positive(int), default=30, help="give up after N turns (default: 30)")
+    add("--timeout", metavar="SECONDS", type=positive(float), default=60.0, help="for one piece of code (default: 60)")
+    add_memory(made)
     add("--save", metavar="FILE.jsonl", type=Path, help="add the trajectory to this file, as it grows")
     add("--json", action="store_true", help="print events as lines of JSON instead")
     add("--version", action="store_true", help="print the version")
     return made
+
+
+def add_backend(parser: argparse.ArgumentParser) -> None:
+    """The flag `--backend`."""
+    parser.add_argument("--backend", metavar="SPEC", default="local",
+                        help="what runs the code: local (default), docker:IMAGE, podman:IMAGE, jupyter:NAME, inprocess")
+
+
+def add_memory(parser: argparse.ArgumentParser) -> None:
+    """The flag `--memory-mb`."""
+    parser.add_argument("--memory-mb", type=positive(int), metavar="MB",
+                        help="memory of all its processes together (default: 2048)")
 
 
 def add_network(parser: argparse.ArgumentParser) -> None:
@@ -95,14 +114,23 @@ def packages_of(named: list[str], allow: bool) -> str | list[str]:
     return named or "none"
 
 
-def _positive(kind: type) -> Callable[[str], Any]:
+def sentence(words: str) -> str:
+    """The one line of a verb as a sentence."""
+    return f"{words[0].upper()}{words[1:]}."
+
+
+def positive(kind: type) -> Callable[[str], Any]:
+    """For a flag that takes a number above zero of this kind."""
+
     def read(text: str) -> Any:
         try:
             number = kind(text)
         except ValueError:
             number = 0
-        if not 0 < number < float("inf"):
-            raise argparse.ArgumentTypeError(f"{text!r} is not a positive number")
+        if not 0 < number <= MOST:
+            shown = text if len(text) <= 40 else text[:40] + "..."
+            whole = "whole " if kind is int else ""
+            raise argparse.ArgumentTypeError(f"{shown!r} is not a positive {whole}number of at most {MOST:,}")
         return number
 
     return read

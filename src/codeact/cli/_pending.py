@@ -10,27 +10,34 @@ from __future__ import annotations
 import argparse
 import os
 import re
+import shlex
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from codeact.cli._flags import sentence
+
 if TYPE_CHECKING:
     from codeact.interpreter.pending import Pending
 
-__all__ = ["FAILED", "INTERRUPTED", "OK", "USAGE", "parser", "run", "tell_at_end", "tell_at_start", "write"]
+__all__ = ["FAILED", "INTERRUPTED", "OK", "USAGE", "at_end", "at_start", "parser", "run", "write"]
 
 OK, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
+
+MAX_TOLD = 20
+"""Changes that are named at the end of a run."""
 
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
 def parser(verb: str, help_text: str, epilog: str) -> argparse.ArgumentParser:
     """A parser with what the three verbs have in common."""
-    made = argparse.ArgumentParser(prog=f"codeact {verb}", description=help_text.capitalize() + ".", epilog=epilog,
+    made = argparse.ArgumentParser(prog=f"codeact {verb}", description=sentence(help_text), epilog=epilog,
                                    formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False)
     made.add_argument("paths", nargs="*", metavar="PATH",
-                      help="files, or folders with all in them; none for everything. First the workspace may be named")
+                      help="a file, or a folder with all in it; none means everything. A workspace elsewhere can be "
+                      "named first")
     made.add_argument("--workspace", metavar="DIR",
                       help="the folder that was worked on (default: the current one, or the nearest above it)")
     return made
@@ -91,7 +98,7 @@ def _locate(workspace: str | None, paths: list[str]) -> tuple[Path | None, list[
 
 
 def _has_changes(folder: Path) -> bool:
-    from codeact.interpreter.pending import kept_for
+    from codeact.interpreter.kept import kept_for
 
     return (kept_for(folder) / "record.json").is_file()
 
@@ -112,29 +119,43 @@ def write(text: str) -> None:
     sys.stdout.write(text.encode("utf-8", "replace").decode())
 
 
-def tell_at_start(interpreter: Any) -> None:
-    """That it goes on with changes of before."""
-    if n_before := len(changes := interpreter.changes()):
-        print(f"[goes on with {_count(n_before)} to {changes.source} that wait since an earlier run]", file=sys.stderr)
+def at_start(interpreter: Any) -> str:
+    """That it goes on with changes of before; "" where there are none."""
+    n_before = len(changes := interpreter.changes())
+    if not n_before:
+        return ""
+    return f"[goes on with {_count(n_before)} to {_named(changes.source)} that wait since an earlier run]"
 
 
-def tell_at_end(interpreter: Any) -> None:
-    """What waits for the user now."""
+def at_end(interpreter: Any) -> str:
+    """What waits for the user now, and how to get it; "" where nothing does."""
     from codeact.errors import InterpreterError
     from codeact.interpreter.changes import line
 
     try:
         changes = interpreter.changes()
     except InterpreterError as error:
-        print(f"[{error}]", file=sys.stderr)
-        return
+        return f"[{error}]"
     if not len(changes):
-        return
-    shown = [line(change) for change in changes[:20]]
-    print(f"\n{_count(len(changes))} to {changes.source}, which is as it was:",
-          *(f"  {text}" for text in shown), *(["  ..."] if len(changes) > 20 else []),
-          "codeact changes --diff shows them, codeact apply brings them over, codeact discard drops them",
-          sep="\n", file=sys.stderr, flush=True)
+        return ""
+    lines = [f"  {line(change)}" for change in changes[:MAX_TOLD]]
+    if len(changes) > MAX_TOLD:
+        lines.append(f"  ... and {len(changes) - MAX_TOLD} more")
+    here, them = Path.cwd().resolve(), "it" if len(changes) == 1 else "them"
+    # The verbs look in the current folder and above it; elsewhere they have to be told
+    folder = "" if changes.source in (here, *here.parents) else " " + shlex.quote(_named(changes.source))
+    waits = "waits" if len(changes) == 1 else "wait"
+    head = f"{_count(len(changes))} to {_named(changes.source)} {waits} for you; it is as it was:"
+    verbs = {f"codeact changes{folder} --diff": f"shows {them}", f"codeact apply{folder}": f"brings {them} over",
+             f"codeact discard{folder}": f"drops {them}"}
+    width = max(map(len, verbs))
+    return "\n".join([head, *lines, *(f"{verb:<{width}}   {what}" for verb, what in verbs.items())])
+
+
+def _named(folder: Path) -> str:
+    """A folder as the user would write it from here."""
+    here = Path.cwd().resolve()
+    return str(folder.relative_to(here)) if here in folder.parents else str(folder)
 
 
 def _count(number: int) -> str:

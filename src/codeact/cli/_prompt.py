@@ -18,15 +18,17 @@ _NO_PYTHON = re.compile(r"^(\s*)(?:[\w\s,.\[\]]+=\s*)?[!%].*$|^(\s*).*\?$", re.M
 """Lines that only the kernel understands: magics, shell commands, questions."""
 
 
-def prompt(interpreter: Interpreter, printer: Any) -> int:
-    """Read cells until the end of input, run them, show what they give. Returns the exit code."""
+def prompt(interpreter: Interpreter, printer: Any, *, walls: str) -> int:
+    """Read cells until the end of input, run them, show what they give. Returns the exit code.
+
+    Args:
+        walls: What stands around the code, in words.
+    """
     try:
         import readline  # noqa: F401  (line editing and history for input())
     except ImportError:
         pass
-    walls = f"Python behind walls of level {interpreter.level}." if interpreter.level else \
-        "Python with NO WALLS: the code can do all that you can."
-    print(f"{walls} Variables stay from cell to cell; Ctrl-C stops a cell, Ctrl-D leaves.")
+    print(f"Python {walls}. Variables stay from cell to cell; Ctrl-C stops a cell, Ctrl-D leaves.")
     number = interpreter.loaded.cells if interpreter.loaded is not None else 0
     while True:
         try:

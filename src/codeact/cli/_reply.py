@@ -56,10 +56,14 @@ class Reply:
 
     def end(self) -> Iterator[tuple[Kind, str]]:
         """What was held back; the next piece begins a new reply."""
-        rest, kind = self._pending, self._kind
+        if self._pending and not re.fullmatch(r"[ \t]*```", self._pending):
+            yield self._kind, self._pending
         self._begin()
-        if rest and not re.fullmatch(r"[ \t]*```", rest):
-            yield kind, rest
+
+    @property
+    def is_open(self) -> bool:
+        """Whether what was just given back may yet be part of an answer: it stands between no tags."""
+        return self._kind == "words" or self._fenced
 
     def _segment(self, text: str) -> Iterator[tuple[Kind, str]]:
         if text and self._opened:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from codeact.cli._session import arguments_of, limits_of
+from codeact.cli._session import arguments_of, limits_of, walls_of
 from codeact.errors import ConfigError, MissingExtra
 
 __all__ = ["serve"]
@@ -55,7 +55,7 @@ def _try(arguments: dict[str, object]) -> int:
 
 def _tell(port: int, options: argparse.Namespace, token: str | None, level: int, *, loopback: bool) -> None:
     host = f"[{options.host}]" if ":" in options.host else options.host
-    walls = f"walls of level {level}" if level else "NO WALLS: the code can do all that you can do"
+    walls = walls_of(level, options.backend)
     print(f"codeact exec: serving on http://{host}:{port} ({walls}); Ctrl-C ends it")
     if token is not None:
         print(f"token: {'that of ' + options.token_file if options.token_file else token}")

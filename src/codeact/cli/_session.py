@@ -5,12 +5,16 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING, Any
 
-from codeact.cli._flags import _positive, add_network, add_packages, network_of, packages_of
+from codeact.cli._flags import add_backend, add_memory, add_network, add_packages, network_of, packages_of, positive
 
 if TYPE_CHECKING:
     from codeact.interpreter.limits import Limits
 
-__all__ = ["add_flags", "arguments_of", "limits_of"]
+__all__ = ["add_flags", "arguments_of", "in_flags", "limits_of", "mode_of", "walls_of"]
+
+_FLAGS = (('network=["HOST"] or network="all"', "--network HOST or --network all"),
+          ("Limits(memory_mb=N)", "--memory-mb N"), ("python=...", "--python"))
+"""How messages of the library name what a flag says, and the flag."""
 
 
 def add_flags(parser: argparse.ArgumentParser, *, timeout: str) -> None:
@@ -22,16 +26,18 @@ def add_flags(parser: argparse.ArgumentParser, *, timeout: str) -> None:
     parser.add_argument("--workspace", metavar="DIR",
                         help="work on DIR, which stays as it is until `codeact apply` (default: a fresh folder)")
     parser.add_argument("--live", action="store_true", help="let the code change the files of DIR themselves, at once")
-    parser.add_argument("--read", metavar="DIR", action="append", default=[], help="let the code read DIR; repeatable")
+    parser.add_argument("--read", metavar="DIR", action="append", default=[],
+                        help="also let it read DIR; may be repeated")
     add_network(parser)
     add_packages(parser)
     parser.add_argument("--sandbox", default="auto", metavar="WALLS",
                         help="auto (default: the strongest that works), namespaces, landlock, landlock-narrow, none")
-    parser.add_argument("--python", metavar="PATH", help="another Python to run the code with")
-    parser.add_argument("--timeout", type=_positive(float), metavar="SECONDS",
-                        help=f"of each cell (default: {timeout})")
-    parser.add_argument("--memory-mb", type=_positive(int), metavar="MB",
-                        help="of all processes together (default: 2048)")
+    parser.add_argument("--python", metavar="PATH",
+                        help="run the code with this Python instead; nothing needs to be installed there")
+    add_backend(parser)
+    parser.add_argument("--timeout", type=positive(float), metavar="SECONDS",
+                        help=f"that each cell may take (default: {timeout})")
+    add_memory(parser)
 
 
 def arguments_of(options: argparse.Namespace) -> dict[str, Any]:
@@ -40,13 +46,32 @@ def arguments_of(options: argparse.Namespace) -> dict[str, Any]:
     Raises:
         ValueError: The flags do not fit together.
     """
-    if options.live and not options.workspace:
-        raise ValueError("--live goes with --workspace DIR")
-    copy = options.workspace is not None and not options.live
-    return {"workspace": options.workspace, "mode": "copy" if copy else "live", "keep_changes": copy,
-            "read": options.read, "network": network_of(options.network),
+    return {"workspace": options.workspace, **mode_of(options), "read": options.read,
+            "network": network_of(options.network),
             "packages": packages_of(options.package, options.allow_packages), "index_url": options.index_url,
-            "sandbox": options.sandbox, "python": options.python}
+            "sandbox": options.sandbox, "python": options.python, "backend": options.backend}
+
+
+def mode_of(options: argparse.Namespace) -> dict[str, Any]:
+    """What happens to the files of `--workspace`, as keyword arguments of `Interpreter`.
+
+    Raises:
+        ValueError: The flags do not fit together.
+    """
+    copy = options.workspace is not None and not options.live
+    if options.live and options.workspace is None:
+        raise ValueError("--live goes with --workspace DIR")
+    if copy and options.backend != "local":
+        raise ValueError(f"--backend {options.backend} cannot hold changes to DIR back: say --live, and the code "
+                         "changes DIR itself")
+    return {"mode": "copy" if copy else "live", "keep_changes": copy}
+
+
+def in_flags(words: str) -> str:
+    """A message of the library, with the command line's flags in place of arguments."""
+    for argument, flag in _FLAGS:
+        words = words.replace(argument, flag)
+    return words
 
 
 def limits_of(options: argparse.Namespace, *, seconds: float | None, **others: Any) -> Limits:
@@ -61,3 +86,15 @@ def limits_of(options: argparse.Namespace, *, seconds: float | None, **others: A
     if options.memory_mb is not None:
         others["memory_mb"] = options.memory_mb
     return Limits(wall_seconds=options.timeout if options.timeout is not None else seconds, **others)
+
+
+def walls_of(level: int | None, backend: str) -> str:
+    """What stands around the code, in words."""
+    if level:
+        return f"behind walls of level {level}"
+    program = backend.partition(":")[0]
+    if program in ("docker", "podman"):
+        return f"in a container of {program}'s"
+    if program == "jupyter":
+        return "in a Jupyter kernel, with no walls of ours"
+    return "with NO WALLS: the code can do all that you can do"

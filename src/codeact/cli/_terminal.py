@@ -9,9 +9,10 @@ import re
 from pathlib import Path
 from typing import Any, Literal, Protocol, TextIO
 
-from codeact.actions import CodeAction, Malformed
+from codeact.actions import CodeAction, Malformed, Say
 from codeact.cli._files import FIGURES, Shelf
 from codeact.cli._reply import Kind, Reply
+from codeact.cli._session import in_flags
 from codeact.cli._wrap import Wrap
 from codeact.events import Code, Display, Event, Output, Text
 from codeact.interpreter.output import image_name
@@ -113,6 +114,8 @@ class Terminal:
         self._newlines = 0
         self._n_lines, self._cut = 0, False
         self._heard = False
+        self._held: list[tuple[Kind, str]] = []
+        """What may turn out to be the answer, where the caller prints that."""
         self.saved: list[Path] = []
         """Figures saved so far."""
 
@@ -127,11 +130,12 @@ class Terminal:
                     self._say(kind, segment)
             case Code(code):
                 self._end_reply()
+                self._release()
                 if not self._heard:
                     self._say("code", f"{code}\n")
                 self._n_lines, self._cut = 0, False
             case Output(text, "error"):
-                self.write(_shortened(text), "error")
+                self.write(in_flags(_shortened(text)), "error")
             case Output(text):
                 self._show_output(text)
             case Display(bundle):
@@ -173,16 +177,33 @@ class Terminal:
     def finish(self) -> None:
         """End the last line."""
         self._end_reply()
+        self._release()
         self._end_part()
         if self._style is not None:
             self._paint.write("\n", "words")
             self._style = None
 
     def _say(self, kind: Kind, text: str) -> None:
+        if self._with_answer:
+            self._show(kind, text)
+        elif self._reply.is_open:
+            self._held.append((kind, text))   # if no code is run after it, it is the answer
+        elif kind != "answer":
+            self._release()
+            self._show(kind, text)
+
+    def _release(self) -> None:
+        """What was held back is not the answer."""
+        held, self._held = self._held, []
+        for kind, text in held:
+            self._show(kind, text)
+        if held:
+            self._flush_code()
+
+    def _show(self, kind: Kind, text: str) -> None:
         if kind != "code":
             self._flush_code()
-            if kind == "words" or self._with_answer:
-                self.write(text, kind)
+            self.write(text, kind)
             return
         *lines, self._line_of_code = (self._line_of_code + text).split("\n")
         for line in lines:
@@ -222,6 +243,9 @@ class Terminal:
 
     def _end_turn(self, turn: Turn) -> None:
         self._end_reply()
+        if isinstance(turn.action, Say):
+            self._held = []
+        self._release()
         self._heard = False
         if isinstance(turn.action, Malformed):
             self.write("[the reply could not be read; the model is shown the right form]\n", "note")

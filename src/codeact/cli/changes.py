@@ -62,7 +62,7 @@ def _as_json(change: Change, *, diff: bool) -> dict[str, object]:
 
 def _folders(made: argparse.ArgumentParser, argv: list[str]) -> int:
     from codeact.interpreter.changes import shown
-    from codeact.interpreter.pending import every_kept
+    from codeact.interpreter.kept import every_kept
 
     try:
         made.parse_args(argv)

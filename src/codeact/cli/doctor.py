@@ -23,6 +23,8 @@ from urllib.parse import urlsplit
 
 from codeact import __version__
 from codeact.cli._advice import LANDLOCK, advice, container, landlock
+from codeact.cli._flags import sentence
+from codeact.cli._session import in_flags
 
 __all__ = ["HELP", "main"]
 
@@ -32,7 +34,7 @@ OK, USAGE, UNAVAILABLE, INTERRUPTED = 0, 2, 3, 130
 
 PRELOAD_SECONDS = 120.0
 EXTRAS = {"openai": "openai", "rich": "terminal", "prompt_toolkit": "terminal", "fastapi": "serve", "uvicorn": "serve",
-          "mcp": "mcp"}
+          "mcp": "mcp", "jupyter_client": "jupyter"}
 """Optional packages of the command line, and the extra each comes with."""
 
 Report = dict[str, Any]
@@ -40,7 +42,7 @@ Report = dict[str, Any]
 
 def main(argv: list[str]) -> int:
     """Run the verb; `argv` without it. Returns 0 when code can be run behind walls here, else 3."""
-    parser = argparse.ArgumentParser(prog="codeact doctor", description=HELP.capitalize() + ".", allow_abbrev=False)
+    parser = argparse.ArgumentParser(prog="codeact doctor", description=sentence(HELP), allow_abbrev=False)
     parser.add_argument("--python", metavar="PATH", help="ask for another Python that is to run the code")
     parser.add_argument("--json", action="store_true", help="print the findings as one JSON object")
     log = logging.getLogger("codeact")
@@ -50,6 +52,11 @@ def main(argv: list[str]) -> int:
         python = shutil.which(os.path.expanduser(options.python or sys.executable or "python3"))
         if python is None:
             print(f"codeact doctor: --python {options.python}: there is no such program", file=sys.stderr)
+            return USAGE
+        from codeact.interpreter.settings import fault_of_python
+
+        if fault := fault_of_python(os.path.abspath(python)):
+            print(f"codeact doctor: {in_flags(fault)}", file=sys.stderr)
             return USAGE
         report = examine(os.path.abspath(python))
         print(json.dumps(report, indent=2) if options.json else "\n".join(_lines(report)), flush=True)

@@ -8,15 +8,15 @@ import re
 import sys
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING
 
-from codeact.cli._flags import _positive
-from codeact.cli._session import add_flags, arguments_of, limits_of
+from codeact.cli._flags import positive, sentence
+from codeact.cli._printer import CONTROL, Printer
+from codeact.cli._session import add_flags, arguments_of, in_flags, limits_of, walls_of
 from codeact.errors import ConfigError, InterpreterError
 
 if TYPE_CHECKING:
     from codeact.interpreter.interpreter import Interpreter
-    from codeact.interpreter.output import Bundle, Display, Text
     from codeact.interpreter.result import ExecutionResult
 
 __all__ = ["HELP", "main"]
@@ -24,9 +24,6 @@ __all__ = ["HELP", "main"]
 HELP = "run Python behind the walls: a line, a script, or a prompt"
 
 OK, FAILED, USAGE, UNAVAILABLE, INTERRUPTED = 0, 1, 2, 3, 130
-
-_CONTROL = re.compile(r"\x1b(?!\[[\d;]{0,20}[mKABCDJ])|[\x00-\x07\x0e-\x1a\x1c-\x1f\x7f-\x9f]")
-"""What no terminal may get from a cell: all control but blanks, colours and what progress bars move by."""
 
 _EXAMPLES = """\
 examples:
@@ -52,7 +49,7 @@ exit code: 0 ran, 1 raised or was stopped, 2 usage, 3 no walls here; or what the
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="codeact exec", description=HELP.capitalize() + ".", epilog=_EXAMPLES,
+    parser = argparse.ArgumentParser(prog="codeact exec", description=sentence(HELP), epilog=_EXAMPLES,
                                      formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False)
     parser.add_argument("code", nargs="?", help="code, a .py file, or - for standard input; without it, a prompt")
     parser.add_argument("arguments", nargs=argparse.REMAINDER, help="sys.argv[1:] of the code")
@@ -62,13 +59,14 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--json", action="store_true", help="print the result as one JSON object")
     group = parser.add_argument_group("serving over HTTP")
     group.add_argument("--serve", metavar="PORT", type=_port, help="answer requests on this port; 0 takes a free one")
-    group.add_argument("--host", default="127.0.0.1", help="address to serve on (default: %(default)s, this machine)")
+    group.add_argument("--host", metavar="ADDRESS", default="127.0.0.1",
+                       help="address to serve on (default: %(default)s, this machine)")
     group.add_argument("--token-file", metavar="FILE", help="the token that requests need; made, if it is not there "
                                                             "(default: a new token, printed)")
     group.add_argument("--no-token", action="store_true", help="need none; on this machine's own address only")
-    group.add_argument("--max-sessions", metavar="N", type=_positive(int), default=32,
+    group.add_argument("--max-sessions", metavar="N", type=positive(int), default=32,
                        help="live at once (default: %(default)s)")
-    group.add_argument("--idle", metavar="SECONDS", type=_positive(float), default=600.0,
+    group.add_argument("--idle", metavar="SECONDS", type=positive(float), default=600.0,
                        help="save a session that was not used for so long (default: %(default)g)")
     return parser
 
@@ -127,18 +125,19 @@ def _main(options: argparse.Namespace) -> int:
         if interpreter.loaded is not None:
             print(f"[{interpreter.loaded.text}]", file=sys.stderr)
         if interpreter.layer is not None:
-            from codeact.cli._pending import tell_at_end, tell_at_start
+            from codeact.cli._pending import at_end, at_start
 
-            tell_at_start(interpreter)
+            _tell(at_start(interpreter))
         if code is None:
             from codeact.cli._prompt import prompt
 
-            exit_code = prompt(interpreter, _Printer(_figures(options)))
+            exit_code = prompt(interpreter, Printer(_figures(options)),
+                               walls=walls_of(interpreter.level, options.backend))
         else:
             exit_code = _once(interpreter, name, code, options)
         exit_code = _keep(interpreter, options.save, exit_code)
         if interpreter.layer is not None:
-            tell_at_end(interpreter)
+            _tell(at_end(interpreter))
         if sys.stdout is not None:
             sys.stdout.flush()   # here, where it is known what to do when nobody reads
         return exit_code
@@ -155,14 +154,19 @@ def _keep(interpreter: Interpreter, path: str | None, exit_code: int) -> int:
     except (OSError, ConfigError) as error:
         return _fail(f"the session could not be saved: {error}", exit_code or FAILED)
     for name, reason in (*report.rest.items(), *report.left_out.items()):
-        print(f"[{_CONTROL.sub('?', name)} is not stored as it is: {reason}]", file=sys.stderr)
+        print(f"[{CONTROL.sub('?', name)} is not stored as it is: {reason}]", file=sys.stderr)
     for note in report.notes:
         print(f"[{note}]", file=sys.stderr)
     return exit_code
 
 
+def _tell(words: str) -> None:
+    if words:
+        print(words, file=sys.stderr, flush=True)
+
+
 def _fail(reason: object, code: int) -> int:
-    print(f"codeact exec: {reason}", file=sys.stderr)
+    print(f"codeact exec: {in_flags(str(reason))}", file=sys.stderr)
     return code
 
 
@@ -201,7 +205,7 @@ def _figures(options: argparse.Namespace) -> str | None:
 
 
 def _ask(prompt: str, hidden: bool) -> str | None:
-    prompt = _CONTROL.sub("", prompt).encode("utf-8", "replace").decode()
+    prompt = CONTROL.sub("", prompt).encode("utf-8", "replace").decode()
     try:
         if hidden:
             import getpass
@@ -216,19 +220,44 @@ def _ask(prompt: str, hidden: bool) -> str | None:
 
 
 def _once(interpreter: Interpreter, name: str, code: str, options: argparse.Namespace) -> int:
+    number = 0
     if options.arguments or name != "-c":
-        interpreter.run(f"import sys; sys.argv[:] = {[name, *options.arguments]!r}; del sys")
+        begun = interpreter.run(_beginning(name, options.arguments))
+        number = begun.number + 1
     if options.json:
         import json
 
-        result = interpreter.run(code)
+        result = _named(interpreter.run(code), name)
         print(json.dumps(_as_json(result)))
         return _left(result)[0]
-    printer = _Printer(_figures(options))
+    printer = Printer(_figures(options), names={f"<cell {number}>": name} if _is_script(name) else {})
     result = interpreter.run(code, on_output=printer)
     exit_code, words = _left(result)
-    printer.finish(result, value=not name.endswith(".py"), error=words)
+    printer.finish(result, value=not _is_script(name), error=words)
     return exit_code
+
+
+def _is_script(name: str) -> bool:
+    return name not in ("-", "-c")
+
+
+def _beginning(name: str, arguments: list[str]) -> str:
+    """What a program of this name finds when it begins."""
+    lines = [f"import sys; sys.argv[:] = {[name, *arguments]!r}; del sys"]
+    if _is_script(name):
+        lines.append(f"__file__ = {os.path.abspath(name)!r}")
+    return "\n".join(lines)
+
+
+def _named(result: ExecutionResult, name: str) -> ExecutionResult:
+    """The result of a script, with its name where the cell's stands in tracebacks and warnings."""
+    from dataclasses import replace
+
+    if not _is_script(name):
+        return result
+    cell, error = f"<cell {result.number}>", result.error
+    return replace(result, text=result.text.replace(cell, name), stderr=result.stderr.replace(cell, name),
+                   error=error and replace(error, traceback=error.traceback.replace(cell, name)))
 
 
 def _left(result: ExecutionResult) -> tuple[int, str | None]:
@@ -252,83 +281,3 @@ def _as_json(result: ExecutionResult) -> dict[str, object]:
         bundle.update({mime: base64.b64encode(data).decode() for mime, data in bundle.items()
                        if isinstance(data, bytes)})
     return fields
-
-
-class _Printer:
-    """Shows output as it comes, and saves figures.
-
-    Args:
-        workspace: Where figures go; None for `codeact-output/`.
-    """
-
-    def __init__(self, workspace: str | None):
-        self._workspace = workspace
-        self._in_line = False
-        """Whether the cursor stands behind something."""
-        self.begin()
-
-    def begin(self) -> None:
-        """Another cell is run."""
-        self._shown = {"stdout": 0, "stderr": 0}
-        """Characters shown as they came."""
-
-    def __call__(self, event: Text | Display) -> None:
-        from codeact.interpreter.output import Text
-
-        if isinstance(event, Text):
-            self._shown[event.stream] += len(event.text)
-            self._write(event.text, sys.stderr if event.stream == "stderr" else sys.stdout)
-        else:
-            self._bundle(event.bundle)
-
-    def _write(self, text: str, stream: TextIO | None) -> None:
-        if stream is None or not text:   # closed by the shell
-            return
-        if stream.isatty():
-            text = _CONTROL.sub("", text)
-        encoding = stream.encoding or "utf-8"
-        stream.write(text.encode(encoding, "replace").decode(encoding))
-        stream.flush()
-        self._in_line = not text.endswith("\n")
-
-    def fresh_line(self) -> None:
-        """Go to the beginning of a line, if the cell has left the cursor elsewhere."""
-        if self._in_line:
-            self._write("\n", sys.stdout)
-
-    def _bundle(self, bundle: Bundle, prefix: str = "") -> None:
-        from codeact.cli._files import FIGURES, OUTPUT_FOLDER, Shelf
-
-        for mime in FIGURES:
-            if mime in bundle:
-                try:
-                    path = Shelf(Path(self._workspace or OUTPUT_FOLDER)).add_figure(mime, bundle[mime])
-                except BrokenPipeError:
-                    raise
-                except OSError as error:
-                    self._write(f"[a figure could not be saved: {error}]\n", sys.stderr)
-                else:
-                    self._write(f"{prefix}[figure saved to {path}]\n", sys.stdout)
-                return
-        if isinstance(text := bundle.get("text/plain"), str):
-            self._write(prefix + ("\n" if prefix and "\n" in text else "") + text + "\n", sys.stdout)
-
-    def finish(self, result: ExecutionResult, *, value: bool, prefix: str = "", error: str | None = None) -> None:
-        """What is known at the end: the rest of a flood, the last value, the error, what happened to the state.
-
-        Args:
-            error: Said of the error.
-        """
-        # Of a flood only the beginning is shown as it comes; here is what was kept of the rest
-        self._write(result.stdout[self._shown["stdout"]:], sys.stdout)
-        self._write(result.stderr[self._shown["stderr"]:], sys.stderr)
-        if prefix:
-            self.fresh_line()
-        if value and result.value is not None:
-            self._bundle(result.value, prefix)
-        if error:
-            self._write(error.rstrip("\n") + "\n", sys.stderr)
-        if result.restored and not result.lost and prefix:
-            self._write("[the process was started again; variables are as they were before this cell]\n", sys.stderr)
-        for lost in result.lost:
-            self._write(f"[{lost}]\n", sys.stderr)

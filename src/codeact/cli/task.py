@@ -23,7 +23,8 @@ from codeact.agent import Agent, Result
 from codeact.cli import verbs
 from codeact.cli._files import OUTPUT_FOLDER, Shelf
 from codeact.cli._flags import network_of, packages_of, parser
-from codeact.cli._pending import tell_at_end, tell_at_start
+from codeact.cli._pending import at_end, at_start
+from codeact.cli._session import in_flags, limits_of, mode_of, walls_of
 from codeact.cli._terminal import Terminal, paint_for, shown
 from codeact.errors import Cancelled, CodeActError, ConfigError, InterpreterError
 from codeact.events import Ended, Event, Observer, Started
@@ -72,8 +73,10 @@ def _main(args: argparse.Namespace) -> int:
     if not spec:
         hint = _perhaps_a_verb(args.task)
         raise ConfigError(f"no model is configured for the task {task!r}{hint}\n{_HOW_TO_CONFIGURE}")
-    if args.live and not args.workspace:
-        raise ConfigError("--live goes with --workspace DIR")
+    try:
+        mode_of(args)
+    except ValueError as error:
+        raise ConfigError(str(error)) from None
     if not task:
         raise ConfigError(f'what is the task? as: codeact --model {spec} "Plot sin(x)/x"')
     for folder in (*([args.workspace] if args.workspace else []), *args.read):
@@ -120,7 +123,7 @@ def _run(
     began = time.monotonic()
     piped = args.json or not sys.stdout.isatty()
     progress = sys.stderr if piped else sys.stdout
-    shelf = Shelf(args.workspace if args.workspace and args.live else Path(OUTPUT_FOLDER))
+    shelf = Shelf(args.workspace if args.workspace and args.live else Path(OUTPUT_FOLDER).absolute())
     terminal = Terminal(paint_for(progress), shelf, with_answer=not piped, width=_width(progress))
     written: list[str] = []
     watchers: list[Observer] = [lambda event: written.extend(_files_of(event))]
@@ -138,11 +141,11 @@ def _run(
             watchers.append(_saving(stack, args.save))
         agent = stack.enter_context(_agent(args, model, spec))
         if not args.json:
-            terminal.write(f"{title}\n{_walls(agent.about['level'])}", "title")
+            terminal.write(f"{title}\n{_walls(agent.about['level'], args.backend)}", "title")
             terminal.write(f"Task: {task}\n", "answer")
         reviewed = agent.interpreter if getattr(agent.interpreter, "layer", None) else None
-        if reviewed is not None:
-            tell_at_start(reviewed)
+        if reviewed is not None and (words := at_start(reviewed)):
+            terminal.write(f"{words}\n", "note")
         cancel = stack.enter_context(_interruptible())
         for name, content in given.items():
             (agent.interpreter.workspace / name).write_text(content, encoding="utf-8")
@@ -151,21 +154,20 @@ def _run(
         finally:
             terminal.finish()
             made = [name for name in written if name not in given]
-            copies = [] if args.workspace else _keep(shelf, agent.interpreter.workspace, made)
-            _tell_files(terminal.saved, copies, progress)
-            if reviewed is not None:
-                tell_at_end(reviewed)
+            files = _there(args.workspace, made) if args.live else \
+                [] if args.workspace else _keep(shelf, agent.interpreter.workspace, made)
+            _tell_files(terminal.saved, files, at_end(reviewed) if reviewed is not None else "", progress)
     return _end(args, result, piped, progress, time.monotonic() - began)
 
 
 def _agent(args: argparse.Namespace, model: Any, spec: str) -> Agent:
-    options = {name: getattr(args, name) for name in ("workspace", "read", "sandbox", "python")}
-    if args.workspace and not args.live:
-        options.update(mode="copy", keep_changes=True)
+    options = {name: getattr(args, name) for name in ("workspace", "read", "sandbox", "python", "backend")}
     try:
+        options.update(mode_of(args))
         options["network"] = network_of(args.network)
         options["packages"] = packages_of(args.package, args.allow_packages)
         options["index_url"] = args.index_url
+        options["limits"] = limits_of(args, seconds=args.timeout)
         agent = Agent(model, budget=Budget(max_turns=args.max_turns), timeout=args.timeout, **options)
     except (ValueError, FileNotFoundError) as error:
         raise ConfigError(str(error)) from None
@@ -173,8 +175,8 @@ def _agent(args: argparse.Namespace, model: Any, spec: str) -> Agent:
     return agent
 
 
-def _walls(level: int | None) -> str:
-    return "NO WALLS: the code can do all that you can do" if level == 0 else f"Walls: level {level} (`codeact doctor`)"
+def _walls(level: int | None, backend: str) -> str:
+    return f"Walls: level {level} (`codeact doctor`)" if level else walls_of(level, backend).removeprefix("with ")
 
 
 def _end(args: argparse.Namespace, result: Result, piped: bool, progress: TextIO, seconds: float) -> int:
@@ -198,8 +200,7 @@ def _end(args: argparse.Namespace, result: Result, piped: bool, progress: TextIO
 def _keep(shelf: Shelf, workspace: Path, names: Sequence[str]) -> list[Path]:
     """Copy what cells wrote out of a workspace that is about to go."""
     copies = []
-    # Hidden ones are caches of libraries, whose home the workspace is.
-    wanted = [name for name in dict.fromkeys(names) if not any(part.startswith(".") for part in Path(name).parts)]
+    wanted = _without_hidden(names)
     try:
         for name in wanted[:_MAX_COPIES]:
             copy = shelf.add_copy(workspace, name)
@@ -211,9 +212,24 @@ def _keep(shelf: Shelf, workspace: Path, names: Sequence[str]) -> list[Path]:
     return copies
 
 
-def _tell_files(figures: Sequence[Path], copies: Sequence[Path], progress: TextIO) -> None:
-    if paths := [*figures, *copies]:
-        print("\nFiles for you:", *(f"  {shown(path)}" for path in paths), sep="\n", file=progress, flush=True)
+def _there(folder: Path, names: Sequence[str]) -> list[Path]:
+    """What cells wrote in a folder of the user's and is still there."""
+    return [folder / name for name in _without_hidden(names) if (folder / name).is_file()]
+
+
+def _without_hidden(names: Sequence[str]) -> list[str]:
+    """Hidden ones are caches of libraries, whose home the workspace is."""
+    return [name for name in dict.fromkeys(names) if not any(part.startswith(".") for part in Path(name).parts)]
+
+
+def _tell_files(figures: Sequence[Path], files: Sequence[Path], waiting: str, progress: TextIO) -> None:
+    """What the user now has, and, where that is another thing, what waits."""
+    if paths := list(dict.fromkeys([*figures, *files])):
+        names = [f"  {shown(path)}" for path in paths[:_MAX_COPIES]]
+        more = [f"  ... and {len(paths) - _MAX_COPIES} more"] if len(paths) > _MAX_COPIES else []
+        print("\nFiles for you:", *names, *more, sep="\n", file=progress, flush=True)
+    if waiting:
+        print(f"\n{waiting}", file=progress, flush=True)
 
 
 def _files_of(event: Event) -> Sequence[str]:
@@ -269,5 +285,5 @@ def _perhaps_a_verb(words: Sequence[str]) -> str:
 
 
 def _fail(reason: object, code: int) -> int:
-    print(f"codeact: {reason}", file=sys.stderr)
+    print(f"codeact: {in_flags(str(reason))}", file=sys.stderr)
     return code

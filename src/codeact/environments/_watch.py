@@ -38,3 +38,5 @@ class CellWatch:
         if result.error:
             said = result.error.traceback or f"{result.error.name}: {result.error.message}"
             self._observe(Output(f"{said.rstrip()}\n", "error"))
+        if hint := getattr(result, "hint", ""):
+            self._observe(Output(f"[{hint}]\n", "error"))

@@ -3,23 +3,18 @@
 pending.py calls `apply` between cells, or when no session runs. A new version is written beside the old one under a
 name of ours, and to disk; then the two change places in one step. What is then in our hands is looked at once more: if
 it is not the version the change was made from, the two change places again, and it is a conflict. Only then is it
-removed. A deleted file is moved to such a name first. What was begun is written down before, so that the next call
-(`recover`) cleans up after a kill.
+removed. A deleted file is moved to such a name first. What was begun is written down before, so that recovering.py can
+clean up after a kill.
 
 The session chose the names and wrote the contents: the user's side is walked by descriptors and no link is followed, so
 nothing outside the folder can be touched.
 
 Lost on the way: other names (hard links) of a replaced file keep the old content. A program of the user's that holds
 the old file open, and writes to it after the last look, writes to a file that has no name any more.
-
-Source: renameat2(2).
 """
 
 from __future__ import annotations
 
-import ctypes
-import errno
-import logging
 import os
 import stat
 import time
@@ -27,23 +22,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from codeact.errors import ChangeConflict, InterpreterError
-from codeact.interpreter.baseline import Baseline, Begun, Version, version
+from codeact.interpreter import renames
+from codeact.interpreter.baseline import Baseline, Version, version
 from codeact.interpreter.beneath import copy_bytes, lstat, parent
 from codeact.interpreter.changes import Change
 from codeact.interpreter.layers import Layer
+from codeact.interpreter.recovering import PREFIX, as_expected, recover
 
-__all__ = ["apply", "recover"]
-
-RENAME_NOREPLACE, RENAME_EXCHANGE = 1, 2
-log = logging.getLogger("codeact.interpreter")
-
-_PREFIX = ".codeact-"
-_libc = ctypes.CDLL(None, use_errno=True)
-
-
-def step(_name: str) -> None:
-    """Passed before each thing that changes a file: where the tests kill the process."""
-
+__all__ = ["apply"]
 
 def apply(changes: Sequence[Change], layer: Layer, baseline: Baseline) -> list[str]:
     """Bring these changes into the user's folder, those of folders before those of what is in them.
@@ -76,49 +62,6 @@ def apply(changes: Sequence[Change], layer: Layer, baseline: Baseline) -> list[s
     return sorted(done)
 
 
-def recover(source: Path, baseline: Baseline) -> None:
-    """Clean up after an apply that was killed: each file of the user's is under its own name, old or new.
-
-    Raises:
-        OSError: It could not be done; nothing is lost.
-    """
-    for temporary, begun in list(baseline.begun.items()):
-        if lstat(source, temporary) is not None:
-            with parent(source, temporary) as (fd, name):
-                _clean_up(fd, name, begun.path.rpartition("/")[2], begun)
-        baseline.add(["end", temporary])
-
-
-def _clean_up(fd: int, name: str, target: str, begun: Begun) -> None:
-    """What stands under a name of ours is our new version, or the user's old one."""
-    found = os.stat(name, dir_fd=fd, follow_symlinks=False)
-    ours = begun.puts and begun.inode in (None, found.st_ino)   # None: killed before it could have been swapped
-    if ours or (not stat.S_ISDIR(found.st_mode) and _as_expected(found, begun.expected)):
-        _unlink(fd, name)
-        return
-    # A folder, or a version nobody expected: back to its place
-    try:
-        _rename(fd, name, target)
-        return
-    except FileExistsError:
-        pass
-    if os.stat(target, dir_fd=fd, follow_symlinks=False).st_ino == begun.inode:
-        _exchange(fd, name, target)
-        if os.stat(name, dir_fd=fd, follow_symlinks=False).st_ino == begun.inode:
-            _unlink(fd, name)
-            return
-    kept = f"{target}.kept-{name[len(_PREFIX):].partition('.')[0]}"
-    _rename(fd, name, kept)
-    log.warning("two versions of %r were written while it was replaced; the other one is now %r", target, kept)
-
-
-def _unlink(fd: int, name: str) -> None:
-    if stat.S_ISDIR(os.stat(name, dir_fd=fd, follow_symlinks=False).st_mode):
-        os.rmdir(name, dir_fd=fd)
-    else:
-        os.unlink(name, dir_fd=fd)
-
-
 def _replaces_folder(change: Change) -> bool:
     return (change.kind == "type changed" and change._user is not None and stat.S_ISDIR(change._user.st_mode))
 
@@ -144,7 +87,7 @@ class _Move:
                 self._set_mode(fd, name, mine)
             else:
                 self._put(fd, name, mine)
-            step("noted")
+            renames.step("noted")
             self.baseline.equal(self.path, self.mine_now, self._user_now())
 
     def _user_now(self) -> Version | None:
@@ -157,15 +100,15 @@ class _Move:
     def _begin(self, puts: bool) -> str:
         """A name of ours beside the file, written down."""
         folder = self.path.rpartition("/")[0]
-        name = _PREFIX + os.urandom(6).hex() + ".tmp"
+        name = PREFIX + os.urandom(6).hex() + ".tmp"
         self.temporary = f"{folder}/{name}" if folder else name
-        step("begin")
+        renames.step("begin")
         self.baseline.add(["begin", self.path, self.temporary, self.expected, puts])
         return name
 
     def _end(self, fd: int) -> None:
         os.fsync(fd)
-        step("end")
+        renames.step("end")
         self.baseline.add(["end", self.temporary])
 
     def _put(self, fd: int, name: str, mine: os.stat_result) -> None:
@@ -173,7 +116,7 @@ class _Move:
         try:
             self._make(fd, temporary, mine)
             self.made = os.stat(temporary, dir_fd=fd, follow_symlinks=False)
-            step("made")
+            renames.step("made")
             self.baseline.add(["made", self.temporary, self.made.st_ino])
             self._swap(fd, temporary, name)
         except BaseException:
@@ -192,7 +135,7 @@ class _Move:
         """The session's version, whole and on disk, under a name of ours."""
         mode = stat.S_IMODE(mine.st_mode) & 0o777
         user = self.change._user
-        step("make")
+        renames.step("make")
         if stat.S_ISDIR(mine.st_mode):
             hide = getattr(self.layer, "hide_user_side", None)
             if hide is not None:
@@ -210,7 +153,7 @@ class _Move:
             made = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600, dir_fd=fd)
         try:
             if stat.S_ISREG(mine.st_mode):
-                step("half made")
+                renames.step("half made")
                 self._fill(made)
                 if user is not None and stat.S_ISREG(user.st_mode):
                     self._keep_attributes(fd, made)
@@ -255,41 +198,41 @@ class _Move:
         """Our version takes its place; what stood there must be what was expected."""
         if self.expected is None:
             try:
-                _rename(fd, temporary, name)
+                renames.rename(fd, temporary, name)
             except FileExistsError:
                 raise self._conflict() from None
             return
         try:
-            swapped = _exchange(fd, temporary, name)
+            swapped = renames.exchange(fd, temporary, name)
         except FileNotFoundError:
             raise self._conflict() from None
         if not swapped:
             self._replace(fd, temporary, name)
             return
-        step("swapped")
+        renames.step("swapped")
         try:
             self._drop(fd, temporary)
         except ChangeConflict:
-            _exchange(fd, temporary, name)
+            renames.exchange(fd, temporary, name)
             raise
 
     def _replace(self, fd: int, temporary: str, name: str) -> None:
         """Where two names cannot be exchanged: look, then put ours in place of the other."""
         found = os.stat(name, dir_fd=fd, follow_symlinks=False)
-        if not _as_expected(found, self.expected):
+        if not as_expected(found, self.expected):
             raise self._conflict()
         if stat.S_ISDIR(found.st_mode) or stat.S_ISDIR(os.stat(temporary, dir_fd=fd, follow_symlinks=False).st_mode):
-            _unlink(fd, name)   # the one replacement that is not one step
+            renames.unlink(fd, name)   # the one replacement that is not one step
         os.rename(temporary, name, src_dir_fd=fd, dst_dir_fd=fd)
 
     def _remove(self, fd: int, name: str) -> None:
         temporary = self._begin(False)
         try:
-            _rename(fd, name, temporary)
+            renames.rename(fd, name, temporary)
         except FileNotFoundError:
             self._end(fd)
             return   # gone already, as was wanted
-        step("moved away")
+        renames.step("moved away")
         try:
             self._drop(fd, temporary)
         except BaseException:
@@ -304,7 +247,7 @@ class _Move:
             ChangeConflict: It is another one, and is still there.
         """
         found = os.stat(temporary, dir_fd=fd, follow_symlinks=False)
-        if not _as_expected(found, self.expected):
+        if not as_expected(found, self.expected):
             raise self._conflict()
         if not stat.S_ISDIR(found.st_mode):
             os.unlink(temporary, dir_fd=fd)
@@ -325,15 +268,6 @@ class _Move:
         return ChangeConflict([self.path], "it was changed just now")
 
 
-def _as_expected(found: os.stat_result, expected: Version | None) -> bool:
-    """Whether this is the version; its time of change is not compared, as moving it is a change."""
-    if expected is None:
-        return False
-    if stat.S_ISDIR(found.st_mode):
-        return stat.S_ISDIR(expected[0])
-    return (found.st_mode, found.st_ino, found.st_size, found.st_mtime_ns) == expected[:4]
-
-
 def _own(made: int | str, fd: int | None, source: Path, user: os.stat_result | None) -> None:
     """A root host's new files belong to whom the old file, or the folder, belongs to."""
     if os.geteuid() != 0:
@@ -345,46 +279,3 @@ def _own(made: int | str, fd: int | None, source: Path, user: os.stat_result | N
         return
     owner = user or source.stat()
     os.chown(made, owner.st_uid, owner.st_gid, dir_fd=fd, follow_symlinks=isinstance(made, int))
-
-
-def _exchange(fd: int, one: str, other: str) -> bool:
-    """Let two names of one folder change places in one step; False where the file system cannot.
-
-    Raises:
-        FileNotFoundError: One of them is not there.
-    """
-    step("exchange")
-    try:
-        _rename2(fd, one, other, RENAME_EXCHANGE)
-    except OSError as error:
-        if error.errno != errno.EINVAL:
-            raise
-        return False
-    return True
-
-
-def _rename(fd: int, old: str, new: str) -> None:
-    """Rename within one folder, onto nothing.
-
-    Raises:
-        FileExistsError, FileNotFoundError: As they say.
-    """
-    step("rename")
-    try:
-        _rename2(fd, old, new, RENAME_NOREPLACE)
-        return
-    except OSError as error:
-        if error.errno != errno.EINVAL:   # no flags on this file system
-            raise
-    try:
-        os.stat(new, dir_fd=fd, follow_symlinks=False)
-    except FileNotFoundError:
-        os.rename(old, new, src_dir_fd=fd, dst_dir_fd=fd)
-        return
-    raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), new)
-
-
-def _rename2(fd: int, old: str, new: str, flags: int) -> None:
-    if _libc.renameat2(fd, os.fsencode(old), fd, os.fsencode(new), flags) != 0:
-        number = ctypes.get_errno()
-        raise OSError(number, os.strerror(number), new)

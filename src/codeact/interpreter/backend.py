@@ -95,6 +95,8 @@ class Ran:
     """Created or changed, relative to the workspace, sorted."""
     lost: list[str] = field(default_factory=list)
     """What could not be brought back after a death, in words."""
+    hint: str = ""
+    """What might help, where it failed at a wall."""
 
 
 class Backend(Protocol):

@@ -19,7 +19,7 @@ from codeact.errors import InterpreterBusy, InterpreterError, InterpreterGone
 from codeact.interpreter.access import NetworkRequest
 from codeact.interpreter.backend import Backend, OnInput, OnOutput, Request, Reviewed
 from codeact.interpreter.history import Checkpoint
-from codeact.interpreter.limits import Limits
+from codeact.interpreter.limits import Limits, check
 from codeact.interpreter.report import report
 from codeact.interpreter.result import ExecutionResult
 from codeact.interpreter.settings import DEFAULT_IMPORTS
@@ -185,8 +185,8 @@ class Interpreter:
         """
         if not isinstance(code, str):
             raise TypeError(f"code is a str, not {type(code).__name__}")
-        if timeout is not None and not timeout > 0:
-            raise ValueError(f"timeout={timeout!r}: it is a positive number of seconds")
+        if timeout is not None:
+            check(timeout, "timeout=...")
         with self._exclusive():
             self._number += 1
             seconds = timeout or self.limits.wall_seconds
@@ -194,7 +194,7 @@ class Interpreter:
         if ran.outcome.fault is not None:
             raise ran.outcome.fault
         return report(ran.outcome, self.style, number=self._number, level=self.level, seconds=seconds,
-                      files=ran.files, lost=ran.lost, layer=self.layer)
+                      files=ran.files, lost=ran.lost, layer=self.layer, hint=ran.hint)
 
     # The changes to a folder of the user's, with mode="copy" ----------------------------------------------------------
 
@@ -295,15 +295,17 @@ class Interpreter:
     def undo(self, n: int = 1) -> list[str]:
         """Go back to before the last `n` cells, files as for `restore`. A cell that ended the process left nothing.
 
+        Args:
+            n: More than there are is the beginning.
+
         Returns:
             What could not be brought back, in words; empty when all was.
 
         Raises:
-            ValueError: There are not so many.
+            ValueError: `n` is not a number of cells.
             InterpreterGone: No kernel can be started.
         """
-        if n < 1:
-            raise ValueError(f"undo({n}): it is a number of cells")
+        check(n, "undo(n)", whole=True)
         with self._exclusive():
             return self._backend.undo(n)
 

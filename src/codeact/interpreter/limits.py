@@ -5,7 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["Limits"]
+__all__ = ["MOST", "Limits", "check"]
+
+MOST = 1_000_000_000
+"""More than any machine has of anything, and little enough for every system call and every sum made of it."""
+_NEEDED = ("tmp_mb", "output_kb", "checkpoints", "checkpoint_mb")
+"""What is never without a limit."""
 
 
 @dataclass(frozen=True)
@@ -13,7 +18,7 @@ class Limits:
     """Limits of one session; None means no limit.
 
     Raises:
-        ValueError: A limit is not a positive number.
+        ValueError: A limit is not a positive number, or more than `MOST`; or not a whole one where it counts something.
     """
 
     wall_seconds: float | None = 60.0
@@ -43,12 +48,28 @@ class Limits:
 
     def __post_init__(self) -> None:
         for name, value in vars(self).items():
-            if value is None and name not in ("tmp_mb", "output_kb", "checkpoints", "checkpoint_mb"):
-                continue
-            if isinstance(value, bool) or not isinstance(value, (int, float)) or not value > 0:
-                raise ValueError(f"Limits({name}={value!r}): a limit is a positive number, or None for none")
+            if value is not None or name in _NEEDED:
+                check(value, f"Limits({name}=...)", whole=not name.endswith("_seconds"),
+                      otherwise="" if name in _NEEDED else ", or None for no limit")
 
     def for_kernel(self) -> dict[str, Any]:
         """The part the kernel enforces on each of its processes."""
         return {"memory_mb": self.memory_mb, "processes": self.processes, "open_files": self.open_files,
                 "file_mb": self.file_mb}
+
+
+def check(value: object, said: str, *, whole: bool = False, otherwise: str = "") -> None:
+    """See that a number can be a limit.
+
+    Args:
+        said: What it was given as.
+        whole: It counts something.
+        otherwise: What else would do, in words.
+
+    Raises:
+        ValueError: It cannot.
+    """
+    kinds = int if whole else (int, float)
+    if isinstance(value, bool) or not isinstance(value, kinds) or not 0 < value <= MOST:
+        given = repr(value)[:60] if not isinstance(value, int) or abs(value) < 10 ** 18 else "a number of many digits"
+        raise ValueError(f"{said} is {given}: it is a positive {'whole ' * whole}number, at most {MOST:,}{otherwise}")

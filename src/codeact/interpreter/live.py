@@ -19,6 +19,7 @@ from codeact.interpreter.backend import OnOutput, Ran, Request
 from codeact.interpreter.cell import CellRunner
 from codeact.interpreter.folders import Base
 from codeact.interpreter.gateway import Gateway
+from codeact.interpreter.hints import hint
 from codeact.interpreter.history import History
 from codeact.interpreter.journal import Entry, HostAnswers, ReplayAnswers, fingerprint
 from codeact.interpreter.mirror import Mirror, Store
@@ -143,6 +144,10 @@ class LiveSession:
     def _has_network(self) -> bool:
         return self._settings.network != "none" or self._settings.proxied
 
+    def _is_walled_off(self) -> bool:
+        """Whether cells have no network because it is kept from them."""
+        return self._session.level > 0 and not self._has_network()
+
     def _attach(self, session: Session, mirror: Mirror | None, history: History) -> None:
         self._session, self._mirror, self._history = session, mirror, history
         self._watch = self._pending.watch() if self._pending is not None else session.take_watch()
@@ -227,7 +232,7 @@ class LiveSession:
                 network=self._gateway is not None and self._gateway.access.activity != crossed))
         if not outcome.pure:
             tend(self)
-        return Ran(outcome, files, lost)
+        return Ran(outcome, files, lost, hint(outcome, self.limits, walled_off=self._is_walled_off()))
 
     def _ask(self, header: dict[str, Any], *, seconds: float, buffers: Sequence[bytes] = ()) -> Outcome:
         """Something other than a cell; a worker that is lost over it is brought back."""

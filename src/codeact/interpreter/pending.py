@@ -2,58 +2,38 @@
 
 `Interpreter(workspace=DIR, mode="copy")` holds one, and `codeact changes`, `apply` and `discard` open one that a
 command has left. It brings together where the changes lie (overlay.py, layers.py), which versions they were made from
-(baseline.py), the list of them (changes.py) and the way into the user's folder (applying.py).
-
-They lie in a folder of ours: of the session, or, where they are to be kept, one for each folder of the user's under
-`$XDG_STATE_HOME/codeact/changes`. One process at a time has it open.
+(baseline.py), the list of them (changes.py), the way into the user's folder (applying.py) and out of ours
+(giving_up.py). The folder of ours that all of it lies in is kept.py's.
 """
 
 from __future__ import annotations
 
-import errno
-import fcntl
-import hashlib
-import json
 import logging
-import os
-import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from datetime import datetime
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any
 
-from codeact.errors import ChangeConflict, ConfigError, InterpreterBusy, InterpreterError, SandboxUnavailable
-from codeact.interpreter.applying import apply, recover
+from codeact.errors import ChangeConflict, InterpreterError, SandboxUnavailable
+from codeact.interpreter.applying import apply
 from codeact.interpreter.baseline import Baseline, version
-from codeact.interpreter.beneath import lstat, remove_tree
+from codeact.interpreter.beneath import lstat
 from codeact.interpreter.changes import Change, Changes, find, shown
 from codeact.interpreter.choosing import choose, with_ways, would_lose
 from codeact.interpreter.copying import bring_up_to_date
-from codeact.interpreter.folders import new_folder, remove
-from codeact.interpreter.keeper import pid_of
+from codeact.interpreter.folders import remove
+from codeact.interpreter.giving_up import give_up, settle
+from codeact.interpreter.kept import Kept
 from codeact.interpreter.layers import Copy, Layer
 from codeact.interpreter.levels import is_root
 from codeact.interpreter.overlay import Overlay
+from codeact.interpreter.recovering import recover
 from codeact.interpreter.session import Session
 from codeact.interpreter.watch import Watch
 
-__all__ = ["Pending", "kept_for", "state_folder"]
+__all__ = ["Pending"]
 
 log = logging.getLogger("codeact.interpreter")
 
 MAX_NAMED = 5
-END_SECONDS = 10.0
-
-
-def state_folder() -> Path:
-    """Where changes are kept: one folder in it for each folder of the user's."""
-    home = os.environ.get("XDG_STATE_HOME") or "~/.local/state"
-    return Path(home).expanduser() / "codeact" / "changes"
-
-
-def kept_for(source: Path) -> Path:
-    """The place of the changes to a folder, whether or not there are any."""
-    return state_folder() / hashlib.sha256(os.fsencode(source)).hexdigest()[:16]
 
 
 class Pending:
@@ -70,72 +50,19 @@ class Pending:
 
     def __init__(self, source: Path, *, keep: bool):
         self.source, self.keep = source, keep
-        self.store = kept_for(source) if keep else new_folder() / "changes"
-        home = self.store.parent.resolve() / self.store.name
-        if source in home.parents:
-            raise ConfigError(
-                f"{source} holds the folder in which changes to it would be kept ({home.parent}); take a folder "
-                f"further down, set {'XDG_STATE_HOME' if keep else 'TMPDIR'} to a place outside, or use mode='live' "
-                "(--live)")
+        self._kept = Kept(source, keep=keep)
+        self.store = self._kept.folder
         self.layer: Layer | None = None
         self._holders = 1
         self._live = False
         self._baseline: Baseline | None = None
-        self._make_store()
-        self._lock = self._locked()
         try:
-            self._record = self._read_record()
-            kind = self._record["layer"]
+            kind = self._kept.record["layer"]
             if kind is not None:
                 self._open(kind)
         except BaseException:
-            os.close(self._lock)
+            self._kept.close()
             raise
-
-    def _make_store(self) -> None:
-        mode = 0o711 if is_root() else 0o700   # sessions of root are another user, who may have to walk through
-        for folder in (self.store.parent.parent, self.store.parent, self.store) if self.keep else (self.store,):
-            folder.mkdir(mode=mode, parents=True, exist_ok=True)
-        for folder in (self.store.parent, self.store):
-            folder.chmod(mode)
-
-    def _locked(self) -> int:
-        lock = os.open(self.store / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            os.close(lock)
-            raise InterpreterBusy(f"another codeact is at work on the changes to {self.source}; wait until it ends, or "
-                                  "stop it") from None
-        return lock
-
-    def _read_record(self) -> dict[str, Any]:
-        found = self.source.stat()
-        new = {"version": 1, "folder": str(self.source), "inode": found.st_ino, "layer": None,
-               "created": datetime.now().astimezone().isoformat(timespec="seconds")}
-        try:
-            record = json.loads((self.store / "record.json").read_bytes())
-        except FileNotFoundError:
-            return new
-        except ValueError as error:
-            raise ConfigError(f"{self.store}/record.json cannot be read ({error}); the changes in that folder are "
-                              "untouched") from None
-        if record.get("version") != 1 or record.get("folder") != str(self.source):
-            raise ConfigError(f"{self.store} was written by another version of codeact; the changes in it are "
-                              "untouched")
-        if record["layer"] is None:
-            return new
-        if record["inode"] != found.st_ino:
-            raise ConfigError(
-                f"{self.source} is another folder than the one that the pending changes of {record['created']} belong "
-                f"to; they lie in {self.store}: look at them, and remove that folder when they are no longer wanted")
-        return dict(record)
-
-    def _write_record(self, kind: str) -> None:
-        self._record["layer"] = kind
-        temporary = self.store / "record.tmp"
-        temporary.write_text(json.dumps(self._record))
-        temporary.replace(self.store / "record.json")
 
     @property
     def kind(self) -> str | None:
@@ -145,7 +72,7 @@ class Pending:
     @property
     def created(self) -> str:
         """When the changes began, in ISO 8601."""
-        return str(self._record["created"])
+        return str(self._kept.record["created"])
 
     def _open(self, kind: str, owner: tuple[int, int] | None = None) -> Baseline:
         """Make the layer of this kind ours."""
@@ -178,7 +105,7 @@ class Pending:
                     reason = str(error)
             else:
                 reason = f"walls of level {level} have none"
-            if self._record["layer"] == "overlay":
+            if self._kept.record["layer"] == "overlay":
                 raise SandboxUnavailable(
                     f"changes to {self.source} are pending in an overlay, and none can be had now: {reason}. Apply or "
                     "discard them first")
@@ -191,8 +118,8 @@ class Pending:
         assert isinstance(layer, Overlay)
         try:
             layer.close()
-            self._wait_for_last_session()
-            if self._record["layer"] is not None:
+            self._kept.wait_for_last_session()
+            if self._kept.record["layer"] is not None:
                 if not self._live:
                     self._settle()
                 # What is pending was made from what the user had when an earlier session began
@@ -201,22 +128,22 @@ class Pending:
             session = make(self.source, layer.store)
             try:
                 layer.attach(session.keeper.pidfd)
-                self._note_session(session.keeper.pidfd)
+                self._kept.note_session(session.keeper.pidfd)
             except BaseException:
                 session.close()
                 raise
         except BaseException:
-            if self._record["layer"] is None:
+            if self._kept.record["layer"] is None:
                 layer.close()
                 self.layer = self._baseline = None
             raise
-        self._write_record("overlay")
+        self._kept.write("overlay")
         self._live = True
         return session
 
     def _open_copy(self, owner: tuple[int, int] | None, make: Callable[[Path, Path | None], Session]) -> Session:
         folder = self.store / "copy"
-        if self._record["layer"] is None:   # nothing, or what a kill left half copied
+        if self._kept.record["layer"] is None:   # nothing, or what a kill left half copied
             remove(folder)
             (self.store / "copy.jsonl").unlink(missing_ok=True)
             self._baseline = None
@@ -227,31 +154,15 @@ class Pending:
             try:
                 bring_up_to_date(self.source, folder, baseline, owner)
             except BaseException:
-                if self._record["layer"] is None:
+                if self._kept.record["layer"] is None:
                     baseline.close()
                     self.layer = self._baseline = None
                     remove(folder)
                 raise
         session = make(folder, None)
-        self._write_record("copy")
+        self._kept.write("copy")
         self._live = True
         return session
-
-    def _note_session(self, pidfd: int) -> None:
-        """Remember the session's first process: should this one be killed, the next must wait until that is gone."""
-        pid = pid_of(pidfd)
-        (self.store / "session").write_text(f"{pid} {_began(pid)}")
-
-    def _wait_for_last_session(self) -> None:
-        try:
-            pid, began = (self.store / "session").read_text().split()
-        except (FileNotFoundError, ValueError):
-            return
-        deadline = time.monotonic() + END_SECONDS
-        while _began(int(pid)) == began:
-            if time.monotonic() > deadline:
-                raise InterpreterBusy(f"an earlier session still works on {self.source} (process {pid})")
-            time.sleep(0.01)
 
     def watch(self) -> Watch:
         """What tells the files a cell touched."""
@@ -272,7 +183,7 @@ class Pending:
     def close(self) -> None:
         """The session is over, and its branches: keep what is pending, or drop it and say so."""
         self._holders -= 1
-        if self._lock < 0 or self._holders > 0:
+        if not self._kept.is_open or self._holders > 0:
             return
         left: Sequence[Change] = ()
         try:
@@ -284,22 +195,16 @@ class Pending:
             log.warning("the changes to %s could not be listed: %s", self.source, error)
             left = [Change("?", "modified", None, None)]
         if not left:
-            self._remove()
+            self._kept.remove()
         elif not self.keep:
             names = ", ".join(shown(change.path) for change in left[:MAX_NAMED])
             log.warning("%d changes to %s were not applied and are dropped with the session: %s%s. apply() brings them "
                         "over; keep_changes=True keeps them for `codeact apply`", len(left), self.source, names,
                         ", ..." if len(left) > MAX_NAMED else "")
-            self._remove()
+            self._kept.remove()
         if self._baseline is not None:
             self._baseline.close()
-        os.close(self._lock)
-        self._lock = -1
-
-    def _remove(self) -> None:
-        """Remove the changes; the record first, so that a kill leaves none that are half there."""
-        (self.store / "record.json").unlink(missing_ok=True)
-        remove(self.store if self.keep else self.store.parent)
+        self._kept.close()
 
     # What is done with them -------------------------------------------------------------------------------------------
 
@@ -374,19 +279,7 @@ class Pending:
         if self._live or not isinstance(self.layer, Overlay):   # a layer at rest can say what is left of a folder
             chosen = with_ways(every, chosen, ("deleted",))
         for change in chosen:
-            user = lstat(self.source, change.path)
-            try:
-                if self.layer.mine(change.path) is None and user is None:
-                    same = False   # went with its folder
-                else:
-                    same = self.layer.discard(change.path, user)
-            except OSError as error:
-                raise InterpreterError(f"the change to {change.path!r} could not be discarded: "
-                                       f"{error.strerror or error}") from None
-            if same:
-                self._baseline.equal(change.path, version(self.layer.mine(change.path)), version(user))
-            else:
-                self._baseline.forget(change.path)
+            give_up(change.path, self.layer, self._baseline)
         return [change.path for change in chosen]
 
     def _recover(self) -> None:
@@ -399,41 +292,7 @@ class Pending:
 
     def _settle(self) -> None:
         """While no session runs: take out of the layer what is applied, so that the user's files show again."""
-        layer, baseline = self.layer, self._baseline
-        assert baseline is not None
-        if not isinstance(layer, Overlay):
-            return
-        self._recover()
-        layer.settle()
-        for path in sorted(baseline.same, reverse=True):
-            mine = layer.mine(path)
-            if not baseline.is_same(path, version(mine)):
-                continue
-            try:
-                remove_tree(layer.upper, path) if mine is None or mine.st_mode & 0o170000 != 0o040000 else \
-                    os.rmdir(layer.upper / path)
-            except OSError as error:
-                if error.errno not in (errno.ENOTEMPTY, errno.ENOTDIR, errno.ENOENT):
-                    raise
-            baseline.forget(path)
-
-
-def _began(pid: int) -> str | None:
-    """When a process began; None when it is gone."""
-    try:
-        fields = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
-    except OSError:
-        return None
-    return None if fields[0] in (b"Z", b"X") else fields[19].decode()
-
-
-def every_kept() -> Iterator[Path]:
-    """The folders of the user's that have changes pending."""
-    home = state_folder()
-    for place in sorted(home.iterdir()) if home.is_dir() else ():
-        try:
-            record = json.loads((place / "record.json").read_bytes())
-            if record["layer"] is not None:
-                yield Path(record["folder"])
-        except (OSError, ValueError, KeyError, TypeError):
-            continue
+        if isinstance(self.layer, Overlay):
+            self._recover()
+            assert self._baseline is not None
+            settle(self.layer, self._baseline)

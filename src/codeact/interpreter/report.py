@@ -13,7 +13,7 @@ __all__ = ["report"]
 
 
 def report(outcome: Outcome, style: Style, *, number: int, level: int, seconds: float | None, files: list[str],
-           lost: list[str], layer: Literal["overlay", "copy"] | None = None) -> ExecutionResult:
+           lost: list[str], layer: Literal["overlay", "copy"] | None = None, hint: str = "") -> ExecutionResult:
     """The result of a cell.
 
     Args:
@@ -23,6 +23,7 @@ def report(outcome: Outcome, style: Style, *, number: int, level: int, seconds: 
         files: What it created or changed.
         lost: What could not be brought back after its death.
         layer: How the user's folder is kept as it is.
+        hint: What might help.
     """
     notes = [outcome.before] if outcome.before else []
     error = outcome.error
@@ -49,6 +50,8 @@ def report(outcome: Outcome, style: Style, *, number: int, level: int, seconds: 
     if error is not None:
         events.append(Failure(error.name, error.message, error.traceback,
                               outcome.chain if not outcome.dead else ()))
+    if style.hints and hint:
+        notes.append(f"[{hint}]")
     events.extend(Note(note) for note in notes if note)
     return ExecutionResult(
         text=style.render(events, number=number),
@@ -57,7 +60,7 @@ def report(outcome: Outcome, style: Style, *, number: int, level: int, seconds: 
         error=error, files=files, status=outcome.status, number=number, seconds=outcome.seconds,
         stdout="".join(event.text for event in events if isinstance(event, Text) and event.stream == "stdout"),
         stderr="".join(event.text for event in events if isinstance(event, Text) and event.stream == "stderr"),
-        level=level, restored=outcome.dead, lost=lost, layer=layer)
+        level=level, restored=outcome.dead, lost=lost, layer=layer, hint=hint)
 
 
 def _stopped(outcome: Outcome, style: Style, seconds: float | None) -> ErrorInfo:

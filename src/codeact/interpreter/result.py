@@ -53,3 +53,5 @@ class ExecutionResult:
     """What could not be brought back, in words."""
     layer: Literal["overlay", "copy"] | None = None
     """How the user's folder is kept as it is; None where cells work in it, or it is a fresh one."""
+    hint: str = ""
+    """What might help where the cell failed at a wall, such as having no network; most styles say it in `text` too."""

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import select
 import shutil
 import stat
+import subprocess
 import sys
 import tempfile
 from dataclasses import dataclass, field
@@ -18,8 +20,11 @@ from codeact.interpreter.limits import Limits
 if TYPE_CHECKING:
     from codeact.interpreter.pending import Pending
 
-__all__ = ["DEFAULT_IMPORTS", "SPACE", "SPACES", "Settings", "cache_folder", "environment", "give", "give_like",
-           "python_program", "user_folder"]
+__all__ = ["DEFAULT_IMPORTS", "SPACE", "SPACES", "Settings", "cache_folder", "environment", "fault_of_python", "give",
+           "give_like", "python_program", "user_folder"]
+
+LEAST_PYTHON = (3, 9)
+_ASK_SECONDS = 10.0
 
 DEFAULT_IMPORTS = ("numpy", "pandas", "matplotlib.pyplot")
 """Imported once and inherited by every session, where installed. Small: what is imported makes each fork slower."""
@@ -133,3 +138,35 @@ def python_program(python: str | None) -> str:
     if found is None:
         raise FileNotFoundError(f"python={python!r}: there is no such program")
     return str(Path(found).absolute())
+
+
+def fault_of_python(python: str) -> str | None:
+    """Why a program cannot run cells whatever the walls, in words; None where it is a Python of an age that can.
+
+    Asked only when a session could not be started: it runs the program, as this user.
+    """
+    wants = f"python=... takes the path of a Python {'.'.join(map(str, LEAST_PYTHON))} or later"
+    try:
+        with subprocess.Popen([python, "-I", "-S", "-c", "import sys; print('python', *sys.version_info[:2])"],
+                              stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                              env=environment(python), cwd="/") as process:
+            assert process.stdout is not None
+            assert process.stderr is not None
+            try:
+                # What is no Python may print for ever, or never
+                if not select.select([process.stdout], [], [], _ASK_SECONDS)[0]:
+                    return None
+                words = os.read(process.stdout.fileno(), 100).split()
+                wrong = not words and select.select([process.stderr], [], [], 1.0)[0]
+                said = os.read(process.stderr.fileno(), 300).decode(errors="replace").strip() if wrong else ""
+            finally:
+                process.kill()
+    except OSError as error:
+        return f"{python} cannot be started ({error.strerror}); {wants}"
+    if len(words) != 3 or words[0] != b"python" or not all(word.isdigit() for word in words[1:]):
+        says = f" that works (it says: {said.splitlines()[0]})" if said else ""
+        return f"{python} is no Python{says}; {wants}"
+    version = int(words[1]), int(words[2])
+    if version < LEAST_PYTHON:
+        return f"{python} is Python {version[0]}.{version[1]}; {wants}"
+    return None

@@ -51,6 +51,8 @@ class Style:
     """The message of the TimeoutError that a cell ends with whose time is up."""
     kept: str = "The variables set so far are kept."
     """The note under a cell that was stopped and did not take the state with it; "" for none."""
+    hints: bool = True
+    """Whether a cell that failed at a wall is told what might help."""
 
     def render(self, events: Iterable[Event], *, number: int) -> str:
         """Compose what the model sees.
@@ -138,6 +140,7 @@ _MINT = Style(
     fresh_lines=False,
     timed_out="Timed out after {seconds:g} seconds.",
     kept="",
+    hints=False,
 )
 
 STYLES: dict[str, Style] = {
@@ -154,6 +157,7 @@ STYLES: dict[str, Style] = {
         strip=False,
         timed_out="Execution timed out ({seconds:g} seconds).",
         kept="",
+        hints=False,
     ),
 }
 """Styles by name."""

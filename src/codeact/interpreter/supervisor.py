@@ -8,11 +8,11 @@ import os
 import threading
 from typing import Any
 
-from codeact.errors import SandboxUnavailable
+from codeact.errors import InterpreterGone, SandboxUnavailable
 from codeact.interpreter.folders import Base, remove_home
 from codeact.interpreter.levels import Level, candidates
 from codeact.interpreter.session import Session
-from codeact.interpreter.settings import DEFAULT_IMPORTS, SPACE, Settings
+from codeact.interpreter.settings import DEFAULT_IMPORTS, SPACE, Settings, fault_of_python
 from codeact.interpreter.zygote import Zygote
 
 __all__ = ["DEFAULT_IMPORTS", "SPACE", "Settings", "Zygote", "open_session", "shutdown", "zygote_of"]
@@ -52,16 +52,18 @@ def open_session(settings: Settings, base: Base | None = None, space: str = SPAC
 
 
 def _start(settings: Settings, levels: list[Level], key: tuple[Any, ...], base: Base | None, space: str) -> Session:
-    reasons = []
+    reasons: list[str] = []
     for level in levels:
         zygote = None
         try:
             zygote = Zygote(settings, level)
             session = zygote.session(settings, base, space)   # the proof that this level works
         except SandboxUnavailable as error:
-            reasons.append(str(error))
             if zygote is not None:
                 zygote.close()
+            if not reasons and (fault := fault_of_python(settings.python)) is not None:
+                raise InterpreterGone(fault) from None
+            reasons.append(str(error))
             continue
         except BaseException:
             if zygote is not None:

@@ -80,8 +80,8 @@ class Zygote:
                 stderr=subprocess.PIPE if os.environ.get("CODEACT_DEBUG") is None else None, cwd="/")
         except OSError as error:
             ours.close()
-            raise InterpreterGone(f"cannot start the Python {self.settings.python!r}: {error.strerror}; "
-                                  "python=… takes the path of a Python 3.9 or later") from None
+            raise InterpreterGone(f"{self.settings.python} cannot be started ({error.strerror}); python=... takes the "
+                                  "path of a Python 3.9 or later") from None
         finally:
             theirs.close()
         self.connection = Connection(ours)

@@ -24,15 +24,14 @@ import select
 import socket
 import stat
 import struct
-import termios
 import time
 from array import array
-from collections import deque
-from typing import Any, Deque, Dict, List, Optional, Tuple
+from typing import Dict, List, Tuple
+
+from .channel import WINDOW, Channel, close, lying, pair
 
 __all__ = ["WINDOW", "Channels", "RelayError"]
 
-WINDOW = 1 << 18
 MAX_CHANNELS = 2000
 MAX_PAYLOAD = 1 << 16
 MAX_GIVEN = 4
@@ -56,46 +55,6 @@ class RelayError(Exception):
     """The other end broke a rule, or is gone."""
 
 
-class _Channel:
-    """One connection.
-
-    Args:
-        fd: Ours, owned from now on.
-        sock: It is a socket.
-        reads: What can be read from it is sent.
-    """
-
-    def __init__(self, number: int, fd: int, *, sock: bool, reads: bool, watches: bool = False):
-        self.number, self.fd, self.reads, self.watches = number, fd, reads, watches
-        self.socket = socket.socket(fileno=fd) if sock else None
-        self.credit = WINDOW
-        self.read_bytes = self.written = self.received = self.unacknowledged = 0
-        self.before: Optional[_Channel] = None
-        """The pipe whose bytes come first."""
-        self.held: Optional[Tuple[bytes, List[int]]] = None
-        """Read, and waiting until `before` has been read up to `due`; no bytes: the end."""
-        self.due = 0
-        self.moved = time.monotonic()
-        """When bytes last went through."""
-        self.out: Deque[List[Any]] = deque()
-        """[bytes, descriptors, what `before` must have delivered] to be written."""
-        self.given: List[int] = []
-        """Descriptors for the next bytes that come."""
-        self.ending = False
-        """The far end is over: close once all is written."""
-
-    def close(self) -> None:
-        if self.fd < 0:
-            return
-        self.fd = -1
-        if self.socket is not None:
-            self.socket.close()
-        for fd in self.given + [fd for item in self.out for fd in item[1]] + (self.held[1] if self.held else []):
-            os.close(fd)
-        self.out.clear()
-        self.given, self.held = [], None
-
-
 class Channels:
     """One end of the stream.
 
@@ -110,12 +69,12 @@ class Channels:
         os.set_blocking(write_fd, False)
         self._buffer = bytearray()
         self._outbox = bytearray()
-        self._channels: Dict[int, _Channel] = {}
+        self._channels: Dict[int, Channel] = {}
         self._next, self._parity, self._highest = first, first & 1, 0
 
     def add(self, number: int, sock: socket.socket) -> None:
         """A channel both ends know from the start; the socket is owned from now on."""
-        self._channels[number] = _Channel(number, sock.detach(), sock=True, reads=True)
+        self._channels[number] = Channel(number, sock.detach(), sock=True, reads=True)
         self._next = max(self._next, number + 2) if number & 1 == self._parity else self._next
         self._highest = max(self._highest, number) if number & 1 != self._parity else self._highest
 
@@ -129,7 +88,7 @@ class Channels:
             raise RelayError(str(error)) from None
         finally:
             for channel in self._channels.values():
-                _close(channel)
+                close(channel)
             self._channels.clear()
 
     def _step(self) -> bool:
@@ -141,7 +100,7 @@ class Channels:
             else:
                 poll.register(self._to, select.POLLOUT)
         room = len(self._outbox) < _OUTBOX
-        by_fd: Dict[int, _Channel] = {}
+        by_fd: Dict[int, Channel] = {}
         waits = False
         for channel in list(self._channels.values()):
             self._release(channel)
@@ -169,7 +128,7 @@ class Channels:
 
     # From this side ---------------------------------------------------------------------------------------------------
 
-    def _read(self, channel: _Channel) -> None:
+    def _read(self, channel: Channel) -> None:
         if channel.watches or not channel.reads:
             self._end(channel)
             return
@@ -193,14 +152,14 @@ class Channels:
         channel.moved = time.monotonic()
         if channel.before is not None and channel.before.fd >= 0 and channel.before.reads:
             channel.held = data, fds
-            channel.due = channel.before.read_bytes + _lying(channel.before.fd)
+            channel.due = channel.before.read_bytes + lying(channel.before.fd)
             channel.before.moved = channel.moved
         elif data:
             self._send(channel, data, fds)
         else:
             self._end(channel)
 
-    def _release(self, channel: _Channel) -> None:
+    def _release(self, channel: Channel) -> None:
         """Send what was held back, if what comes before it has been sent."""
         before = channel.before
         if channel.held is None or before is None:
@@ -213,17 +172,17 @@ class Channels:
         else:
             self._end(channel)
 
-    def _send(self, channel: _Channel, data: bytes, fds: List[int]) -> None:
+    def _send(self, channel: Channel, data: bytes, fds: List[int]) -> None:
         if fds:
             given = [self._give(fd) for fd in fds[:MAX_GIVEN]]
             for fd in fds[MAX_GIVEN:]:
                 os.close(fd)
-            _pair([one for one, _ in given])
+            pair([one for one, _ in given])
             self._post(GIVE, channel.number, b"".join(_GIVEN.pack(sort, one.number) for one, sort in given))
         channel.credit -= len(data)
         self._post(DATA, channel.number, data)
 
-    def _give(self, fd: int) -> Tuple[_Channel, int]:
+    def _give(self, fd: int) -> Tuple[Channel, int]:
         """A channel for a descriptor that was handed to this end."""
         if len(self._channels) >= MAX_CHANNELS:
             os.close(fd)
@@ -231,23 +190,23 @@ class Channels:
         number, self._next = self._next, self._next + 2
         mode = os.fstat(fd).st_mode
         if stat.S_ISSOCK(mode):
-            channel, sort = _Channel(number, fd, sock=True, reads=True), SOCKET
+            channel, sort = Channel(number, fd, sock=True, reads=True), SOCKET
         elif stat.S_ISFIFO(mode) and fcntl.fcntl(fd, fcntl.F_GETFL) & os.O_ACCMODE == os.O_WRONLY:
             os.set_blocking(fd, False)
-            channel, sort = _Channel(number, fd, sock=False, reads=False), WRITER
+            channel, sort = Channel(number, fd, sock=False, reads=False), WRITER
         else:
-            channel, sort = _Channel(number, fd, sock=False, reads=True, watches=True), WATCH
+            channel, sort = Channel(number, fd, sock=False, reads=True, watches=True), WATCH
         self._channels[number] = channel
         return channel, sort
 
-    def _end(self, channel: _Channel) -> None:
+    def _end(self, channel: Channel) -> None:
         """This side's descriptor is over."""
         self._post(CLOSE, channel.number)
         self._forget(channel)
 
-    def _forget(self, channel: _Channel) -> None:
+    def _forget(self, channel: Channel) -> None:
         self._channels.pop(channel.number, None)
-        _close(channel)
+        close(channel)
 
     def _post(self, kind: int, number: int, payload: bytes = b"", length: int = 0) -> None:
         self._outbox += _HEADER.pack(kind, number, length or len(payload)) + payload
@@ -328,11 +287,11 @@ class Channels:
         else:
             self._forget(channel)
 
-    def _receive(self, payload: bytes) -> List[Tuple[int, _Channel]]:
+    def _receive(self, payload: bytes) -> List[Tuple[int, Channel]]:
         """Make what was given at the other end: descriptors to hand on, and our channels to them."""
         if len(payload) % _GIVEN.size or len(self._channels) + MAX_GIVEN > MAX_CHANNELS:
             raise RelayError("too many descriptors, or none at all")
-        made: List[Tuple[int, _Channel]] = []
+        made: List[Tuple[int, Channel]] = []
         wanted = list(_GIVEN.iter_unpack(payload))
         for sort, number in wanted:   # all, before anything is made
             if number & 1 == self._parity or number <= self._highest or sort not in (SOCKET, WRITER, WATCH):
@@ -341,25 +300,25 @@ class Channels:
         for sort, number in wanted:
             if sort == SOCKET:
                 ours, theirs = socket.socketpair()
-                handed, channel = theirs.detach(), _Channel(number, ours.detach(), sock=True, reads=True)
+                handed, channel = theirs.detach(), Channel(number, ours.detach(), sock=True, reads=True)
             else:
                 reader, writer = os.pipe()
                 keep, handed = (reader, writer) if sort == WRITER else (writer, reader)
                 os.set_blocking(keep, False)
-                channel = _Channel(number, keep, sock=False, reads=sort == WRITER)
+                channel = Channel(number, keep, sock=False, reads=sort == WRITER)
             self._channels[number] = channel
             made.append((handed, channel))
-        _pair([channel for _, channel in made])
+        pair([channel for _, channel in made])
         return made
 
-    def _may_write(self, channel: _Channel) -> bool:
+    def _may_write(self, channel: Channel) -> bool:
         """Whether the first of what waits may be written: what was printed before it has been, or nobody reads that."""
         before = channel.before
         if before is None or before.fd < 0 or not channel.out or before.written >= channel.out[0][2]:
             return True
         return time.monotonic() - before.moved >= STALL_SECONDS
 
-    def _write(self, channel: _Channel) -> None:
+    def _write(self, channel: Channel) -> None:
         try:
             while channel.out and self._may_write(channel):
                 item = channel.out[0]
@@ -386,27 +345,3 @@ class Channels:
             self._post(CREDIT, channel.number, length=done)
         if channel.ending and not channel.out:
             self._forget(channel)
-
-
-def _close(channel: _Channel) -> None:
-    fd = channel.fd
-    plain = channel.socket is None
-    channel.close()
-    if plain and fd >= 0:
-        os.close(fd)
-
-
-def _pair(channels: List[_Channel]) -> None:
-    """A socket and a pipe handed over together are a worker's: what it prints comes before what it says."""
-    if len(channels) == 2 and channels[0].socket is not None and channels[1].socket is None:
-        channels[0].before = channels[1]
-
-
-def _lying(fd: int) -> int:
-    """Bytes in a pipe now."""
-    count = array("i", [0])
-    try:
-        fcntl.ioctl(fd, termios.FIONREAD, count)
-    except OSError:
-        return 0
-    return count[0]

@@ -38,14 +38,15 @@ from codeact.events import Code as CodeEvent
 from codeact.events import Event, ignore
 from codeact.interpreter import transfer
 from codeact.interpreter.awaiting import run_in_thread
-from codeact.interpreter.history import Checkpoint
 from codeact.interpreter.interpreter import Interpreter
 from codeact.interpreter.result import ExecutionResult
 from codeact.server import models
 from codeact.server.answers import EventStream, Json, cancel_when_gone, error, result_as_json
 from codeact.server.faults import Fault, fault_of
 from codeact.server.guard import Guard
-from codeact.server.sessions import Session, Sessions
+from codeact.server.session import Session
+from codeact.server.sessions import Sessions
+from codeact.server.states import add_states
 
 __all__ = ["MAX_JSON_BYTES", "MAX_UPLOAD_BYTES", "create_app"]
 
@@ -255,30 +256,8 @@ class _Service:
                 twin = await self._work(session, lambda py: sessions.branch(session, body.id))
             return Json(_spelled(twin), 201)
 
-        self._add_checkpoints(app)
+        add_states(app, self._use)
         self._add_files(app)
-
-    def _add_checkpoints(self, app: FastAPI) -> None:
-        @app.get("/sessions/{id}/checkpoints", response_model=models.CheckpointsAnswer,
-                 summary="List the states that were marked")
-        async def list_checkpoints(id: str) -> Response:
-            marks = await self._use(id, lambda py: py.checkpoints)
-            return Json({"checkpoints": [_mark(name, mark) for name, mark in marks.items()]})
-
-        @app.post("/sessions/{id}/checkpoints", status_code=201, response_model=models.CheckpointAnswer,
-                  summary="Mark the state of now; variables only, files stay as they are")
-        async def checkpoint(id: str, body: models.Mark) -> Response:
-            return Json(_mark(body.name, await self._use(id, lambda py: py.checkpoint(body.name))), 201)
-
-        @app.post("/sessions/{id}/restore", response_model=models.RestoreAnswer, summary="Go back to a marked state")
-        async def restore(id: str, body: models.Mark) -> Response:
-            def go_back(py: Interpreter) -> list[str]:
-                if body.name not in py.checkpoints:
-                    raise Fault(404, "unknown_checkpoint", f"no checkpoint is named {body.name!r}; there are: "
-                                                           f"{', '.join(py.checkpoints) or 'none'}")
-                return py.restore(body.name)
-
-            return Json({"lost": await self._use(id, go_back)})
 
     def _add_files(self, app: FastAPI) -> None:
         bytes_of_file = {"content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}}
@@ -340,10 +319,6 @@ def _spelled(session: Session) -> dict[str, Any]:
     py = session.py
     return {"id": session.id, "state": session.state, "style": session.style,
             "level": py.level if py is not None else None, "created": session.created, "used": session.used}
-
-
-def _mark(name: str, mark: Checkpoint) -> dict[str, Any]:
-    return {"name": name, "cells": mark.cells, "taken": mark.taken}
 
 
 async def _on_error(request: Request, failure: Exception) -> Response:

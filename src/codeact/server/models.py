@@ -28,6 +28,7 @@ __all__ = [
 ]
 
 MAX_TIMEOUT_SECONDS = 3600.0
+MAX_UNDONE = 1_000_000
 
 Id = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-][A-Za-z0-9_.-]{0,99}$")]
 """A session's name that fits into a path."""
@@ -70,6 +71,11 @@ class Code(_Request):
 
 class Mark(_Request):
     name: Annotated[str, Field(min_length=1, max_length=100)]
+
+
+class Undo(_Request):
+    n: Annotated[int, Field(ge=1, le=MAX_UNDONE)] = 1
+    """How many cells to take back; more than there are is the beginning."""
 
 
 class Branch(_Request):
@@ -141,6 +147,22 @@ class CheckpointsAnswer(BaseModel):
 class RestoreAnswer(BaseModel):
     lost: list[str]
     """What could not be brought back."""
+
+
+class VariableAnswer(BaseModel):
+    name: str
+    type: str
+    shape: list[int] | None
+    """Of arrays and tables."""
+    length: int | None
+    """Of texts and containers."""
+    size: int | None
+    """Bytes, contents of containers left out."""
+    preview: str
+
+
+class VariablesAnswer(BaseModel):
+    variables: list[VariableAnswer]
 
 
 class FileAnswer(BaseModel):

@@ -13,124 +13,26 @@ import stat
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from codeact.errors import CodeActError
 from codeact.interpreter import beneath
 from codeact.interpreter.folders import new_folder, remove
 from codeact.interpreter.interpreter import Interpreter
 from codeact.server.faults import Fault
+from codeact.server.session import Session, discard, unknown
 
-__all__ = ["Session", "Sessions"]
+__all__ = ["Sessions"]
 
 log = logging.getLogger("codeact.server")
 
-AGAIN_SECONDS = 0.02
 BACK = "[This session was saved while it was idle, and is back.]"
 """What came back, and what not, the interpreter tells with the same result."""
-STOP_SECONDS = 10.0
-"""A cell that was interrupted ends long before: what does not obey is killed after a second."""
 SAVED_FOR_EACH = 16
 """Sessions there may be, saved ones included, for each one that may be live."""
-
-State = Literal["starting", "running", "idle", "saved"]
-
-
-class Session:
-    """One session: an interpreter, or the file it was saved to, or neither before its first use.
-
-    Args:
-        id: Its name.
-        style: How its results are put to a model.
-        py: Its interpreter, where there is one already.
-    """
-
-    def __init__(self, id: str, style: str, py: Interpreter | None = None):
-        self.id, self.style = id, style
-        self.py = py
-        self.saved: Path | None = None
-        self.created = self.used = time.time()
-        """Seconds since the epoch."""
-        self.note = ""
-        """What the next result has to tell the model."""
-        self.began_anew = False
-        """Whether its latest start was one with no variables."""
-        self.is_running = False
-        """Whether a cell runs."""
-        self.ended = False
-        self.turn = threading.Lock()
-        """Held by whoever uses it."""
-
-    @property
-    def state(self) -> State:
-        """What it is doing."""
-        if self.saved is not None:
-            return "saved"
-        if self.py is None:
-            return "starting"
-        return "running" if self.turn.locked() else "idle"
-
-    def claim(self) -> None:
-        """Have it to oneself until `release`.
-
-        Raises:
-            Fault: Another request has it, or it has ended.
-        """
-        if self.ended:
-            raise _unknown(self.id)
-        if not self.turn.acquire(blocking=False):
-            raise Fault(409, "busy", f"session {self.id[:200]!r} is in use by another request; wait for its answer, or "
-                                     "stop its cell with POST /sessions/{id}/interrupt")
-
-    def release(self) -> None:
-        """Let others have it."""
-        self.used = time.time()
-        self.turn.release()
-
-    @contextmanager
-    def claimed(self) -> Iterator[None]:
-        """Claim it for a block."""
-        self.claim()
-        try:
-            yield
-        finally:
-            self.release()
-
-    def interrupt(self) -> None:
-        """Stop the running cell, from any thread."""
-        if (py := self.py) is not None:
-            py.interrupt()
-
-    def stop(self) -> bool:
-        """Stop the running cell and wait until it has stopped; whether one ran."""
-        deadline = time.monotonic() + STOP_SECONDS
-        ran = self.is_running
-        while self.is_running and time.monotonic() < deadline:
-            self.interrupt()
-            time.sleep(AGAIN_SECONDS)
-        return ran
-
-    def end(self) -> bool:
-        """End it for good, whatever it is doing; whether it had processes."""
-        self.ended = True
-        while not self.turn.acquire(timeout=AGAIN_SECONDS):
-            self.interrupt()
-        try:
-            had = self.py is not None
-            if self.py is not None:
-                self.py.close()
-                self.py = None
-            if self.saved is not None:
-                _discard(self.saved)
-                self.saved = None
-            return had
-        finally:
-            self.turn.release()
-
 
 class Sessions:
     """All sessions of a service.
@@ -172,7 +74,7 @@ class Sessions:
         with self._lock:
             session = self._sessions.get(id)
         if session is None:
-            raise _unknown(id)
+            raise unknown(id)
         return session
 
     def claim(self, id: str | None, *, style: str, known: bool = False) -> Session:
@@ -248,7 +150,7 @@ class Sessions:
             session.py = self._open(**arguments)
             session.began_anew = True
         if session.saved is not None:
-            _discard(session.saved)
+            discard(session.saved)
             session.saved = None
         return session.py
 
@@ -326,7 +228,7 @@ class Sessions:
                 _lose_no_file(py, save(path))
             except (CodeActError, OSError, ValueError) as error:
                 log.warning("session %s is idle and cannot be saved, so it stays: %s", session.id, error)
-                _discard(path)
+                discard(path)
                 session.used = time.time()   # try again when it has been idle for as long once more
                 return False
             session.saved, session.py = path, None
@@ -400,19 +302,6 @@ def _at_once(function: Callable[[Session], object], sessions: list[Session]) -> 
         for done in [pool.submit(function, session) for session in sessions]:
             if (error := done.exception()) is not None and not isinstance(error, Fault):
                 log.warning("a session did not end as it should: %s", error)
-
-
-def _discard(path: Path) -> None:
-    """Remove what a session was saved to, a file or a folder."""
-    if path.is_dir() and not path.is_symlink():
-        remove(path)
-    else:
-        path.unlink(missing_ok=True)
-
-
-def _unknown(id: str) -> Fault:
-    return Fault(404, "unknown_session", f"there is no session {id[:200]!r}; GET /sessions lists those there are, POST "
-                                         "/sessions makes one")
 
 
 def _exists(id: str) -> Fault:

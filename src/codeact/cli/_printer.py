@@ -1,0 +1,112 @@
+"""Shows what a cell of `codeact exec` writes, as it comes, and saves its figures.
+
+What goes to a terminal is freed of what a cell could control it by; what goes to a pipe is left as it is.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING, TextIO
+
+from codeact.cli._files import OUTPUT_FOLDER
+from codeact.cli._session import in_flags
+
+if TYPE_CHECKING:
+    from codeact.interpreter.output import Bundle, Display, Text
+    from codeact.interpreter.result import ExecutionResult
+
+__all__ = ["CONTROL", "Printer"]
+
+CONTROL = re.compile(r"\x1b(?!\[[\d;]{0,20}[mKABCDJ])|[\x00-\x07\x0e-\x1a\x1c-\x1f\x7f-\x9f]")
+"""What no terminal may get from a cell: all control but blanks, colours and what progress bars move by."""
+
+
+class Printer:
+    """Shows output as it comes, and saves figures.
+
+    Args:
+        workspace: Where figures go; None for `codeact-output/`.
+        names: What cells are called in what they write to stderr, in place of `<cell 1>`.
+    """
+
+    def __init__(self, workspace: str | None, names: Mapping[str, str] = MappingProxyType({})):
+        self._folder, self._names = Path(workspace or OUTPUT_FOLDER).absolute(), names   # a cell here may go elsewhere
+        self._in_line = False
+        """Whether the cursor stands behind something."""
+        self.begin()
+
+    def begin(self) -> None:
+        """Another cell is run."""
+        self._shown = {"stdout": 0, "stderr": 0}
+        """Characters shown as they came."""
+
+    def __call__(self, event: Text | Display) -> None:
+        from codeact.interpreter.output import Text
+
+        if isinstance(event, Text):
+            self._shown[event.stream] += len(event.text)
+            self._write(event.text, sys.stderr if event.stream == "stderr" else sys.stdout)
+        else:
+            self._bundle(event.bundle)
+
+    def _write(self, text: str, stream: TextIO | None) -> None:
+        if stream is None or not text:   # closed by the shell
+            return
+        if stream is sys.stderr:
+            for cell, name in self._names.items():
+                text = text.replace(cell, name)
+        if stream.isatty():
+            text = CONTROL.sub("", text)
+        encoding = stream.encoding or "utf-8"
+        stream.write(text.encode(encoding, "replace").decode(encoding))
+        stream.flush()
+        self._in_line = not text.endswith("\n")
+
+    def fresh_line(self) -> None:
+        """Go to the beginning of a line, if the cell has left the cursor elsewhere."""
+        if self._in_line:
+            self._write("\n", sys.stdout)
+
+    def _bundle(self, bundle: Bundle, prefix: str = "") -> None:
+        from codeact.cli._files import FIGURES, Shelf
+        from codeact.cli._terminal import shown
+
+        for mime in FIGURES:
+            if mime in bundle:
+                try:
+                    path = Shelf(self._folder).add_figure(mime, bundle[mime])
+                except BrokenPipeError:
+                    raise
+                except OSError as error:
+                    self._write(f"[a figure could not be saved: {error}]\n", sys.stderr)
+                else:
+                    self._write(f"{prefix}[figure saved to {shown(path)}]\n", sys.stdout)
+                return
+        if isinstance(text := bundle.get("text/plain"), str):
+            self._write(prefix + ("\n" if prefix and "\n" in text else "") + text + "\n", sys.stdout)
+
+    def finish(self, result: ExecutionResult, *, value: bool, prefix: str = "", error: str | None = None) -> None:
+        """What is known at the end: the rest of a flood, the last value, the error, what happened to the state.
+
+        Args:
+            error: Said of the error.
+        """
+        # Of a flood only the beginning is shown as it comes; here is what was kept of the rest
+        self._write(result.stdout[self._shown["stdout"]:], sys.stdout)
+        self._write(result.stderr[self._shown["stderr"]:], sys.stderr)
+        if prefix:
+            self.fresh_line()
+        if value and result.value is not None:
+            self._bundle(result.value, prefix)
+        if error:
+            self._write(error.rstrip("\n") + "\n", sys.stderr)
+        if result.hint:
+            self._write(f"[{in_flags(result.hint)}]\n", sys.stderr)
+        if result.restored and not result.lost and prefix:
+            self._write("[the process was started again; variables are as they were before this cell]\n", sys.stderr)
+        for lost in result.lost:
+            self._write(f"[{lost}]\n", sys.stderr)
