@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import faulthandler
 import itertools
 import logging
 import os
@@ -26,6 +27,8 @@ from codeact.errors import InterpreterError
 from codeact.interpreter.keeper import pid_of
 from codeact.interpreter.supervisor import zygote_of
 
+STUCK_SECONDS = 60
+"""A host to be killed lives for a second or two."""
 MARKER = "31536.75"
 """How long the programs sleep that cells leave behind."""
 CRASHES = ["import ctypes\nctypes.string_at(0)", "import os\nos._exit(3)",
@@ -290,6 +293,7 @@ def main() -> None:
     """Hold sessions of all kinds until killed; a line for each one opened."""
     seed, count, place = sys.argv[1], int(sys.argv[2]), Path(sys.argv[3])
     logging.disable(logging.CRITICAL)
+    faulthandler.dump_traceback_later(STUCK_SECONDS, exit=True)   # where every thread hangs is an answer too
 
     def hold(number: int) -> None:
         while True:

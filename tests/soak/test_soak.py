@@ -8,7 +8,6 @@ The plan follows from a seed, which is printed; the moments do not, they follow 
 import logging
 import os
 import random
-import signal
 import statistics
 import subprocess
 import sys
@@ -151,7 +150,7 @@ def reap_orphans_of_others():
                 os.waitpid(pid, os.WNOHANG)
 
 
-def test_nothing_is_left_when_the_host_is_killed_at_random_moments(place, caplog):
+def test_nothing_is_left_when_the_host_is_killed_at_random_moments(place, caplog, monkeypatch):
     print(f"\nCODEACT_SOAK_SEED={SEED}")
     caplog.set_level(logging.CRITICAL)
     choose = random.Random(SEED)
@@ -163,7 +162,7 @@ def test_nothing_is_left_when_the_host_is_killed_at_random_moments(place, caplog
         with (place / "errors").open("ab") as errors, subprocess.Popen(program, stdout=subprocess.PIPE, stderr=errors) as host:
             assert host.stdout is not None
             for _ in range(choose.randrange(1, 24)):
-                assert host.stdout.readline(), (place / "errors").read_text()[-3000:]
+                assert host.stdout.readline(), (place / "errors").read_text()[-9000:]
                 opened += 1
             time.sleep(choose.uniform(0, 0.2))
             host.kill()
@@ -175,10 +174,10 @@ def test_nothing_is_left_when_the_host_is_killed_at_random_moments(place, caplog
             return not [pid for pid, state in descendants().items() if state not in "ZX"]
         assert until(gone), [command(pid) for pid in descendants()]
     print(f"{opened} sessions of {killed} hosts")
-    # What lies in folders the next one to start removes
+    # What lies in folders the next one to start removes; an empty one not at once, as somebody may just be making it
+    monkeypatch.setattr(folders, "NEW_SECONDS", 0.0)
     assert len([*(place / "tmp").glob(folders.PREFIX + "*")]) <= killed
     with Interpreter(imports=()):
-        assert until(lambda: len([*(place / "tmp").glob(folders.PREFIX + "*")]) <= 1), list((place / "tmp").iterdir())
+        assert until(lambda: len([*(place / "tmp").glob(folders.PREFIX + "*")]) <= 1), [*(place / "tmp").rglob("*")]
     supervisor.shutdown()
     assert left_behind(place / "tmp", before) == []
-    assert signal.getsignal(signal.SIGINT) is not None
