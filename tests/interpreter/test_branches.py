@@ -197,7 +197,7 @@ def test_undo_of_everything_is_the_beginning(py):
     py.run("x = 1")
     assert py.undo(100) == []
     assert py.run("x").error.name == "NameError"
-    with pytest.raises(ValueError, match="number of cells"):
+    with pytest.raises(ValueError, match="positive whole number"):
         py.undo(0)
 
 

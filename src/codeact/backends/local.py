@@ -11,10 +11,10 @@ from codeact.errors import InterpreterError
 from codeact.interpreter import saving
 from codeact.interpreter.access import NetworkRequest
 from codeact.interpreter.backend import Request
-from codeact.interpreter.history import Checkpoint, History, has_seed, not_put_back
+from codeact.interpreter.history import Checkpoint, has_seed, not_put_back
 from codeact.interpreter.journal import Entry, all_cells
 from codeact.interpreter.live import LiveSession
-from codeact.interpreter.mirror import Mirror, Store
+from codeact.interpreter.mirror import Mirror
 from codeact.interpreter.saved import Saved
 from codeact.interpreter.saving import LoadReport, SaveReport
 from codeact.interpreter.session import Frozen
@@ -156,10 +156,14 @@ class LocalBackend(LiveSession):
                                        "it cannot be made by running the cells again")
             other._own_state()
             other.loaded = None
-            if frozen is not None:
-                other._share_walls(self, frozen, mark)
-            else:
-                other._repeat(self, mark)
+            with other._or_closed():
+                other._gateway = self._gateway.share() if self._gateway is not None else None
+                other._pending = self._pending.share() if self._pending is not None else None
+                other._holds(other._pending, other._gateway)
+                if frozen is not None:
+                    other._share_walls(self, frozen, mark)
+                else:
+                    other._repeat(mark)
             return other
 
     def _share_walls(self, first: LocalBackend, frozen: Frozen, mark: Checkpoint) -> None:
@@ -171,33 +175,16 @@ class LocalBackend(LiveSession):
             mirror = Mirror(workspace, first._mirror.store)
             self._tell_left(mirror.put_back(mark.files or {}))
         session = first._session.branch(str(workspace))
-        try:
-            self._attach(session, mirror, first._history.branch(session, mirror))
-            session.resume(frozen, reseed=not has_seed(mark.entries))
-            self._gateway = self._gateway.share() if self._gateway is not None else None
-            self._pending = self._pending.share() if self._pending is not None else None
-        except BaseException:
-            session.close()
-            raise
+        self._attach(session, mirror, first._history.branch(session, mirror))
+        session.resume(frozen, reseed=not has_seed(mark.entries))
 
-    def _repeat(self, first: LocalBackend, mark: Checkpoint) -> None:
+    def _repeat(self, mark: Checkpoint) -> None:
         """Become a branch where a fork is unsafe: a session of its own, in which the cells run again."""
-        session = self._open_session()
-        try:
-            self._gateway = self._gateway.share() if self._gateway is not None else None
-            mirror = None
-            if first._mirror is not None and session.base is not None:
-                mirror = Mirror(session.workspace, Store(session.base.path / "mirror"))
-            self._attach(session, mirror, History(session, self.limits, mirror, network=self._has_network()))
-            self._open_worker()
-            self._serve_network()
-            lost = self._go_to(mark.entries)
-            if mirror is not None:
-                self._notice_files()
-                self._tell_left(mirror.put_back(mark.files or {}))
-        except BaseException:
-            session.close()
-            raise
+        self._begin()
+        lost = self._go_to(mark.entries)
+        if self._mirror is not None:
+            self._notice_files()
+            self._tell_left(self._mirror.put_back(mark.files or {}))
         self._tell(" ".join(lost))
 
     def _tell_left(self, left: list[str]) -> None:

@@ -65,18 +65,23 @@ class CellRunner:
         self.session, self.limits = session, limits
         self._disk_bytes, self._on_checkpoint = disk_bytes, on_checkpoint
         self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._wake_lock = threading.Lock()
         self._polled: tuple[int, ...] = ()
         self._poll = select.poll()
         self._stop_asked = False
         self._send_lock = threading.Lock()
 
     def close(self) -> None:
-        os.close(self._wake)
+        with self._wake_lock:
+            os.close(self._wake)
+            self._wake = -1
 
     def interrupt(self) -> None:
         """Stop the running cell; from any thread."""
         self._stop_asked = True
-        os.eventfd_write(self._wake, 1)
+        with self._wake_lock:   # its number may be another file's once it is closed
+            if self._wake >= 0:
+                os.eventfd_write(self._wake, 1)
 
     def run(self, header: dict[str, Any], answers: Answers, *, seconds: float | None,
             on_output: Callable[[Text | Display], None] | None = None, buffers: Sequence[bytes] = ()) -> Outcome:

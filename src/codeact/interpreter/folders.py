@@ -1,21 +1,30 @@
 """The folders sessions live in: one of this process, one of each session inside it, and nothing left behind.
 
 A process holds a lock on its folder for as long as it lives. Folders nobody holds are of processes that were killed;
-the next process that starts removes them.
+the next process that starts removes them. The file that is locked is made first and removed last, as a kill may come at
+any moment; a folder without one is left alone, unless it is empty and no longer new.
 """
 
 from __future__ import annotations
 
 import fcntl
 import os
+import re
 import shutil
 import tempfile
 import threading
+import time
 from pathlib import Path
 
 __all__ = ["Base", "new_folder", "remove"]
 
 PREFIX = "codeact-"
+MADE = re.compile(PREFIX + "[a-z0-9_]{8}")
+"""As `tempfile` names them."""
+LOCK = ".lock"
+ATTEMPTS = 10
+NEW_SECONDS = 60.0
+"""In which an empty folder may yet get its lock."""
 _home: tuple[int, Path, int] | None = None
 """Process, folder, descriptor of its lock."""
 _lock = threading.Lock()
@@ -50,9 +59,9 @@ def new_folder() -> Path:
 def _own_home() -> Path:
     global _home
     if _home is None or _home[0] != os.getpid() or not _home[1].is_dir():
-        folder = Path(tempfile.mkdtemp(prefix=PREFIX)).resolve()
-        lock = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if _home is not None and _home[0] == os.getpid():
+            os.close(_home[2])   # somebody has removed the folder
+        folder, lock = _new_home()
         if os.getuid() == 0:
             folder.chmod(0o711)   # sessions of root are another user, who has to walk through
         _home = (os.getpid(), folder, lock)
@@ -60,12 +69,24 @@ def _own_home() -> Path:
     return _home[1]
 
 
+def _new_home() -> tuple[Path, int]:
+    for _ in range(ATTEMPTS):
+        folder = Path(tempfile.mkdtemp(prefix=PREFIX)).resolve()
+        lock = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return folder, lock
+        except BlockingIOError:   # one that cleans up was quicker, and removes it
+            os.close(lock)
+    raise OSError(f"no folder of a session's can be made in {tempfile.gettempdir()}")
+
+
 def remove_home() -> None:
     """At the end of the process: its own folder, if nothing is in it any more."""
     global _home
     with _lock:
         if _home is not None and _home[0] == os.getpid():
-            remove(_home[1])
+            _remove_home(_home[1])
             os.close(_home[2])
             _home = None
 
@@ -75,16 +96,36 @@ def _clean_up_after_others(own: Path) -> None:
         try:
             if folder == own or folder.lstat().st_uid != os.getuid():
                 continue
-            lock = os.open(folder / ".lock", os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
+            lock = os.open(folder / LOCK, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
+        except FileNotFoundError:
+            if MADE.fullmatch(folder.name):
+                _remove_unfinished(folder)
+            continue
         except OSError:
-            continue   # not one of ours, or just being made
+            continue   # not one of ours
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            remove(folder)
+            _remove_home(folder)
         except OSError:
             pass   # in use
         finally:
             os.close(lock)
+
+
+def _remove_home(folder: Path) -> None:
+    for entry in folder.iterdir():
+        if entry.is_dir() and not entry.is_symlink():
+            remove(entry)
+    remove(folder)
+
+
+def _remove_unfinished(folder: Path) -> None:
+    """Of a process killed while it made its folder, or removed it: nothing is in it."""
+    try:
+        if time.time() - folder.lstat().st_mtime > NEW_SECONDS:
+            folder.rmdir()
+    except OSError:
+        pass   # not one of ours
 
 
 def remove(folder: Path) -> None:

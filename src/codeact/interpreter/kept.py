@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from codeact.errors import ConfigError, InterpreterBusy
-from codeact.interpreter.folders import new_folder
+from codeact.interpreter.folders import new_folder, remove
 from codeact.interpreter.folders import remove as remove_folder
 from codeact.interpreter.keeper import pid_of
 from codeact.interpreter.levels import is_root
@@ -67,6 +67,8 @@ class Kept:
         self.folder = kept_for(source) if keep else new_folder() / "changes"
         home = self.folder.parent.resolve() / self.folder.name
         if source in home.parents:
+            if not keep:
+                remove(self.folder.parent)
             raise ConfigError(
                 f"{source} holds the folder in which changes to it would be kept ({home.parent}); take a folder "
                 f"further down, set {'XDG_STATE_HOME' if keep else 'TMPDIR'} to a place outside, or use mode='live' "

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Sequence
-from contextlib import nullcontext
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -41,6 +41,10 @@ __all__ = ["LiveSession"]
 
 log = logging.getLogger("codeact.interpreter")
 
+INTERRUPT_AGAIN_SECONDS = 0.5
+"""Who closes a session while a cell runs interrupts it so often."""
+ATTEMPTS = 3
+"""To bring a state back where sessions are killed while it is brought back."""
 NOTHING = Entry("", 0, 0.0, "", replayable=False, pure=False, files=False)
 
 
@@ -72,12 +76,9 @@ class LiveSession:
             self._pending = Pending(self._settings.workspace, keep=request.keep_changes)
             self._settings = replace(self._settings, pending=self._pending)
         self._own_state()
-        try:
+        with self._or_closed():
+            self._holds(self._pending, self._gateway, self._packages)
             self._open(named)
-        except BaseException:
-            if self._pending is not None:
-                self._pending.close()
-            raise
 
     def _settle(self, request: Request) -> Settings:
         """What kind of session this is; docker.py has another."""
@@ -101,24 +102,43 @@ class LiveSession:
         self._news = ""
         """What the model is told with its next result."""
         self._closed = False
+        self._held = ExitStack()
+        """Ends what this session holds, also where it was made only in part."""
+
+    def _holds(self, *shared: Pending | Gateway | Packages | None) -> None:
+        """Have these closed in the end."""
+        for one in shared:
+            if one is not None:
+                self._held.callback(one.close)
+
+    @contextmanager
+    def _or_closed(self) -> Iterator[None]:
+        """While it is made: where that fails, nothing is left of it."""
+        try:
+            yield
+        except BaseException:
+            self._closed = True
+            self._held.close()
+            raise
 
     def _open(self, named: Sequence[str]) -> None:
+        self._begin(named)
+        if self._mirror is not None:
+            self._mirror.touched(self._watch.take()[1])
+            self._history.first_files = self._mirror.keep()
+
+    def _begin(self, named: Sequence[str] = ()) -> None:
+        """With processes of its own, and no history yet."""
         session = self._open_session()
-        try:
-            mirror = None
-            if self._settings.workspace is None and session.base is not None:
-                mirror = Mirror(session.workspace, Store(session.base.path / "mirror"))
-            self._attach(session, mirror, History(session, self.limits, mirror, network=self._has_network()))
-            if self._packages is not None and named and session.base is not None:
-                self._packages.install_at_start(named, session.base.path, session.level)
-            self._open_worker()
-            self._serve_network()
-            if mirror is not None:
-                mirror.touched(self._watch.take()[1])
-                self._history.first_files = mirror.keep()
-        except BaseException:
-            session.close()
-            raise
+        self._held.callback(session.close)
+        mirror = None
+        if self._settings.workspace is None and session.base is not None:
+            mirror = Mirror(session.workspace, Store(session.base.path / "mirror"))
+        self._attach(session, mirror, History(session, self.limits, mirror, network=self._has_network()))
+        if self._packages is not None and named and session.base is not None:
+            self._packages.install_at_start(named, session.base.path, session.level)
+        self._open_worker()
+        self._serve_network()
 
     def _packages_for(self, request: Request) -> Packages | None:
         if request.index_url is not None and not self._settings.packages:
@@ -150,8 +170,12 @@ class LiveSession:
 
     def _attach(self, session: Session, mirror: Mirror | None, history: History) -> None:
         self._session, self._mirror, self._history = session, mirror, history
+        self._held.callback(lambda: self._session.close())
+        self._held.callback(history.close)
         self._watch = self._pending.watch() if self._pending is not None else session.take_watch()
+        self._held.callback(lambda: self._watch.close())
         self._runner = CellRunner(session, self.limits, lambda: self._watch.used_bytes(), history.take)
+        self._held.callback(self._runner.close)
 
     def _serve_network(self) -> None:
         if self._gateway is not None and self._session.listener is not None:
@@ -184,18 +208,13 @@ class LiveSession:
 
     def close(self) -> None:
         """End every process of the session."""
-        with self._tending:
-            self._closed = True
-            self._watch.close()
-            self._history.close()
-            if self._gateway is not None:
-                self._gateway.close()
-            if self._packages is not None:
-                self._packages.close()
-            self._session.close()
-            self._runner.close()
-            if self._pending is not None:
-                self._pending.close()
+        self._closed = True
+        while not self._tending.acquire(timeout=INTERRUPT_AGAIN_SECONDS):
+            self._runner.interrupt()   # once may be too early: the cell is about to begin
+        try:
+            self._held.close()
+        finally:
+            self._tending.release()
 
     # Cells ------------------------------------------------------------------------------------------------------------
 
@@ -222,7 +241,7 @@ class LiveSession:
             self._pending.note(touched)
         lost: list[str] = []
         if outcome.dead:
-            lost = self._go_to(tuple(self._history.entries))
+            lost = self._go_to(tuple(self._history.entries)) if not self._closed else []
         else:
             pure = outcome.pure and not touched
             self._history.ran(Entry(
@@ -238,7 +257,7 @@ class LiveSession:
         """Something other than a cell; a worker that is lost over it is brought back."""
         self._revive()
         outcome = self._runner.run(header, ReplayAnswers(NOTHING), seconds=seconds, buffers=buffers)
-        if outcome.dead:
+        if outcome.dead and not self._closed:
             lost = self._go_to(tuple(self._history.entries))
             if lost:
                 self._tell("The process was started again; " + "; ".join(lost) + ".")
@@ -275,11 +294,13 @@ class LiveSession:
 
     def _go_to(self, entries: tuple[Entry, ...], *, rewind: bool = True, files: bool = False) -> list[str]:
         """Bring a state back; where the session itself is gone, in a new one on the same workspace."""
+        if self._closed:
+            raise InterpreterGone("this interpreter is closed; make a new one")
         with self._gateway.suspended() if self._gateway is not None else nullcontext():
             try:
                 lost = self._history.go_to(entries, self._runner, self._open_worker, rewind=rewind, files=files)
             except InterpreterGone:
-                lost = self._new_session(entries, files)
+                lost = self._go_to_anew(entries, files)
             touched = self._watch.take()[1]
             if self._mirror is not None:
                 self._mirror.touched(touched)
@@ -287,8 +308,22 @@ class LiveSession:
                 self._history.freeze()
             return lost
 
-    def _new_session(self, entries: tuple[Entry, ...], files: bool) -> list[str]:
+    def _go_to_anew(self, entries: tuple[Entry, ...], files: bool) -> list[str]:
+        """In a new session, or another one where that is killed too."""
+        try:
+            for left in reversed(range(ATTEMPTS)):
+                self._new_session()
+                with suppress(InterpreterGone) if left else nullcontext():
+                    return self._history.go_to(entries, self._runner, self._open_worker, rewind=True, files=files)
+        except BaseException:
+            self._history.entries = list(entries)   # it may come back the next time
+            raise
+        return []
+
+    def _new_session(self) -> None:
         old = self._session
+        if self._pending is not None:
+            self._watch.close()   # it looks into the session that is gone
         self._session = self._open_session(old.base, old.workspace.name)
         old.close()
         self._history.close()
@@ -296,9 +331,7 @@ class LiveSession:
         self._history.move(self._session)
         self._serve_network()
         if self._pending is not None:
-            self._watch.close()
             self._watch = self._pending.watch()
-        return self._history.go_to(entries, self._runner, self._open_worker, rewind=True, files=files)
 
     # Between cells ----------------------------------------------------------------------------------------------------
 

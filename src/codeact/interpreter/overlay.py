@@ -43,7 +43,8 @@ class Overlay:
     def __init__(self, source: Path, store: Path):
         self.source, self.store = source, store
         self.output = self.upper = store / "upper"
-        self._merged = -1
+        self.merged = -1
+        """An open descriptor of the session's view; -1 without a session."""
         for name in ("upper", "work", "lower", "merged"):
             (store / name).mkdir(mode=0o755, parents=True, exist_ok=True)
         inherit = stat.S_IMODE(source.stat().st_mode) & 0o777
@@ -62,19 +63,19 @@ class Overlay:
         if os.fstat(fd).st_dev in (self.source.stat().st_dev, self.upper.stat().st_dev):
             os.close(fd)
             raise OSError(22, "the session shows the folder itself, and no overlay", str(self.source))
-        self._merged = fd
+        self.merged = fd
 
     def watch(self) -> Watch:
-        return _UpperWatch(self.upper, self._merged)
+        return _UpperWatch(self)
 
     def close(self) -> None:
-        if self._merged >= 0:
-            os.close(self._merged)
-            self._merged = -1
+        if self.merged >= 0:
+            os.close(self.merged)
+            self.merged = -1
 
     def hide_user_side(self, path: str) -> None:
         """Before a folder of the session's is made on the user's side: the two are not to be merged meanwhile."""
-        if self._merged < 0:
+        if self.merged < 0:
             return
         _mark_opaque(self.upper, path)
 
@@ -140,10 +141,10 @@ class Overlay:
     # Giving changes up ------------------------------------------------------------------------------------------------
 
     def discard(self, path: str, user: os.stat_result | None) -> bool:
-        live = self._merged >= 0
-        root: Root = self._merged if live else self.upper
+        live = self.merged >= 0
+        root: Root = self.merged if live else self.upper
         # A root host's files in it are shown as the session's; below, on disk, they are its own
-        owner = (os.fstat(self._merged).st_uid, os.fstat(self._merged).st_gid) if live else None
+        owner = (os.fstat(self.merged).st_uid, os.fstat(self.merged).st_gid) if live else None
         mine = self.mine(path)
         if mine is not None and user is not None and stat.S_ISDIR(mine.st_mode) and stat.S_ISDIR(user.st_mode):
             with acting_as(owner):
@@ -209,16 +210,16 @@ class _UpperWatch(Watch):
     in that view.
 
     Args:
-        root: The upper layer.
-        merged: An open descriptor of the session's view.
+        layer: Whose.
     """
 
-    def __init__(self, root: Path, merged: int):
-        self._merged = merged
-        super().__init__(root)
+    def __init__(self, layer: Overlay):
+        self._layer = layer
+        super().__init__(layer.upper)
 
     def _watch_also(self, folder: str) -> None:
-        fd = open_folder(self._merged, folder)
+        # Once the layer lets go of the session there is none: its number may be another file's
+        fd = open_folder(self._layer.merged, folder) if self._layer.merged >= 0 else None
         if fd is not None:
             try:
                 self._inotify.add(self, fd, folder)

@@ -78,6 +78,8 @@ class Pending:
         """Make the layer of this kind ours."""
         if self._baseline is None or self._baseline.exact != (kind == "copy"):
             self._baseline = Baseline(self.store / f"{kind}.jsonl", exact=kind == "copy")
+        if self.layer is not None:
+            self.layer.close()
         self.layer = Overlay(self.source, self.store / "overlay") if kind == "overlay" else \
             Copy(self.source, self.store / "copy", self._baseline, owner)
         return self._baseline
@@ -113,12 +115,11 @@ class Pending:
         return self._open_copy(owner if is_root() and level in (1, 2) else None, make)
 
     def _open_overlay(self, make: Callable[[Path, Path | None], Session]) -> Session:
+        self._kept.wait_for_last_session()   # it may be a branch's, whose layer is still in use
         baseline = self._open("overlay")
         layer = self.layer
         assert isinstance(layer, Overlay)
         try:
-            layer.close()
-            self._kept.wait_for_last_session()
             if self._kept.record["layer"] is not None:
                 if not self._live:
                     self._settle()

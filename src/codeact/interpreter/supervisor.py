@@ -40,10 +40,22 @@ def open_session(settings: Settings, base: Base | None = None, space: str = SPAC
         if not levels:
             raise ValueError(f"sandbox={settings.sandbox!r} cannot hold the network to a list of hosts: that takes a "
                              "network namespace, so sandbox='namespaces' or 'auto'; or say network='none' or 'all'")
+    try:
+        return _open(settings, levels, base, space)
+    except InterpreterGone:
+        zygote = zygote_of(settings)
+        if zygote is None or not zygote.has_ended():
+            raise
+        return _open(settings, levels, base, space)   # it was killed a moment ago
+
+
+def _open(settings: Settings, levels: list[Level], base: Base | None, space: str) -> Session:
     key = settings.zygote_key()
     with _starting.setdefault(key, threading.Lock()):
         zygote = _zygotes.get(key)
-        if zygote is None or zygote.is_closed() or zygote.process.poll() is not None:
+        if zygote is None or zygote.is_closed() or zygote.has_ended(0):
+            if zygote is not None:
+                _zygotes.pop(key).close()   # what is left of one that was killed: standby sessions, threads, sockets
             return _start(settings, levels, key, base, space)
     if settings.proxied and zygote.level.number != 3:
         raise SandboxUnavailable(f"network=[...] needs walls of level 3 (namespaces), and here those of level "

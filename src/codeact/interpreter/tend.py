@@ -44,14 +44,18 @@ class _Tender:
             with self._lock:
                 tended = list(self._tended)
                 self._new.clear()
-            for interpreter in tended:
-                if not _quietly(interpreter.look_after):
-                    with self._lock:
-                        self._tended.discard(interpreter)
+            self._look(tended)
             del tended
             with self._lock:
                 if len(self._tended):
                     self._new.set()
+
+    def _look(self, tended: list[Tended]) -> None:
+        # A frame of its own: its last interpreter is not held while this thread sleeps
+        for interpreter in tended:
+            if not _quietly(interpreter.look_after):
+                with self._lock:
+                    self._tended.discard(interpreter)
 
 
 def _quietly(look: Callable[[], bool]) -> bool:

@@ -46,23 +46,30 @@ class _Inotify:
         if self.fd < 0:
             raise OSError(ctypes.get_errno(), "inotify_init1")
         self.lock = threading.RLock()
-        self.owners: dict[int, tuple[Watch, str]] = {}
+        self.owners: dict[int, dict[Watch, str]] = {}
+        """A folder has one number, however many watch it."""
 
     def add(self, watch: Watch, fd: int, folder: str) -> bool:
         """Watch one open folder; False when no watches are left."""
         with self.lock:
+            if watch.is_closed():
+                return True   # it was closed while a thread walked
             number = self._libc.inotify_add_watch(self.fd, b"/proc/self/fd/%d" % fd, MASK)
             if number < 0:
                 return ctypes.get_errno() not in (28, 12)   # ENOSPC, ENOMEM
-            self.owners[number] = (watch, folder)
+            self.owners.setdefault(number, {})[watch] = folder
             watch.numbers.add(number)
             return True
 
-    def remove(self, numbers: set[int]) -> None:
+    def remove(self, watch: Watch) -> None:
         with self.lock:
-            for number in numbers:
-                self._libc.inotify_rm_watch(self.fd, number)
-                self.owners.pop(number, None)
+            for number in watch.numbers:
+                owners = self.owners.get(number, {})
+                owners.pop(watch, None)
+                if not owners:
+                    self._libc.inotify_rm_watch(self.fd, number)
+                    self.owners.pop(number, None)
+            watch.numbers.clear()
 
     def drain(self) -> None:
         """Hand every event that has happened to its watch."""
@@ -79,16 +86,16 @@ class _Inotify:
                     name = data[position:position + length].rstrip(b"\0")
                     position += length
                     if mask & IN_Q_OVERFLOW:
-                        for watch, _ in set(self.owners.values()):
+                        for watch in {watch for owners in self.owners.values() for watch in owners}:
                             watch.overflowed = True
-                    owner = self.owners.get(number)
-                    if owner is None:
-                        continue
+                    owners = self.owners.get(number, {})
                     if mask & IN_IGNORED:
-                        del self.owners[number]
-                        owner[0].numbers.discard(number)
+                        for watch in owners:
+                            watch.numbers.discard(number)
+                        self.owners.pop(number, None)
                     elif name:
-                        owner[0].happened(owner[1], os.fsdecode(name), mask)
+                        for watch, folder in list(owners.items()):
+                            watch.happened(folder, os.fsdecode(name), mask)
 
 
 _instance: _Inotify | None = None
@@ -220,7 +227,11 @@ class Watch:
                 self._sizes[path] = found.st_blocks * 512
                 self._used += found.st_blocks * 512
 
+    def is_closed(self) -> bool:
+        """Whether `close` was called."""
+        return self._closed.is_set()
+
     def close(self) -> None:
         """Stop watching."""
         self._closed.set()
-        self._inotify.remove(self.numbers)
+        self._inotify.remove(self)

@@ -38,6 +38,8 @@ Asked = TypeVar("Asked")
 log = logging.getLogger("codeact.interpreter")
 
 STANDBY = 2
+STANDBY_KINDS = 4
+"""Sessions of so many kinds (of limits) stand by; those of the kind that was asked for longest ago are given up."""
 REFILL_AFTER_SECONDS = 0.05
 """The one who has just taken a session wants the processor first."""
 NETWORK_ETC = ("/etc/resolv.conf", "/etc/hosts", "/etc/nsswitch.conf", "/etc/gai.conf")
@@ -128,6 +130,14 @@ class Zygote:
         """Whether `close` was called."""
         return self._end.is_set()
 
+    def has_ended(self, seconds: float = 1.0) -> bool:
+        """Whether its process has, or does so in this time."""
+        try:
+            self.process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            return False
+        return True
+
     def begin_preload(self) -> None:
         """Start importing what users need, in the background, and then to keep sessions on standby."""
         threading.Thread(target=self._work_in_background, name="codeact-zygote", daemon=True).start()
@@ -185,7 +195,7 @@ class Zygote:
         if settings.workspace is not None or settings.read or settings.proxied or settings.packages or base is not None:
             return self._make(settings, base, space)
         with self._lock:
-            pool = self._pools.setdefault(settings.limits, deque())
+            pool = self._pools[settings.limits] = self._pools.pop(settings.limits, deque())   # the latest last
             session = pool.popleft() if pool else None
         if session is None:
             session = self._make(settings)
@@ -195,8 +205,9 @@ class Zygote:
     def _fill_pools(self) -> None:
         """The background thread's job for the rest of its life: a new session on standby for each one taken."""
         while (settings := self._taken.get()) is not None and not self.is_closed():
-            pool = self._pools[settings.limits]
-            if len(pool) >= STANDBY:
+            self._give_up_old_kinds()
+            pool = self._pools.get(settings.limits)
+            if pool is None or len(pool) >= STANDBY:
                 continue
             self._end.wait(REFILL_AFTER_SECONDS)
             try:
@@ -215,14 +226,25 @@ class Zygote:
             except (InterpreterGone, SandboxUnavailable, OSError) as error:
                 log.debug("no standby session: %s", error)
 
+    def _give_up_old_kinds(self) -> None:
+        with self._lock:
+            old = [self._pools.pop(limits) for limits in list(self._pools)[:-STANDBY_KINDS]]
+        for pool in old:
+            for session in pool:
+                session.close()
+
     def _make(self, settings: Settings, base: Base | None = None, space: str = SPACE) -> Session:
         level = self.level.number
-        with self._lock:
-            keeper = self._from_a_zygote(self._fork_keeper, bare=level == 3)
         if base is None:
             base = Base()
         else:
             base.share()
+        try:
+            with self._lock:
+                keeper = self._from_a_zygote(self._fork_keeper, bare=level == 3)
+        except BaseException:
+            base.close()
+            raise
         session = Session(keeper, base, self._fork_worker if level == 3 else None)
         try:
             session.spawn(lambda: self._begin(session, settings, base.path, space))

@@ -290,7 +290,7 @@ class Keeper:
         found = {pid: process for pid, process in found.items() if pid not in spared}
         frozen = [pid for pid in header["frozen"] if pid in found]
         live = [pid for pid in found if pid not in frozen]
-        each = {pid: _shared_out_kb(pid) for pid in frozen} if header["each"] else {}
+        each = {pid: memory_kb([pid], True) for pid in frozen} if header["each"] else {}
         times = os.times()
         self.connection.send({
             "t": "usage", "pid": header["pid"], "each_kb": each,
