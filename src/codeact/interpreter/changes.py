@@ -231,7 +231,7 @@ def _size(found: os.stat_result | None) -> int | None:
 
 
 def _bytes(size: int | None) -> str:
-    return "nothing" if size is None else f"{size:,} bytes"
+    return "nothing" if size is None else f"{size:,} byte{'s' * (size != 1)}"
 
 
 def _text(found: os.stat_result | None, opened: Callable[[], int | None], link: Callable[[], str | None]) -> str | None:

@@ -305,7 +305,7 @@ class Interpreter:
             ValueError: `n` is not a number of cells.
             InterpreterGone: No kernel can be started.
         """
-        check(n, "undo(n)", whole=True)
+        check(n, "undo(n), a number of cells,", whole=True)
         with self._exclusive():
             return self._backend.undo(n)
 

@@ -48,7 +48,8 @@ def result_as_json(result: ExecutionResult, note: str) -> dict[str, Any]:
         "type": "result", "text": f"{note}\n{result.text}" if note else result.text, "status": result.status,
         "error": failure, "outputs": [plain(bundle) for bundle in result.outputs], "files": result.files,
         "stdout": result.stdout, "stderr": result.stderr, "number": result.number, "seconds": result.seconds,
-        "level": result.level, "restored": result.restored, "lost": result.lost, "note": note}
+        "level": result.level, "restored": result.restored, "lost": result.lost, "hint": result.hint,
+        "note": note}
 
 
 class EventStream(Response):

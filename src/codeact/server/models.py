@@ -123,6 +123,8 @@ class ResultAnswer(BaseModel):
     level: int
     restored: bool
     lost: list[str]
+    hint: str
+    """What might help where the cell failed at a wall; in the default style it is part of the text."""
     note: str
     """What the service itself has to say; it is part of the text."""
 
