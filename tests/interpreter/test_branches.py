@@ -268,3 +268,33 @@ def test_nothing_of_a_family_is_left_when_the_walls_fall():
             while branch._backend._session is session and branch.run("x").error:
                 pass
             assert value(branch, "x") == "1"
+
+
+@pytest.mark.parametrize("replaced", ["link", "new folder"])
+def test_a_branch_hands_nothing_over_that_the_session_puts_in_its_place(monkeypatch, tmp_path, replaced):
+    """What is left running in a session may swap a name in its folders at any moment; as root that was an owner."""
+    victim = tmp_path / "victim"
+    victim.write_text("secret")
+    victim.chmod(0o600)
+    before = victim.stat()
+    from codeact.interpreter import settings
+
+    made = settings.tempfile.mkdtemp
+
+    def swapped(*args, **kwargs):
+        path = made(*args, **kwargs)
+        if os.path.basename(os.path.dirname(path)) == settings.SPACES:   # as the session can, in there
+            os.rmdir(path)
+            os.symlink(victim, path)
+        return path
+
+    with Interpreter(imports=()) as py:
+        py.run("import os\nos.chmod('.', 0o777)")
+        monkeypatch.setattr(settings.tempfile, "mkdtemp", swapped)
+        if replaced == "link":   # its own folder too
+            py.workspace.rename(py.workspace.with_name("gone"))
+            py.workspace.symlink_to(victim)
+        with py.branch() as branch:
+            assert branch.workspace.is_dir() and not branch.workspace.is_symlink()
+    after = victim.stat()
+    assert (after.st_mode, after.st_uid, after.st_gid) == (before.st_mode, before.st_uid, before.st_gid)
