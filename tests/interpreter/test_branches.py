@@ -298,3 +298,22 @@ def test_a_branch_hands_nothing_over_that_the_session_puts_in_its_place(monkeypa
             assert branch.workspace.is_dir() and not branch.workspace.is_symlink()
     after = victim.stat()
     assert (after.st_mode, after.st_uid, after.st_gid) == (before.st_mode, before.st_uid, before.st_gid)
+
+
+def test_in_a_folder_of_the_users_each_branch_is_told_what_its_cells_wrote(tmp_path):
+    tmp_path.chmod(0o777)
+    with Interpreter(imports=(), workspace=tmp_path) as py:
+        with py.branch() as branch:
+            assert py.run("open('one', 'w').close()").files == ["one"]
+            assert branch.run("open('two', 'w').close()").files == ["two"]
+        assert py.run("open('three', 'w').close()").files == ["three"]
+
+
+def test_a_cell_that_wrote_to_a_folder_of_the_users_does_not_write_again_beside_a_branch(tmp_path):
+    tmp_path.chmod(0o777)
+    with Interpreter(imports=(), workspace=tmp_path) as py, py.branch():
+        py.run("import threading\nthreading.Thread(target=threading.Event().wait, daemon=True).start()")
+        py.run("with open('log', 'a') as log:\n    n = log.write('once ')")
+        result = py.run("import os\nos._exit(1)")
+        assert result.lost
+        assert (tmp_path / "log").read_text() == "once "

@@ -38,7 +38,11 @@ SYNCHRONOUS_SECONDS = 0.05
 
 
 class _Inotify:
-    """The process's one inotify instance; events are sorted to the watches they belong to."""
+    """The process's one inotify instance; events are sorted to the watches they belong to.
+
+    A folder has one number in it, however many watches look at it (branches, or two sessions, in a folder of the
+    user's).
+    """
 
     def __init__(self) -> None:
         self._libc = ctypes.CDLL(None, use_errno=True)
@@ -46,7 +50,7 @@ class _Inotify:
         if self.fd < 0:
             raise OSError(ctypes.get_errno(), "inotify_init1")
         self.lock = threading.RLock()
-        self.owners: dict[int, tuple[Watch, str]] = {}
+        self.owners: dict[int, dict[Watch, str]] = {}
 
     def add(self, watch: Watch, fd: int, folder: str) -> bool:
         """Watch one open folder; False when no watches are left."""
@@ -54,15 +58,20 @@ class _Inotify:
             number = self._libc.inotify_add_watch(self.fd, b"/proc/self/fd/%d" % fd, MASK)
             if number < 0:
                 return ctypes.get_errno() not in (28, 12)   # ENOSPC, ENOMEM
-            self.owners[number] = (watch, folder)
+            self.owners.setdefault(number, {})[watch] = folder
             watch.numbers.add(number)
             return True
 
-    def remove(self, numbers: set[int]) -> None:
+    def remove(self, watch: Watch) -> None:
+        """It looks no more."""
         with self.lock:
-            for number in numbers:
-                self._libc.inotify_rm_watch(self.fd, number)
-                self.owners.pop(number, None)
+            for number in watch.numbers:
+                owners = self.owners.get(number, {})
+                owners.pop(watch, None)
+                if not owners:
+                    self._libc.inotify_rm_watch(self.fd, number)
+                    self.owners.pop(number, None)
+            watch.numbers.clear()
 
     def drain(self) -> None:
         """Hand every event that has happened to its watch."""
@@ -79,16 +88,14 @@ class _Inotify:
                     name = data[position:position + length].rstrip(b"\0")
                     position += length
                     if mask & IN_Q_OVERFLOW:
-                        for watch, _ in set(self.owners.values()):
+                        for watch in {watch for owners in self.owners.values() for watch in owners}:
                             watch.overflowed = True
-                    owner = self.owners.get(number)
-                    if owner is None:
-                        continue
                     if mask & IN_IGNORED:
-                        del self.owners[number]
-                        owner[0].numbers.discard(number)
+                        for watch in self.owners.pop(number, {}):
+                            watch.numbers.discard(number)
                     elif name:
-                        owner[0].happened(owner[1], os.fsdecode(name), mask)
+                        for watch, folder in list(self.owners.get(number, {}).items()):
+                            watch.happened(folder, os.fsdecode(name), mask)
 
 
 _instance: _Inotify | None = None
@@ -223,4 +230,4 @@ class Watch:
     def close(self) -> None:
         """Stop watching."""
         self._closed.set()
-        self._inotify.remove(self.numbers)
+        self._inotify.remove(self)
