@@ -281,3 +281,53 @@ def test_a_cell_that_a_dying_worker_did_not_take_is_run_by_the_next_one(py, monk
     result = py.run("x + 1")
     assert result.text.startswith("Out[2]: 2"), result.text
     assert "started again" in result.text
+
+
+@pytest.mark.parametrize("replaced", ["link", "new folder"])
+def test_a_branch_hands_nothing_over_that_the_session_puts_in_its_place(monkeypatch, tmp_path, replaced):
+    """What is left running in a session may swap a name in its folders at any moment; as root that was an owner."""
+    victim = tmp_path / "victim"
+    victim.write_text("secret")
+    victim.chmod(0o600)
+    before = victim.stat()
+    from codeact.interpreter import settings
+
+    made = settings.tempfile.mkdtemp
+
+    def swapped(*args, **kwargs):
+        path = made(*args, **kwargs)
+        if os.path.basename(os.path.dirname(path)) == settings.SPACES:   # as the session can, in there
+            os.rmdir(path)
+            os.symlink(victim, path)
+        return path
+
+    with Interpreter(imports=()) as py:
+        py.run("import os\nos.chmod('.', 0o777)")
+        monkeypatch.setattr(settings.tempfile, "mkdtemp", swapped)
+        if replaced == "link":   # its own folder too
+            py.workspace.rename(py.workspace.with_name("gone"))
+            py.workspace.symlink_to(victim)
+        with py.branch() as branch:
+            assert branch.workspace.is_dir()
+            assert not branch.workspace.is_symlink()
+    after = victim.stat()
+    assert (after.st_mode, after.st_uid, after.st_gid) == (before.st_mode, before.st_uid, before.st_gid)
+
+
+def test_in_a_folder_of_the_users_each_branch_is_told_what_its_cells_wrote(tmp_path):
+    tmp_path.chmod(0o777)
+    with Interpreter(imports=(), workspace=tmp_path) as py:
+        with py.branch() as branch:
+            assert py.run("open('one', 'w').close()").files == ["one"]
+            assert branch.run("open('two', 'w').close()").files == ["two"]
+        assert py.run("open('three', 'w').close()").files == ["three"]
+
+
+def test_a_cell_that_wrote_to_a_folder_of_the_users_does_not_write_again_beside_a_branch(tmp_path):
+    tmp_path.chmod(0o777)
+    with Interpreter(imports=(), workspace=tmp_path) as py, py.branch():
+        py.run("import threading\nthreading.Thread(target=threading.Event().wait, daemon=True).start()")
+        py.run("with open('log', 'a') as log:\n    n = log.write('once ')")
+        result = py.run("import os\nos._exit(1)")
+        assert result.lost
+        assert (tmp_path / "log").read_text() == "once "

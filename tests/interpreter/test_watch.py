@@ -91,3 +91,14 @@ def test_a_large_tree_costs_no_look_for_each_cell(tmp_path, monkeypatch):
         assert [path for _, path in looks] == ["d7/f3"]
     finally:
         one.close()
+
+
+def test_two_watches_of_one_folder_are_both_told_whichever_is_closed(watched, tmp_path):
+    other = Watch(tmp_path)
+    (tmp_path / "old" / "kept.txt").write_text("new")
+    os.makedirs(tmp_path / "x" / "y")
+    (tmp_path / "x" / "y" / "deep.txt").write_text("1")
+    assert watched.take()[0] == other.take()[0] == ["old/kept.txt", "x/y/deep.txt"]
+    other.close()
+    (tmp_path / "x" / "y" / "more.txt").write_text("1")
+    assert watched.take()[0] == ["x/y/more.txt"]

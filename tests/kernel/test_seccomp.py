@@ -157,6 +157,14 @@ def test_pairs_that_can_send_to_a_name_are_refused_where_host_sockets_have_names
     assert filtered("socketpair", 30, 1) == expected
 
 
+def test_no_socket_lingers_at_its_close(filtered):
+    """Sent to the host, it would hold the host up."""
+    assert filtered("setsockopt", 3, 1, 13) == 0   # pretended
+    assert filtered("setsockopt", 3, 1 | 1 << 32, 13 | 1 << 32) == 0
+    for level, option in ((1, 2), (6, 13), (6, 1), (0, 13), (1, 9)):
+        assert filtered("setsockopt", 3, level, option) == "allow"
+
+
 @pytest.mark.parametrize("machine", MACHINES)
 def test_with_the_hosts_network_unix_sockets_need_scoping(machine):
     for level, abi, unix in ((3, 7, True), (3, 6, True), (3, 5, False), (2, 7, False), (1, 4, False)):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -18,7 +17,7 @@ from codeact.interpreter.mirror import Mirror
 from codeact.interpreter.saved import Saved
 from codeact.interpreter.saving import LoadReport, SaveReport
 from codeact.interpreter.session import Frozen
-from codeact.interpreter.settings import give_like
+from codeact.interpreter.settings import branch_folder
 from codeact.interpreter.tend import tend
 from codeact.interpreter.variables import ANSWER_SECONDS, Variable, checked
 
@@ -170,8 +169,7 @@ class LocalBackend(LiveSession):
         """Become a branch: a fork of a frozen copy, behind the same walls, with a folder of its own."""
         base, mirror, workspace = first._session.base, None, first.workspace
         if first._mirror is not None and base is not None:
-            workspace = Path(tempfile.mkdtemp(prefix="branch-", dir=first.workspace.parent))
-            give_like(workspace, first.workspace)
+            workspace = branch_folder(base.path)
             mirror = Mirror(workspace, first._mirror.store)
             self._tell_left(mirror.put_back(mark.files or {}))
         session = first._session.branch(str(workspace))

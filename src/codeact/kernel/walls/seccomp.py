@@ -36,6 +36,7 @@ __all__ = ["Policy", "build", "forbid_signals", "install"]
 
 AF_UNIX, AF_INET, AF_INET6 = 1, 2, 10
 SOCK_STREAM, SOCK_SEQPACKET = 1, 5
+SOL_SOCKET, SO_LINGER = 1, 13
 
 AUDIT_ARCH = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
 
@@ -137,6 +138,7 @@ class _Filter:
         self.rule(("socket",), self._socket)
         if AF_UNIX not in policy.families:
             self.rule(("socketpair",), self._socketpair)
+        self.rule(("setsockopt",), self._socket_option)
         self.rule(("personality",), self._personality)
         self.answer(REFUSED, EPERM)
         self.answer(ABSENT, ENOSYS)
@@ -267,6 +269,17 @@ class _Filter:
         program.give_if("==", SOCK_STREAM, ALLOW)
         program.give_if("==", SOCK_SEQPACKET, ALLOW)
         program.give(EACCES)
+
+    def _socket_option(self) -> None:
+        """A socket that lingers holds up whoever closes it last, for as long as its maker likes: the host, if a session
+        sends it one. Pretended, as programs that ask for it do not look."""
+        program, as_is = self.program, self.program.new_label()
+        program.load(argument(1))
+        program.test("==", SOL_SOCKET, no=as_is)
+        program.load(argument(2))
+        program.give_if("==", SO_LINGER, PRETEND)
+        program.label(as_is)
+        program.give(ALLOW)
 
     def _personality(self) -> None:
         """Asking is fine; switching off address randomisation or the like is not."""

@@ -133,6 +133,7 @@ NUMBERS: Dict[str, Tuple[Optional[int], Optional[int]]] = {
     # Sockets
     "socket": (41, 198),
     "socketpair": (53, 199),
+    "setsockopt": (54, 208),
     # Large parts of the kernel that cells have no use for
     "bpf": (321, 280),
     "perf_event_open": (298, 241),
