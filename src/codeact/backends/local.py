@@ -7,23 +7,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from codeact.errors import InterpreterError
-from codeact.interpreter import saving
-from codeact.interpreter.access import NetworkRequest
 from codeact.interpreter.backend import Request
 from codeact.interpreter.history import Checkpoint, has_seed, not_put_back
 from codeact.interpreter.journal import Entry, all_cells
 from codeact.interpreter.live import LiveSession
 from codeact.interpreter.mirror import Mirror
-from codeact.interpreter.saved import Saved
-from codeact.interpreter.saving import LoadReport, SaveReport
 from codeact.interpreter.session import Frozen
 from codeact.interpreter.settings import branch_folder
 from codeact.interpreter.tend import tend
 from codeact.interpreter.variables import ANSWER_SECONDS, Variable, checked
 
 if TYPE_CHECKING:
+    from codeact.interpreter.access import NetworkRequest
     from codeact.interpreter.changes import Changes
     from codeact.interpreter.pending import Pending
+    from codeact.interpreter.saved import Saved
+    from codeact.interpreter.saving import LoadReport, SaveReport, Stage
 
 __all__ = ["LocalBackend", "create"]
 
@@ -44,6 +43,8 @@ class LocalBackend(LiveSession):
     def __init__(self, request: Request):
         self.loaded: LoadReport | None = None
         if request.saved is not None:
+            from codeact.interpreter import saving
+
             saving.check_folder(request.saved, request.workspace)
         super().__init__(request)
         if request.saved is not None:
@@ -201,21 +202,27 @@ class LocalBackend(LiveSession):
 
     def save(self, path: Path, number: int) -> SaveReport:
         with self._tending:
+            from codeact.interpreter import saving
+
             self._revive()
             return saving.save(path, self._stage(), all_cells(self._history.entries), number)
 
-    def _stage(self) -> saving.Stage:
+    def _stage(self) -> Stage:
+        from codeact.interpreter.saving import Stage
+
         def again(entry: Entry) -> str:
             return self._history.again(entry, self._runner)[0]
 
         def fresh() -> None:
             self._go_to((), rewind=False)
 
-        return saving.Stage(self.workspace, self._settings.workspace is None, self._ask, again, fresh)
+        return Stage(self.workspace, self._settings.workspace is None, self._ask, again, fresh)
 
     def _take_over(self, saved: Saved) -> None:
         """Become the session of a file."""
         with self._tending:
+            from codeact.interpreter import saving
+
             self.loaded, entries = saving.load(saved, self._stage())
             touched = self._watch.take()[1]
             if self._mirror is not None:

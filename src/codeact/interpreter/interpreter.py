@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 
 from codeact import plugins
 from codeact.errors import InterpreterBusy, InterpreterError, InterpreterGone
-from codeact.interpreter.access import NetworkRequest
 from codeact.interpreter.backend import Backend, OnInput, OnOutput, Request, Reviewed
 from codeact.interpreter.history import Checkpoint
 from codeact.interpreter.limits import Limits, check
@@ -29,6 +28,7 @@ from codeact.tools.calls import Approve
 from codeact.tools.toolbox import Toolbox
 
 if TYPE_CHECKING:
+    from codeact.interpreter.access import NetworkRequest
     from codeact.interpreter.changes import Changes
     from codeact.interpreter.saved import Saved
     from codeact.interpreter.saving import LoadReport, SaveReport

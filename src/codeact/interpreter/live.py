@@ -18,12 +18,10 @@ from codeact.interpreter import supervisor
 from codeact.interpreter.backend import OnOutput, Ran, Request
 from codeact.interpreter.cell import CellRunner
 from codeact.interpreter.folders import Base
-from codeact.interpreter.gateway import Gateway
 from codeact.interpreter.hints import hint
 from codeact.interpreter.history import History
 from codeact.interpreter.journal import Entry, HostAnswers, ReplayAnswers, fingerprint
 from codeact.interpreter.mirror import Mirror, Store
-from codeact.interpreter.network import AllowList
 from codeact.interpreter.outcome import Outcome
 from codeact.interpreter.requirements import policy
 from codeact.interpreter.session import Session
@@ -33,6 +31,7 @@ from codeact.kernel.wire import ProtocolError
 from codeact.tools.calls import Calls
 
 if TYPE_CHECKING:
+    from codeact.interpreter.gateway import Gateway
     from codeact.interpreter.package_calls import PackageCalls
     from codeact.interpreter.packages import Packages
     from codeact.interpreter.pending import Pending
@@ -62,8 +61,12 @@ class LiveSession:
 
     def __init__(self, request: Request):
         may_install, named = policy(request.packages)
-        rules = AllowList(() if isinstance(request.network, str) else request.network)
-        self._gateway = Gateway(rules) if rules else None
+        self._gateway: Gateway | None = None
+        if not isinstance(request.network, str) and request.network:
+            from codeact.interpreter.gateway import Gateway  # few sessions have a list
+            from codeact.interpreter.network import AllowList
+
+            self._gateway = Gateway(AllowList(request.network))
         self.limits = request.limits
         self._toolbox, self._preload = request.toolbox, request.preload
         self._on_input, self._approve = request.on_input, request.approve

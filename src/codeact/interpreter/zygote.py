@@ -21,12 +21,10 @@ from typing import Any, TypeVar
 
 from codeact.errors import InterpreterGone, SandboxUnavailable
 from codeact.interpreter.folders import Base
-from codeact.interpreter.gateway import PROXY_PORT, proxy_environment
 from codeact.interpreter.keeper import START_SECONDS, Keeper
 from codeact.interpreter.levels import Level, identity, is_root
 from codeact.interpreter.limits import Limits
 from codeact.interpreter.mounts import detached, overlay
-from codeact.interpreter.package_folder import add_packages
 from codeact.interpreter.session import Session, new_nonce
 from codeact.interpreter.settings import SPACE, SPACES, Settings, cache_folder, environment, give
 from codeact.kernel.wire import MAX_FDS, PROTOCOL_VERSION, Connection, ProtocolError
@@ -306,8 +304,12 @@ class Zygote:
             "overlays": [[str(settings.workspace), str(settings.overlay)]]
             if settings.overlay is not None and not is_root() else []}
         if settings.proxied:
+            from codeact.interpreter.gateway import PROXY_PORT, proxy_environment  # what few sessions need
+
             config.update(proxy_port=PROXY_PORT, environment=proxy_environment(PROXY_PORT))
         if settings.packages:
+            from codeact.interpreter.package_folder import add_packages
+
             add_packages(config, settings, base, uid, gid, self.hello["python"])
         return config
 
