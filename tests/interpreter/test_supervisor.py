@@ -1,8 +1,10 @@
 """Zygotes and standby sessions."""
 
 import os
+import signal
 import subprocess
 import sys
+import tempfile
 import textwrap
 import threading
 import time
@@ -11,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from codeact import Interpreter, InterpreterGone, Limits, SandboxUnavailable
-from codeact.interpreter import levels, supervisor
+from codeact.interpreter import folders, levels, supervisor
+from codeact.interpreter import zygote as zygotes
 from codeact.interpreter.supervisor import Settings, open_session, zygote_of
 
 
@@ -190,3 +193,85 @@ def test_a_first_interpreter_in_a_folder_of_the_users_gives_no_standby_session_t
         with Interpreter(**options) as py:
             assert py.workspace != tmp_path
             assert py.run("import os; os.listdir()").text.endswith("[]")
+
+
+def descends_from_here(pid):
+    """Whether a process is there, and not just its last word."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except OSError:
+        return False
+
+
+def children(pid):
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def until(true):
+    deadline = time.monotonic() + 30
+    while not true():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+@pytest.mark.parametrize("bare", [False, True], ids=["the one that waits for it", "itself"])
+def test_of_a_zygote_that_was_killed_nothing_is_left(bare):
+    options = {"imports": ("colorsys", f"killed_{bare}")}
+    with Interpreter(**options) as py:
+        py.run("x = 1")
+        if py.level != 3:
+            pytest.skip("needs walls of level 3")
+        zygote = zygote_of(Settings(**options))
+        assert zygote.preload_done.wait(60)
+        below = children(zygote.process.pid)
+        os.kill(below[0] if bare else zygote.process.pid, signal.SIGKILL)
+        with Interpreter(**options) as other:   # at once: it may just be ending
+            assert other.run("1 + 1").text.endswith("2")
+        assert py.run("x").text.startswith("Out[2]: 1")
+    zygote.process.wait(10)
+    with Interpreter(**options):
+        assert zygote_of(Settings(**options)) is not zygote
+        assert zygote.is_closed()
+        until(lambda: not any(descends_from_here(pid) for pid in below))
+    assert zygote.connection.fileno() == -1
+
+
+def test_sessions_of_few_kinds_of_limits_stand_by(preloaded):
+    for n in range(zygotes.STANDBY_KINDS + 3):
+        Interpreter(limits=Limits(memory_mb=500 + n)).close()
+    latest = Limits(memory_mb=500 + zygotes.STANDBY_KINDS + 2)
+    until(lambda: len(preloaded._pools.get(latest, ())) == zygotes.STANDBY and len(preloaded._pools) <= zygotes.STANDBY_KINDS)
+    Interpreter(limits=latest).close()
+    assert Limits(memory_mb=500) not in preloaded._pools
+
+
+def test_a_folder_is_cleaned_up_after_a_kill_at_any_moment(tmp_path, monkeypatch):
+    tmp_path.chmod(0o755)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(folders, "_home", None)
+    before_the_lock = tmp_path / "codeact-abcdefgh"
+    new, own, half_removed = tmp_path / "codeact-new_home", tmp_path / "codeact-mine", tmp_path / "codeact-12345678"
+    for folder in (before_the_lock, new, own, half_removed, half_removed / "session" / "deep"):
+        folder.mkdir(parents=True)
+    (half_removed / ".lock").touch()
+    (own / "file").touch()
+    long_ago = time.time() - 2 * folders.NEW_SECONDS
+    for folder in (before_the_lock, own):
+        os.utime(folder, (long_ago, long_ago))
+    session = folders.new_folder()
+    until(lambda: not before_the_lock.exists() and not half_removed.exists())
+    assert new.exists()   # somebody may be making it
+    assert (own / "file").exists()
+    folders.remove_home()
+    assert not session.parent.exists()
+
+
+def test_of_a_home_the_lock_goes_last(tmp_path, monkeypatch):
+    (tmp_path / "session" / "deep").mkdir(parents=True)
+    (tmp_path / ".lock").touch()
+    seen = []
+    real = folders.remove
+    monkeypatch.setattr(folders, "remove", lambda folder: (seen.append((folder.name, (tmp_path / ".lock").exists())), real(folder)))
+    folders._remove_home(tmp_path)
+    assert seen == [("session", True), (tmp_path.name, True)]
+    assert not tmp_path.exists()

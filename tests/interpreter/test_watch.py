@@ -1,6 +1,7 @@
 """Which files changed, without looking through the tree."""
 
 import os
+import threading
 import time
 
 import pytest
@@ -102,3 +103,29 @@ def test_two_watches_of_one_folder_are_both_told_whichever_is_closed(watched, tm
     other.close()
     (tmp_path / "x" / "y" / "more.txt").write_text("1")
     assert watched.take()[0] == ["x/y/more.txt"]
+
+
+def test_two_that_watch_one_folder_are_both_told_and_go_their_own_way(watched, tmp_path):
+    other = Watch(tmp_path)
+    (tmp_path / "old" / "one.txt").write_text("1")
+    assert watched.take()[0] == other.take()[0] == ["old/one.txt"]
+    other.close()
+    (tmp_path / "two.txt").write_text("2")
+    assert watched.take()[0] == ["two.txt"]
+    assert other.take()[0] == []
+
+
+def test_closed_while_a_large_folder_is_still_walked_it_holds_nothing(tmp_path, monkeypatch):
+    for n in range(30):
+        (tmp_path / f"{n}").mkdir()
+    monkeypatch.setattr(watch, "SYNCHRONOUS_SECONDS", -1.0)
+    before, go = set(watch._inotify().owners), threading.Event()
+    monkeypatch.setattr(Watch, "_watch_also", lambda self, folder: go.wait(10) if folder else None)
+    one = Watch(tmp_path)
+    one.close()
+    go.set()
+    for thread in threading.enumerate():
+        if thread.name == "codeact-watch":
+            thread.join(10)
+    assert set(watch._inotify().owners) == before
+    assert one.numbers == set()

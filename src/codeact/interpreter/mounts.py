@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import signal
 import socket
 import struct
 from pathlib import Path
@@ -25,6 +26,7 @@ OPEN_TREE_CLONE, MOUNT_ATTR_IDMAP = 1, 0x00100000
 CLONE_NEWUSER, CLONE_NEWNS = 0x10000000, 0x00020000
 MOVE_MOUNT, MOVE_MOUNT_F_EMPTY_PATH = 429, 4
 MS_NOSUID, MS_NODEV, MS_REC, MS_PRIVATE = 2, 4, 16384, 1 << 18
+PR_SET_PDEATHSIG = 1
 PR_SET_SECUREBITS, SECBIT_NO_SETUID_FIXUP = 28, 4
 
 OVERLAY_OPTIONS = "userxattr,index=off,metacopy=off,xino=auto"
@@ -44,7 +46,11 @@ def detached(path: Path, uid: int, gid: int) -> int:
     owner = path.stat()
     if owner.st_uid == uid:
         return fd
-    users = _user_namespace(owner.st_uid, owner.st_gid, uid, gid)
+    try:
+        users = _user_namespace(owner.st_uid, owner.st_gid, uid, gid)
+    except BaseException:
+        os.close(fd)
+        raise
     try:
         attributes = struct.pack("=QQQQ", MOUNT_ATTR_IDMAP, 0, 0, users)
         if libc.syscall(MOUNT_SETATTR, fd, b"", AT_EMPTY_PATH, attributes, len(attributes)) < 0:
@@ -63,13 +69,11 @@ def _user_namespace(from_uid: int, from_gid: int, uid: int, gid: int) -> int:
     """A user namespace in which `from_uid` is outside `uid`; held open by a child until its maps are written."""
     libc = ctypes.CDLL(None, use_errno=True)
     ready, go = os.pipe(), os.pipe()
-    child = os.fork()
+    child = _fork()
     if child == 0:
         try:
-            if libc.unshare(CLONE_NEWUSER) == 0:
-                os.write(ready[1], b"1")
-                os.close(go[1])
-                os.read(go[0], 1)
+            os.write(ready[1], b"1" if libc.unshare(CLONE_NEWUSER) == 0 else b"0")
+            os.read(go[0], 1)
         finally:
             os._exit(0)
     try:
@@ -80,10 +84,22 @@ def _user_namespace(from_uid: int, from_gid: int, uid: int, gid: int) -> int:
             Path(f"/proc/{child}/{name}").write_text(f"{inside} {outside} 1")
         return os.open(f"/proc/{child}/ns/user", os.O_RDONLY | os.O_CLOEXEC)
     finally:
-        os.close(ready[0])
-        os.close(go[0])
-        os.close(go[1])
+        # A word, and not the pipe's end: a child that another thread has forked meanwhile holds that open too
+        os.write(go[1], b"1")
+        for fd in (ready[0], *go):
+            os.close(fd)
         os.waitpid(child, 0)
+
+
+def _fork() -> int:
+    """A child that ends with this process, however that ends; until then this thread waits for it."""
+    parent, libc = os.getpid(), ctypes.CDLL(None)
+    child = os.fork()
+    if child == 0:
+        libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+        if os.getppid() != parent:
+            os._exit(0)
+    return child
 
 
 def overlay(lower: Path, store: Path, uid: int, gid: int) -> int:
@@ -103,7 +119,7 @@ def overlay(lower: Path, store: Path, uid: int, gid: int) -> int:
         os.close(below)
         raise
     receive, send = socket.socketpair()
-    child = os.fork()
+    child = _fork()
     if child == 0:
         try:
             # A mount namespace of its own: what is mounted on the way is gone with this process

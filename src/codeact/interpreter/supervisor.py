@@ -42,7 +42,7 @@ def open_session(settings: Settings, base: Base | None = None, space: str = SPAC
                              "network namespace, so sandbox='namespaces' or 'auto'; or say network='none' or 'all'")
     try:
         return _open(settings, levels, base, space)
-    except InterpreterGone:
+    except (InterpreterGone, SandboxUnavailable):
         zygote = zygote_of(settings)
         if zygote is None or not zygote.has_ended():
             raise
@@ -53,7 +53,7 @@ def _open(settings: Settings, levels: list[Level], base: Base | None, space: str
     key = settings.zygote_key()
     with _starting.setdefault(key, threading.Lock()):
         zygote = _zygotes.get(key)
-        if zygote is None or zygote.is_closed() or zygote.has_ended(0):
+        if zygote is None or zygote.is_closed() or zygote.process.poll() is not None:
             if zygote is not None:
                 _zygotes.pop(key).close()   # what is left of one that was killed: standby sessions, threads, sockets
             return _start(settings, levels, key, base, space)
