@@ -13,7 +13,7 @@ from codeact.interpreter.backend import Request
 from codeact.interpreter.history import Checkpoint, History, has_seed, not_put_back
 from codeact.interpreter.journal import Entry, all_cells
 from codeact.interpreter.live import LiveSession
-from codeact.interpreter.mirror import Mirror, Store
+from codeact.interpreter.mirror import Files, Mirror, Store
 from codeact.interpreter.saved import Saved
 from codeact.interpreter.saving import LoadReport, SaveReport
 from codeact.interpreter.session import Frozen
@@ -118,10 +118,15 @@ class LocalBackend(LiveSession):
             self._notice_files()
             lost = self._go_to(mark.entries, rewind=False, files=self._mirror is not None)
             if self._mirror is not None and mark.files is not None:
-                left = self._mirror.put_back(mark.files)
+                left = self._put_back(self._mirror, mark.files)
                 lost = [words for words in lost if not left or "too large to be kept" not in words]
                 lost += [not_put_back(left)] if left else []
             return lost
+
+    def _put_back(self, mirror: Mirror, files: Files) -> list[str]:
+        left = mirror.put_back(files)
+        mirror.touched(self._watch.take()[1])   # our own doing is nobody else's
+        return left
 
     def undo(self, n: int) -> list[str]:
         with self._tending:
@@ -161,8 +166,8 @@ class LocalBackend(LiveSession):
         base, mirror, workspace = first._session.base, None, first.workspace
         if first._mirror is not None and base is not None:
             workspace = branch_folder(base.path)
-            mirror = Mirror(workspace, first._mirror.store)
-            self._tell_left(mirror.put_back(mark.files or {}))
+            mirror = first._mirror.branch(workspace, first._mirror.store)
+            self._tell_left(mirror.put_back(mark.files or Files()))
         session = first._session.branch(str(workspace))
         try:
             self._attach(session, mirror, first._history.branch(session, mirror))
@@ -180,14 +185,13 @@ class LocalBackend(LiveSession):
             self._gateway = self._gateway.share() if self._gateway is not None else None
             mirror = None
             if first._mirror is not None and session.base is not None:
-                mirror = Mirror(session.workspace, Store(session.base.path / "mirror"))
+                mirror = first._mirror.branch(session.workspace, Store(session.base.path / "mirror"))
             self._attach(session, mirror, History(session, self.limits, mirror, network=self._has_network()))
             self._open_worker()
             self._serve_network()
             lost = self._go_to(mark.entries)
             if mirror is not None:
-                self._notice_files()
-                self._tell_left(mirror.put_back(mark.files or {}))
+                self._tell_left(self._put_back(mirror, mark.files or Files()))
         except BaseException:
             session.close()
             raise
