@@ -9,7 +9,7 @@ import pytest
 
 from codeact import Interpreter, Limits, tool
 from codeact.errors import InterpreterBusy, InterpreterGone
-from codeact.interpreter import mirror
+from codeact.interpreter import mirror, transfer
 
 
 def value(py, code):
@@ -331,3 +331,73 @@ def test_a_cell_that_wrote_to_a_folder_of_the_users_does_not_write_again_beside_
         result = py.run("import os\nos._exit(1)")
         assert result.lost
         assert (tmp_path / "log").read_text() == "once "
+
+
+def test_a_file_given_between_cells_comes_back_as_it_was_given(py):
+    from io import BytesIO
+
+    def give(name, text):
+        transfer.put(py.workspace, name, BytesIO(text), max_bytes=1000)
+
+    py.run("import os\nopen('mine', 'w').write('cell')\nopen('both', 'w').write('cell')")
+    py.checkpoint("old")
+    py.run("x = 1")
+    give("appended", b"given")
+    give("deleted", b"given")
+    give("both", b"given")
+    assert py.run("os.remove('deleted')\nopen('appended', 'a').write(' and more')\nopen('both', 'w').write('')\n"
+                  "os.remove('mine')\nopen('new', 'w').close()").error is None
+    assert py.undo() == []
+    found = {path.name: path.read_bytes() for path in py.workspace.iterdir()}
+    assert found == {"mine": b"cell", "appended": b"given", "deleted": b"given", "both": b"given"}
+    with py.branch() as branch:
+        branch.run("import os\nos.remove('given') if os.path.exists('given') else os.remove('both')")
+        assert branch.restore("old") == []
+        assert (branch.workspace / "both").read_bytes() == b"given"
+    assert py.restore("old") == []
+    assert (py.workspace / "both").read_bytes() == b"given"
+    py.run("os.remove('deleted')")
+    py.checkpoint("without")   # from here on this is how it is
+    assert py.restore("without") == []
+    assert not (py.workspace / "deleted").exists()
+
+
+def test_a_replay_that_would_meet_a_file_somebody_has_changed_is_not_made(py):
+    from io import BytesIO
+
+    py.run("import os, threading\nthreading.Thread(target=threading.Event().wait, daemon=True).start()\n"
+           "n = open('f', 'w').write('one')")
+    py.run("read = open('f').read()\nn = open('g', 'w').write('')")
+    transfer.put(py.workspace, "f", BytesIO(b"two"), max_bytes=1000)
+    result = py.run("os._exit(1)")
+    assert (py.workspace / "f").read_bytes() == b"two"
+    assert result.lost or value(py, "read") == "'one'"
+
+
+def test_what_a_branch_made_by_running_cells_again_copied_is_undone_like_any_file(py):
+    py.run("import threading\nthreading.Thread(target=threading.Event().wait, daemon=True).start()\nx = 1")
+    py.run("n = open('f', 'w').write('one')")
+    with py.branch() as branch:
+        assert (branch.workspace / "f").read_text() == "one"
+        branch.run("y = 1")
+        branch.undo(2)
+        assert not (branch.workspace / "f").exists()
+
+
+def test_a_folder_where_a_file_was_and_a_file_where_a_folder_was_change_back(py):
+    py.run("import os\nopen('a', 'w').write('file')\nos.makedirs('b')\nopen('b/c', 'w').write('inner')")
+    py.run("os.remove('a')\nos.makedirs('a/x/y')\nopen('a/x/z', 'w').close()\nos.remove('b/c')\nos.rmdir('b')\n"
+           "open('b', 'w').write('file')")
+    assert py.undo() == []
+    assert (py.workspace / "a").read_text() == "file"
+    assert (py.workspace / "b" / "c").read_text() == "inner"
+
+
+def test_a_large_file_that_two_cells_wrote_is_named_also_when_both_states_were_kept(py, monkeypatch):
+    monkeypatch.setattr(mirror, "MAX_FILE_BYTES", 1000)
+    monkeypatch.setattr(mirror, "FICLONE", 0)
+    py.run("n = open('large', 'w').write('a' * 2000)")
+    py.checkpoint("one")
+    py.run("n = open('large', 'w').write('b' * 2000)")
+    py.checkpoint("two")
+    assert py.restore("one") == ["large is as it is now: too large to be kept"]

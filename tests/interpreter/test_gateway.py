@@ -277,6 +277,7 @@ def test_where_namespaces_do_not_work_a_list_is_refused_and_nothing_weaker_tried
 def test_weaker_walls_that_stand_already_do_not_take_a_list(monkeypatch):
     class Weaker:
         level = supervisor.candidates("landlock")[0]
+        process = type("Process", (), {"poll": lambda self: None})()
 
         def is_closed(self):
             return False

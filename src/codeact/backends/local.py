@@ -11,7 +11,7 @@ from codeact.interpreter.backend import Request
 from codeact.interpreter.history import Checkpoint, has_seed, not_put_back
 from codeact.interpreter.journal import Entry, all_cells
 from codeact.interpreter.live import LiveSession
-from codeact.interpreter.mirror import Mirror
+from codeact.interpreter.mirror import Files, Mirror
 from codeact.interpreter.session import Frozen
 from codeact.interpreter.settings import branch_folder
 from codeact.interpreter.tend import tend
@@ -124,10 +124,15 @@ class LocalBackend(LiveSession):
             self._notice_files()
             lost = self._go_to(mark.entries, rewind=False, files=self._mirror is not None)
             if self._mirror is not None and mark.files is not None:
-                left = self._mirror.put_back(mark.files)
+                left = self._put_back(self._mirror, mark.files)
                 lost = [words for words in lost if not left or "too large to be kept" not in words]
                 lost += [not_put_back(left)] if left else []
             return lost
+
+    def _put_back(self, mirror: Mirror, files: Files) -> list[str]:
+        left = mirror.put_back(files)
+        mirror.touched(self._watch.take()[1])   # our own doing is nobody else's
+        return left
 
     def undo(self, n: int) -> list[str]:
         with self._tending:
@@ -171,8 +176,8 @@ class LocalBackend(LiveSession):
         base, mirror, workspace = first._session.base, None, first.workspace
         if first._mirror is not None and base is not None:
             workspace = branch_folder(base.path)
-            mirror = Mirror(workspace, first._mirror.store)
-            self._tell_left(mirror.put_back(mark.files or {}))
+            mirror = first._mirror.branch(workspace, first._mirror.store)
+            self._tell_left(mirror.put_back(mark.files or Files()))
         session = first._session.branch(str(workspace))
         self._attach(session, mirror, first._history.branch(session, mirror))
         session.resume(frozen, reseed=not has_seed(mark.entries))
@@ -182,8 +187,7 @@ class LocalBackend(LiveSession):
         self._begin()
         lost = self._go_to(mark.entries)
         if self._mirror is not None:
-            self._notice_files()
-            self._tell_left(self._mirror.put_back(mark.files or {}))
+            self._tell_left(self._put_back(self._mirror, mark.files or Files()))
         self._tell(" ".join(lost))
 
     def _tell_left(self, left: list[str]) -> None:

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 __all__ = ["Root", "copy_bytes", "lstat", "make_folders", "open_file", "open_folder", "parent", "readlink",
-           "remove_tree", "symlink", "unlink"]
+           "remove_empty", "remove_tree", "symlink", "unlink"]
 
 Root = Path | int
 """Where the walk begins: a folder by its path, or one that is open already (also only by O_PATH)."""
@@ -21,6 +21,7 @@ Root = Path | int
 _FICLONE = 0x40049409
 _CHUNK = 1 << 20
 _MAX_VISITS = 100
+_MAX_EMPTY = 10_000
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
@@ -85,6 +86,30 @@ def unlink(root: Root, path: str) -> None:
         pass
     finally:
         os.close(parent)
+
+
+def remove_empty(root: Root, path: str) -> None:
+    """Remove the folder `path` if it is one and holds nothing but folders like that."""
+    pending = [path]
+    found: list[str] = []
+    while pending and len(found) < _MAX_EMPTY:
+        folder = pending.pop()
+        found.append(folder)
+        fd = open_folder(root, folder)
+        if fd is None:
+            continue
+        try:
+            pending += [f"{folder}/{name}" for name in os.listdir(fd)]
+        except OSError:
+            continue
+        finally:
+            os.close(fd)
+    for folder in reversed(found):
+        try:
+            with parent(root, folder) as (fd, name):
+                os.rmdir(name, dir_fd=fd)
+        except OSError:
+            continue
 
 
 @contextmanager
@@ -159,8 +184,11 @@ def _list_whatever_its_mode(parent_fd: int, name: str) -> list[str]:
         os.close(inner)
 
 
-def copy_bytes(source: int, target: int) -> bool:
+def copy_bytes(source: int, target: int, most: int | None = None) -> bool:
     """Copy an open file into another, empty one; True where the file system shares the blocks (a reflink).
+
+    Args:
+        most: Bytes, where blocks are not shared: somebody may go on writing to the file. None for all.
 
     Raises:
         OSError: It could not be read or written.
@@ -171,7 +199,7 @@ def copy_bytes(source: int, target: int) -> bool:
     except OSError:
         pass
     position = 0
-    while data := os.pread(source, _CHUNK, position):
+    while data := os.pread(source, _CHUNK if most is None else min(_CHUNK, most - position), position):
         position += len(data)
         view = memoryview(data)
         while view:

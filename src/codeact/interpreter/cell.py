@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import select
+import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -316,12 +317,15 @@ class _Cell:
 
     def _display(self, header: dict[str, Any], buffers: Sequence[memoryview]) -> None:
         self.reader.read()   # its place in the text was marked before this was sent
-        size = sum(map(len, buffers)) + 64
-        self.display_bytes += size
         if len(self.outcome.displays) >= MAX_DISPLAYS or self.display_bytes > MAX_DISPLAY_BYTES:
             self.outcome.displays.setdefault(-1, {})
             return
         bundle = _bundle(header.get("data"), buffers)
+        # As it lies in memory: a frame may have its text in the header, and a million names for nothing
+        self.display_bytes += sum(map(sys.getsizeof, (bundle, *bundle, *bundle.values())))
+        if self.display_bytes > MAX_DISPLAY_BYTES:
+            self.outcome.displays.setdefault(-1, {})
+            return
         number = header.get("id")
         if bundle and type(number) is int:
             self.outcome.displays[number] = bundle

@@ -84,7 +84,7 @@ class History:
         self.states: list[State] = []
         self.named: dict[str, Checkpoint] = {}
         self._pinned: list[Checkpoint] = []
-        self.first_files: Files | None = {}
+        self.first_files: Files | None = Files()
         """The workspace's, before any cell."""
         self.move(session)
         self._asked: dict[int, tuple[Entry, ...]] = {}
@@ -213,6 +213,8 @@ class History:
                 raise OSError("the worker is gone")
             if frame[0]["t"] in ("checkpointed", "refused"):
                 self.take(frame[0], running)
+            elif time.monotonic() > deadline:   # it may go on talking of something else for ever
+                raise TimeoutError("the worker does not answer")
 
     def checkpoint(self, name: str | None, runner: CellRunner) -> Checkpoint:
         """A mark of now, held by a frozen copy where that is safe."""
@@ -299,7 +301,7 @@ class History:
                 if mirror is None:
                     reason = "it changed files, and these stay as they are" if entry.files else ""
                 elif then is None or not mirror.can_put_back(then):
-                    reason = "files it used are too large to be put back"
+                    reason = "files it used are too large to be put back, or were changed by somebody else since"
                 else:
                     mirror.put_back(then)
             died = False

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import replace
@@ -199,7 +200,10 @@ class LiveSession:
         try:
             running.connection.send({"t": "open", "tools": self._toolbox.specs(), "preload": self._preload}, timeout=30)
             frame = running.connection.receive(timeout=60)
+            deadline = time.monotonic() + 60
             while frame is not None and frame[0]["t"] != "opened":   # what the helpers displayed
+                if time.monotonic() > deadline:
+                    raise TimeoutError("it goes on talking")
                 frame = running.connection.receive(timeout=60)
         except (OSError, ProtocolError) as error:
             raise InterpreterGone(f"the kernel did not take its tools ({error})") from None

@@ -1,0 +1,51 @@
+"""A worker that speaks for itself: a cell that has taken hold of the process, and what the host then makes of it."""
+
+import sys
+
+import pytest
+
+from codeact import Interpreter
+from codeact.interpreter import history
+
+TAKE_HOLD = """
+import sys
+def take_hold():
+    frame = sys._getframe()
+    while type(frame.f_locals.get("self")).__name__ != "Worker":
+        frame = frame.f_back
+    return frame.f_locals["self"]
+worker = take_hold()
+"""
+
+
+@pytest.fixture
+def py():
+    with Interpreter(imports=()) as py:
+        yield py
+
+
+def test_displays_are_counted_as_they_lie_in_memory(py):
+    result = py.run(TAKE_HOLD + """
+for n in range(1, 16):
+    worker.output.marks.display(n)
+    worker.link.send({"t": "display", "id": n, "data": {"text/plain": "x" * (15 << 20)}})   # the text in the header
+""")
+    held = sum(sys.getsizeof(content) for bundle in result.outputs for content in bundle.values())
+    assert 0 < held <= 64 << 20
+    assert "further displays left out" in result.text
+
+
+def test_one_that_talks_of_something_else_for_ever_is_given_up(py, monkeypatch):
+    py.run("x = 1")
+    monkeypatch.setattr(history.History.settle, "__defaults__", (0.5,))
+    py.run(TAKE_HOLD + """
+import struct
+def talk(header):
+    frame = struct.pack("<II", 9, 0) + b'{"t":"x"}'
+    while True:
+        worker.link.connection.sock.sendall(frame * 4000)
+worker.on_checkpoint = talk
+open("f", "w").close()
+""")
+    mark = py.checkpoint()
+    assert (mark.frozen, mark.reason) == (False, "the worker did not answer")
