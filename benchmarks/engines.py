@@ -96,6 +96,10 @@ class Codeact:
         """An `Interpreter`; taken from the pool if `fill` has just put a session there."""
         return self._make(sandbox=self.sandbox, **settings)
 
+    def load(self, file: Path) -> Any:
+        """An `Interpreter` that goes on from a saved session."""
+        return self._make.load(file, sandbox=self.sandbox)
+
     def fill(self) -> None:
         """Have one session stand by."""
         self._zygotes.STANDBY = 1
