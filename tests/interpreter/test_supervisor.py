@@ -12,6 +12,7 @@ import pytest
 
 from codeact import Interpreter, Limits, SandboxUnavailable
 from codeact.interpreter import levels, supervisor
+from codeact.interpreter.keeper import readable
 from codeact.interpreter.supervisor import Settings, open_session, zygote_of
 
 
@@ -190,3 +191,25 @@ def test_a_first_interpreter_in_a_folder_of_the_users_gives_no_standby_session_t
         with Interpreter(**options) as py:
             assert py.workspace != tmp_path
             assert py.run("import os; os.listdir()").text.endswith("[]")
+
+
+@pytest.mark.parametrize("level", [3, 0])
+def test_a_session_ends_while_a_fork_of_the_program_goes_on(level):
+    """The fork holds copies of all sockets of the session."""
+    py = Interpreter(imports=(), sandbox=level)
+    py.run("import os")
+    wait, go = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.close(go)
+        os.read(wait, 1)
+        os._exit(0)
+    try:
+        keeper = os.dup(py._backend._session.keeper.pidfd)
+        py.close()
+        assert readable(keeper, 0)
+        os.close(keeper)
+    finally:
+        os.close(go)
+        os.close(wait)
+        os.waitpid(child, 0)
