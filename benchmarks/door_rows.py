@@ -49,7 +49,8 @@ def timed(port, target, count):
     return (time.perf_counter() - started) * 1000 / count
 """
 """A connection for each request on both ways, as the proxy takes one of each."""
-WORDS = {"POST /execute": "1+1 over HTTP, POST /execute", "POST /sessions/{id}/run": "1+1 over HTTP, POST /sessions/ID/run",
+WORDS = {"POST /execute": "1+1 over HTTP, POST /execute",
+         "POST /sessions/{id}/run": "1+1 over HTTP, POST /sessions/ID/run",
          "new session, one action": "the same in a new session each"}
 
 
@@ -60,7 +61,8 @@ class DoorRows(Rounds):
         from codeact.errors import SandboxUnavailable
         from codeact.interpreter.gateway import PROXY_PORT
 
-        listed = Row("proxy", "an HTTP request from a cell, through the list's proxy", cells=dict.fromkeys(self.others, ""))
+        listed = Row("proxy", "an HTTP request from a cell, through the list's proxy",
+                     cells=dict.fromkeys(self.others, ""))
         direct = Row("direct", "the same with the host's network, direct", cells=dict(listed.cells))
         with ExitStack() as stack:
             port = stack.enter_context(origin())
@@ -83,8 +85,8 @@ class DoorRows(Rounds):
                     if number:   # the first finds what is imported when first used
                         samples[name].append(float(result.stdout))
         listed.ours, direct.ours = Figure(samples["proxy"]), Figure(samples["direct"])
-        listed.notes.append(f"{listed.ours.median / direct.ours.median:.2g}x the direct one; a request of {REQUESTS} in "
-                            "one cell, each on a connection of its own, to a server on loopback in another process")
+        listed.notes.append(f"{listed.ours.median / direct.ours.median:.2g}x the direct one; a request of {REQUESTS} "
+                            "in one cell, each on a connection of its own, to a server on loopback in another process")
         return [listed, direct]
 
     def row_service(self) -> list[Row]:

@@ -401,3 +401,27 @@ def test_a_large_file_that_two_cells_wrote_is_named_also_when_both_states_were_k
     py.run("n = open('large', 'w').write('b' * 2000)")
     py.checkpoint("two")
     assert py.restore("one") == ["large is as it is now: too large to be kept"]
+
+
+def test_a_closed_branch_leaves_no_folder_and_takes_no_room(py):
+    py.run("n = open('f', 'w').write('one')")
+    base = py.workspace.parent.parent
+    with py.branch() as branch:
+        branch.run("n = open('g', 'w').write('two')")
+        gone = branch.workspace
+    assert not gone.exists()
+    assert [path.name for path in (base / "spaces").iterdir()] == ["workspace"]
+    with py.branch() as branch:
+        py.close()
+        assert value(branch, "open('f').read()") == "'one'"
+        assert not py.workspace.exists()
+        assert branch.undo() == []   # the next state to go back to was in the folder that is gone
+        assert branch.run("import os\nos.listdir()").error is None
+
+
+def test_what_is_written_beside_the_workspace_counts_and_what_branches_hold_does_not():
+    with Interpreter(imports=(), limits=Limits(workspace_mb=8)) as py, py.branch() as branch:
+        assert branch.run("n = open('f', 'wb').write(bytes(6 << 20))").status == "ok"
+        slow = "import time\nn = open({!r}, 'wb').write(bytes(6 << 20))\ntime.sleep(0.5)"
+        assert py.run(slow.format("f")).status == "ok"
+        assert py.run(slow.format("../g")).status == "limit"

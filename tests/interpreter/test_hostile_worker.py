@@ -49,3 +49,18 @@ open("f", "w").close()
 """)
     mark = py.checkpoint()
     assert (mark.frozen, mark.reason) == (False, "the worker did not answer")
+
+
+@pytest.mark.parametrize("kind", ["AF_INET, socket.SOCK_STREAM", "AF_UNIX, socket.SOCK_DGRAM"])
+def test_a_state_takes_a_stream_between_two_processes_and_nothing_else(py, kind):
+    if py.level < 3:
+        pytest.skip("no such sockets at this level")
+    py.run(TAKE_HOLD + f"""
+import socket
+other = socket.socket(socket.{kind})
+worker.on_checkpoint = lambda header: worker.link.connection.send(
+    {{"t": "checkpointed", "id": header["id"], "pid": 1}}, fds=[other.fileno()])
+""")
+    mark = py.checkpoint()
+    assert (mark.frozen, mark.reason) == (False, "the worker did not answer")
+    assert "Out[2]: 2" in py.run("1 + 1").text

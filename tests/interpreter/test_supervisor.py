@@ -15,6 +15,7 @@ import pytest
 from codeact import Interpreter, InterpreterGone, Limits, SandboxUnavailable
 from codeact.interpreter import folders, levels, supervisor
 from codeact.interpreter import zygote as zygotes
+from codeact.interpreter.keeper import readable
 from codeact.interpreter.supervisor import Settings, open_session, zygote_of
 
 
@@ -275,3 +276,25 @@ def test_of_a_home_the_lock_goes_last(tmp_path, monkeypatch):
     folders._remove_home(tmp_path)
     assert seen == [("session", True), (tmp_path.name, True)]
     assert not tmp_path.exists()
+
+
+@pytest.mark.parametrize("level", [3, 0])
+def test_a_session_ends_while_a_fork_of_the_program_goes_on(level):
+    """The fork holds copies of all sockets of the session."""
+    py = Interpreter(imports=(), sandbox=level)
+    py.run("import os")
+    wait, go = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.close(go)
+        os.read(wait, 1)
+        os._exit(0)
+    try:
+        keeper = os.dup(py._backend._session.keeper.pidfd)
+        py.close()
+        assert readable(keeper, 0)
+        os.close(keeper)
+    finally:
+        os.close(go)
+        os.close(wait)
+        os.waitpid(child, 0)

@@ -14,7 +14,10 @@ import shutil
 import tempfile
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
+
+from codeact.interpreter.beneath import remove_tree
 
 __all__ = ["Base", "new_folder", "remove"]
 
@@ -41,6 +44,15 @@ class Base:
         """One more session holds it."""
         with _lock:
             self._holders += 1
+
+    def give_up(self, workspace: Path) -> None:
+        """Nobody works in this one any more; others may in others, so it is moved out of their reach first."""
+        if self._holders == 0 or self.path not in workspace.parents:
+            return
+        name = f"gone-{workspace.name}"
+        with suppress(OSError):
+            workspace.rename(self.path / name)
+            remove_tree(self.path, name)
 
     def close(self) -> None:
         """Of one holder."""

@@ -165,7 +165,7 @@ class History:
         try:
             if type(pid) is not int:
                 raise OSError("a checkpoint without a process")
-            channel = Connection(socket.socket(fileno=fd))
+            channel = Connection(_stream(fd))
         except OSError as error:
             os.close(fd)
             raise ProtocolError(str(error)) from None
@@ -341,6 +341,19 @@ class History:
         """Let every copy go."""
         for state in list(self.states):
             self._let_go(state)
+
+
+def _stream(fd: int) -> socket.socket:
+    """The socket that a worker sent.
+
+    Raises:
+        OSError: It is none, or of another kind, of which nobody knows how it behaves.
+    """
+    sock = socket.socket(fileno=fd)
+    if (sock.family, sock.type) != (socket.AF_UNIX, socket.SOCK_STREAM):
+        sock.detach()
+        raise OSError("a checkpoint without a stream")
+    return sock
 
 
 def has_seed(entries: tuple[Entry, ...]) -> bool:

@@ -10,8 +10,10 @@ import errno
 import os
 import select
 import signal
+import socket
 import threading
 import time
+from contextlib import suppress
 from typing import Any
 
 from codeact.errors import SandboxUnavailable
@@ -60,6 +62,12 @@ class Line:
                 self._end()
 
     def _end(self) -> None:
+        self._hang_up()
+
+    def _hang_up(self) -> None:
+        """End the connection also where a fork of the program holds a copy of its socket."""
+        with suppress(OSError):   # the other side did so first
+            self.connection.sock.shutdown(socket.SHUT_RDWR)
         self.connection.close()
 
     def send(self, header: dict[str, Any], *, fds: list[int] | None = None, timeout: float = 5.0) -> None:
@@ -175,7 +183,7 @@ class Keeper(Line):
                 signal.pidfd_send_signal(self.pidfd, signal.SIGKILL)
             except ProcessLookupError:
                 pass
-        self.connection.close()
+        self._hang_up()
         if self.pidfd >= 0:
             readable(self.pidfd, 10.0)
             os.close(self.pidfd)

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from codeact.errors import InterpreterGone
 from codeact.interpreter import supervisor
 from codeact.interpreter.backend import OnOutput, Ran, Request
+from codeact.interpreter.beside import Beside
 from codeact.interpreter.cell import CellRunner
 from codeact.interpreter.folders import Base
 from codeact.interpreter.hints import hint
@@ -174,12 +175,19 @@ class LiveSession:
 
     def _attach(self, session: Session, mirror: Mirror | None, history: History) -> None:
         self._session, self._mirror, self._history = session, mirror, history
+        if session.base is not None:
+            self._held.callback(session.base.give_up, session.workspace)
         self._held.callback(lambda: self._session.close())
         self._held.callback(history.close)
         self._watch = self._pending.watch() if self._pending is not None else session.take_watch()
         self._held.callback(lambda: self._watch.close())
-        self._runner = CellRunner(session, self.limits, lambda: self._watch.used_bytes(), history.take)
+        self._beside = Beside(lambda: self._session)
+        self._held.callback(self._beside.close)
+        self._runner = CellRunner(session, self.limits, self._disk_bytes, history.take)
         self._held.callback(self._runner.close)
+
+    def _disk_bytes(self) -> int:
+        return self._watch.used_bytes() + self._beside.used_bytes()
 
     def _serve_network(self) -> None:
         if self._gateway is not None and self._session.listener is not None:
@@ -361,7 +369,7 @@ class LiveSession:
             self._cpu_before = None
             return False
         self._cpu_before = usage["cpu_seconds"] if self._cpu_before is None else self._cpu_before
-        disk = self._watch.used_bytes() + (usage["nameless_kb"] << 10)
+        disk = self._disk_bytes() + (usage["nameless_kb"] << 10)
         if ((limits.memory_mb is not None and usage["memory_kb"] > limits.memory_mb << 10)
                 or (limits.workspace_mb is not None and disk > limits.workspace_mb << 20)
                 or (limits.cpu_seconds is not None

@@ -35,6 +35,10 @@ EVENT = struct.Struct("iIII")
 
 MAX_CHANGED = 20_000
 SYNCHRONOUS_SECONDS = 0.05
+MAKE_UP_SECONDS = 5.0
+"""Between two looks at all files while a cell that writes faster than can be told runs."""
+CLOCK_SECONDS = 0.02
+"""By so much the clock of file systems may be behind."""
 
 
 class _Inotify:
@@ -137,6 +141,7 @@ class Watch:
         self._sizes: dict[str, int] = {}
         self._used = 0
         self._since = time.time()
+        self._made_up = 0.0
         self._closed = threading.Event()
         self._inotify = _inotify()
         walk = self._walk("", since=self._since)
@@ -151,7 +156,7 @@ class Watch:
         pending = [folder]
         while pending and not self._closed.is_set():
             folder = pending.pop()
-            fd = open_folder(self.root, folder)
+            fd = open_folder(self.root, folder) if self._enters(folder) else None
             if fd is None:
                 continue   # gone again, not ours to read, or a link by now
             try:
@@ -171,6 +176,10 @@ class Watch:
                 os.close(fd)
             yield True
 
+    def _enters(self, folder: str) -> bool:
+        """For a subclass: whether to look at a folder."""
+        return True
+
     def _watch_also(self, folder: str) -> None:
         """For a subclass: another place where `folder` shows."""
 
@@ -181,8 +190,9 @@ class Watch:
     def _note(self, path: str) -> None:
         if len(self._changed) < MAX_CHANGED:
             self._changed.add(path)
-        if len(self._unmeasured) < MAX_CHANGED:
-            self._unmeasured.add(path)
+        if len(self._unmeasured) >= MAX_CHANGED:
+            self._measure()
+        self._unmeasured.add(path)
 
     def happened(self, folder: str, name: str, mask: int) -> None:
         """One event; called by the instance."""
@@ -199,10 +209,7 @@ class Watch:
         Paths are relative to the workspace. Never more than `MAX_CHANGED` are told by name.
         """
         self._inotify.drain()
-        if self.overflowed:   # events were lost: look once, by the time of change
-            self.overflowed = False
-            for _ in self._walk("", since=self._since):
-                pass
+        self._make_up_for_lost_events()
         if not self._changed:
             return [], self._changed
         self._since = time.time()
@@ -214,8 +221,17 @@ class Watch:
     def used_bytes(self) -> int:
         """Bytes on disk of the files the session has touched and that are still there; the running cell included."""
         self._inotify.drain()
+        if time.monotonic() > self._made_up + MAKE_UP_SECONDS:
+            self._make_up_for_lost_events()
         self._measure()
         return self._used
+
+    def _make_up_for_lost_events(self) -> None:
+        """Look once, by the time of change."""
+        if self.overflowed:
+            self.overflowed, self._made_up = False, time.monotonic()
+            for _ in self._walk("", since=self._since - CLOCK_SECONDS):
+                pass
 
     def _measure(self) -> None:
         with self._inotify.lock:

@@ -270,6 +270,19 @@ def fill_the_disk_with_many_files(arena: Arena) -> Outcome:
     return meter.peak < 2 * limit * MIB and "alive" in again, f"{meter.peak / MIB:.0f} MiB; {result.status}: {result.text[-200:]}"
 
 
+@attack(seconds=90)
+def fill_the_disk_beside_the_workspace(arena: Arena) -> Outcome:
+    """Write files to every folder on disk that the walls leave open around the workspace, and to /tmp (200 MB against 32)."""
+    limit = 32
+    with arena.fresh(limits={"workspace_mb": limit, "tmp_mb": limit}) as session:
+        with Meter(lambda: own_bytes(session.workspace.parent.parent)) as meter:
+            for place in ("'..'", "__import__('tempfile').gettempdir()"):
+                result = arena.run(session, f"os.chdir({place})\n" + FILL.replace("UNLINK", "pass").replace("KEEP", "pass"),
+                                   timeout=30)
+        again = session.run("print('alive')").stdout
+    return meter.peak < 3 * limit * MIB and "alive" in again, f"{meter.peak / MIB:.0f} MiB; {result.status}: {result.text[-200:]}"
+
+
 def open_unlinked_bytes(top: str) -> float:
     """Bytes on disk of files below `top` that have no name any more and that descendants hold open."""
     found: dict[tuple[int, int], int] = {}
