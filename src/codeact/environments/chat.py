@@ -76,10 +76,10 @@ class ChatEnvironment:
         match action:
             case CodeAction(code, ignored=ignored):
                 return self._run(code, ignored, observe, cancel)
-            case ToolCall(name, arguments):
+            case ToolCall(name, arguments, ignored=ignored, positional=positional):
                 # Tools live in the interpreter, under every format.
-                given = ", ".join(f"{key}={value!r}" for key, value in arguments.items())
-                return self._run(f"{name}({given})", "", observe, cancel)
+                given = [*map(repr, positional), *(f"{key}={value!r}" for key, value in arguments.items())]
+                return self._run(f"{name}({', '.join(given)})", ignored, observe, cancel)
             case Answer() | Say():
                 return Observation("", stop=Stop.ANSWER, status="none")
             case Malformed(message):

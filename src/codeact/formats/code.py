@@ -12,7 +12,8 @@ from dataclasses import dataclass
 
 from codeact.actions import Action, Answer, CodeAction, Malformed, Say
 from codeact.formats.envelope import CHAT, MINT, Envelope
-from codeact.protocols import Tool
+from codeact.messages import Call
+from codeact.protocols import NativeTool, Tool
 
 __all__ = ["CodeFormat", "create"]
 
@@ -40,6 +41,7 @@ class CodeFormat:
     """Actions are Python code, between the marks of an envelope."""
 
     envelope: Envelope = CHAT
+    native_tools: tuple[NativeTool, ...] = ()
 
     @property
     def stop(self) -> tuple[str, ...]:
@@ -59,7 +61,7 @@ class CodeFormat:
         taught = _INSTRUCTIONS.format(forms=self.forms)
         return "\n\n".join((taught, _TOOLS, *map(_described, tools))) if tools else taught
 
-    def parse(self, text: str, *, truncated: bool = False) -> Action:
+    def parse(self, text: str, *, truncated: bool = False, calls: Sequence[Call] = ()) -> Action:
         """Read the action in a reply; never raises."""
         found = self.envelope.read(text, truncated=truncated)
         match found.kind:

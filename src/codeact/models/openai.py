@@ -17,7 +17,7 @@ from codeact.errors import Cancelled, ConfigError, ContextOverflow, MissingExtra
 from codeact.events import Observer, Text
 from codeact.messages import Completion, Finish, Message, Usage
 from codeact.models._stopping import cut, restore
-from codeact.protocols import Stopper
+from codeact.protocols import NativeTool, Stopper
 
 __all__ = ["OpenAIModel", "create"]
 
@@ -93,10 +93,16 @@ class OpenAIModel:
         self._refused: set[str] = set()
 
     def complete(
-        self, messages: Sequence[Message], *, stop: Sequence[str], observe: Observer, cancel: Stopper
+        self,
+        messages: Sequence[Message],
+        *,
+        stop: Sequence[str],
+        tools: Sequence[NativeTool] = (),
+        observe: Observer,
+        cancel: Stopper,
     ) -> Completion:
         """Write the next reply; see `protocols.Model`."""
-        stream = self._open([message.to_json() for message in messages], stop)
+        stream = self._open([{"role": message.role, "content": message.content} for message in messages], stop)
         try:
             return self._listen(stream, stop, observe, cancel)
         except self._errors.OpenAIError as error:
