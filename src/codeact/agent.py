@@ -13,6 +13,7 @@ may use.
 """
 
 import contextlib
+import logging
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -38,6 +39,7 @@ from codeact.watching import aiterate, iterate, wait
 
 __all__ = ["Agent", "Result", "Undone"]
 
+_log = logging.getLogger(__name__)
 _MAX_TOLD_CHARS = 2_000
 _MAX_VARIABLES = 40
 _ASKED = "Have another agent do a task; tell it all that it needs to know. Gives its answer as text."
@@ -162,7 +164,10 @@ class Agent:
 
         toolbox = Toolbox([tool.as_tool() if isinstance(tool, Agent) else tool for tool in tools])
         if state is not None:
-            return Interpreter.load(state, toolbox, approve=approve, **self._options)
+            try:
+                return Interpreter.load(state, toolbox, approve=approve, **self._options)
+            except ConfigError as error:
+                _log.warning("the saved state %s cannot be loaded; its cells are run again: %s", state, error)
         return Interpreter(toolbox, approve=approve, **self._options)
 
     # The model can be exchanged between two tasks ---------------------------------------------------------------------
@@ -365,6 +370,9 @@ class Agent:
             self._n_cells += 1
             return self.interpreter.run(code, timeout=self.timeout)
 
+        loaded = getattr(self.interpreter, "loaded", None)
+        if loaded is None:
+            unfinished = replace(unfinished, n_state_turns=0)
         try:
             done = replay(
                 unfinished,
@@ -375,7 +383,6 @@ class Agent:
         except BaseException:
             self.close()
             raise
-        loaded = getattr(self.interpreter, "loaded", None)
         lost = (f"these variables: {', '.join(loaded.lost)}",) if loaded is not None and loaded.lost else ()
         return replace(done, lost=(*lost, *done.lost))
 

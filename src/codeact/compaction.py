@@ -129,7 +129,7 @@ class Compacting:
         if dropped == len(old) and size > most_chars:
             kept = [_shortened(message) if message is not rest[-1] else message for message in kept]
             if kept and kept[-1].role == "user":
-                kept[-1] = _shortened(kept[-1], int(max(most_chars / 2, 1_000)))
+                kept[-1] = replace(_shortened(kept[-1], int(max(most_chars / 2, 1_000))), images=kept[-1].images)
         if dropped and prompt:
             note = _LEFT_OUT.format(done=_done(old[:dropped]), now=self._state())
             prompt[-1] = replace(prompt[-1], content=f"{prompt[-1].content}\n\n{note}")

@@ -70,27 +70,25 @@ class Cancel:
         return self._stop
 
     def set(self, stop: Stop = Stop.CANCELLED) -> bool:
-        """Stop as soon as possible.
+        """Stop as soon as possible; may be set again, where what runs has not stopped yet.
 
         Returns:
             Whether something was running that has now been interrupted. If not, the rollout notices by itself
             when it next looks.
         """
         self._stop = self._stop or stop
-        interrupts, self._interrupts = self._interrupts, []
+        interrupts = tuple(self._interrupts)
         # One that says False is a switch below this one, with nothing to interrupt.
         return sum(interrupt() is not False for interrupt in interrupts) > 0
 
     @contextmanager
     def calling(self, interrupt: Callable[[], object]) -> Iterator[None]:
-        """While inside, `interrupt` is called once if the switch is set."""
+        """While inside, `interrupt` is called whenever the switch is set."""
         self._interrupts.append(interrupt)
         try:
             yield
         finally:
-            # `set` may have taken it out.
-            if interrupt in self._interrupts:
-                self._interrupts.remove(interrupt)
+            self._interrupts.remove(interrupt)
 
     @contextmanager
     def within(self, seconds: float | None) -> Iterator[None]:

@@ -89,6 +89,8 @@ class ChatEnvironment:
                 return Observation(message, status="none")
 
     def _run(self, code: str, ignored: str, observe: Observer, cancel: Stopper) -> Observation:
+        if cancel.stop:  # since the model was asked
+            return Observation("[not run: the task was interrupted]", status="none")
         observe(Code(code))
         watch = CellWatch(observe)
         with cancel.calling(self.runner.interrupt):
