@@ -12,7 +12,7 @@ import pytest
 
 from codeact.agent import Agent
 from codeact.errors import ConfigError, InterpreterBusy, InterpreterError, ModelError
-from codeact.events import Code, Ended, Note, Output, Started, ToolCalled, Turn
+from codeact.events import Code, Ended, Note, Output, Started, ToolCalled
 from codeact.loop import Budget, Cancel
 from codeact.messages import Completion, Image, Usage
 from codeact.models.scripted import ScriptedModel

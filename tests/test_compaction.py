@@ -59,7 +59,7 @@ def test_roles_still_take_turns_and_what_is_left_out_is_told():
     Compacting(model, state=lambda: "x is 5").complete(conversation(60), **ASK)
     sent = model.read[-1]
     assert [message.role for message in sent[1:]] == ["user", "assistant"] * ((len(sent) - 1) // 2) + ["user"] * ((len(sent) - 1) % 2)
-    assert "turns before these)\n- step 2" in sent[1].content
+    assert "turns before these)\n- step 18\n" in sent[1].content
     assert "x is 5" in sent[1].content
 
 
