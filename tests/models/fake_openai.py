@@ -5,7 +5,7 @@
 
 import json
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -13,7 +13,8 @@ Answer = Callable[[BaseHTTPRequestHandler], None]
 
 
 class FakeServer:
-    def __init__(self, *answers: Answer, models: Sequence[str] = ()) -> None:
+    def __init__(self, *answers: Answer, models: Sequence[str] = (), gets: Mapping[str, Any] | None = None) -> None:
+        """`gets`: what is answered to GET, by path; everything else is 404 then."""
         self.requests: list[dict[str, Any]] = []
         self.keys: list[str | None] = []
         server = self
@@ -26,7 +27,9 @@ class FakeServer:
                 answers[min(len(server.requests), len(answers)) - 1](self)
 
             def do_GET(self) -> None:
-                fixed(200, {"object": "list", "data": [{"id": name, "object": "model"} for name in models]})(self)
+                if gets is not None:
+                    return fixed(200, gets[self.path])(self) if self.path in gets else failed(404, "not found")(self)
+                return fixed(200, {"object": "list", "data": [{"id": name, "object": "model"} for name in models]})(self)
 
             def log_message(self, *args: object) -> None:
                 pass
