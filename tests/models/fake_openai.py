@@ -83,8 +83,10 @@ def used(prompt: int, completion: int, **extra: Any) -> dict[str, Any]:
     return {"id": "c", "object": "chat.completion.chunk", "created": 0, "model": "m", "choices": [], "usage": usage}
 
 
-def streamed(*chunks: dict[str, Any] | str, done: bool = True, cut: bool = False, each: Callable[[], object] = lambda: None) -> Answer:
-    """A stream of chunks; with `cut` the connection breaks off after them."""
+def streamed(
+    *chunks: dict[str, Any] | str, done: bool = True, cut: bool = False, each: Callable[[], object] = lambda: None, named: Sequence[str] = ()
+) -> Answer:
+    """A stream of chunks; with `cut` the connection breaks off after them. `named`: the events' names, where they have any."""
 
     def answer(handler: BaseHTTPRequestHandler) -> None:
         handler.protocol_version = "HTTP/1.1"
@@ -92,8 +94,9 @@ def streamed(*chunks: dict[str, Any] | str, done: bool = True, cut: bool = False
         handler.send_header("Content-Type", "text/event-stream")
         handler.send_header("Transfer-Encoding", "chunked")
         handler.end_headers()
-        for data in [*chunks, *(["[DONE]"] if done and not cut else [])]:
-            text = f"data: {data if isinstance(data, str) else json.dumps(data)}\n\n".encode()
+        for at, data in enumerate([*chunks, *(["[DONE]"] if done and not cut else [])]):
+            name = f"event: {named[at]}\n" if at < len(named) else ""
+            text = f"{name}data: {data if isinstance(data, str) else json.dumps(data)}\n\n".encode()
             try:
                 handler.wfile.write(b"%x\r\n%s\r\n" % (len(text), text))
             except OSError:

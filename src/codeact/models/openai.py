@@ -14,14 +14,15 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
-from codeact.errors import ConfigError, ContextOverflow, MissingExtra, ModelError
+from codeact.errors import ConfigError, MissingExtra, ModelError
 from codeact.events import Note, Observer
 from codeact.messages import Completion, Message, Usage
 from codeact.models._chat_reply import Chunks, Reply
 from codeact.models._chat_request import described, spelled
+from codeact.models._faults import Faults
 from codeact.models._messages import joined, without_images, without_system
 from codeact.models._server import context_of
-from codeact.models._trying import Passing, pieces, retry_after, trying
+from codeact.models._trying import Passing, pieces, trying
 from codeact.protocols import NativeTool, Stopper
 
 __all__ = ["OpenAIModel", "create"]
@@ -29,16 +30,6 @@ __all__ = ["OpenAIModel", "create"]
 _HOME = "https://api.openai.com/v1"
 _NO_KEY = "no-key-needed"
 _CONNECT_SECONDS = 10.0
-_OVERFLOW = (
-    "context_length_exceeded",
-    "exceed_context_size",
-    "maximum context length",
-    "context window",
-    "context length",
-    "context size",
-    "prompt is too long",
-    "too many tokens",
-)
 _NO_SYSTEM = ("system role", "roles must alternate", "'system'", '"system"', "system message")
 _NO_IMAGES = ("image", "vision", "multimodal", "mmproj", "content type", "content must be a string")
 _REFUSALS = ("unsupported", "not supported", "unrecognized", "unknown", "extra", "not permitted")
@@ -102,6 +93,14 @@ class OpenAIModel:
             max_retries=0,
             timeout=openai.Timeout(timeout_seconds, connect=_CONNECT_SECONDS),
         )
+        self._faults = Faults(
+            openai,
+            model=name,
+            where=self.where,
+            key=self._key,
+            key_name="OPENAI_API_KEY",
+            models_there=self._models_there,
+        )
         self._parameters = {"stream_options": {"include_usage": True}, **parameters}
         self._refused: set[str] = set()
         self._takes_system, self._sees = True, sees
@@ -156,17 +155,18 @@ class OpenAIModel:
                 if reply.take(chunk):
                     break
         except self._errors.OpenAIError as error:
-            raise self._judged(error, reply) from None
+            raise self._faults.judged(error, shown=reply.shown) from None
         except (ValueError, KeyError, TypeError, AttributeError) as error:
+            said = self._faults.clean(str(error))
             raise ModelError(
-                f"{self.where} sent something that is not a Chat Completions stream ({self._clean(str(error))}); "
+                f"{self.where} sent something that is not a Chat Completions stream ({said}); "
                 "is this the address of an OpenAI-compatible server?"
             ) from None
         except Exception as error:
             # Some clients let the errors of their HTTP library through when a stream breaks.
             if not type(error).__module__.startswith("http"):
                 raise
-            told = self._unreachable(error)
+            told = self._faults.unreachable(error)
             raise (told if reply.shown else Passing("the connection broke", told)) from None
         return self._finished(reply)
 
@@ -193,7 +193,7 @@ class OpenAIModel:
                 if not self._learns(error, given, sent, observe):
                     raise
             except (ValueError, TypeError) as error:
-                raise ModelError(f"cannot ask {self.where}: {self._clean(str(error))}") from None
+                raise ModelError(f"cannot ask {self.where}: {self._faults.clean(str(error))}") from None
             else:
                 return Chunks(stream)
 
@@ -231,50 +231,6 @@ class OpenAIModel:
             raise broken if reply.shown else Passing(f"{self.where} sent nothing", broken)
         return reply.completion()
 
-    def _judged(self, error: Any, reply: "Reply") -> Exception:
-        """Our error for one of the client's; as `Passing` where another try makes sense."""
-        told = self._translated(error)
-        status = getattr(error, "status_code", None)
-        passes = status in (408, 409, 429) or (status is not None and status >= 500)
-        if isinstance(told, ContextOverflow) or reply.shown or "insufficient_quota" in f"{getattr(error, 'code', '')} {error}":
-            return told
-        if passes:
-            return Passing(f"{self.where} answered {status}", told, retry_after(error.response.headers))
-        if isinstance(error, self._errors.APIConnectionError):
-            return Passing(f"{self.where} did not answer", told)
-        return told
-
-    def _translated(self, error: Exception) -> ModelError:
-        """Our error for one of the client's, saying what to do next."""
-        status, said = getattr(error, "status_code", None), self._clean(str(getattr(error, "message", error)))
-        names = f"{getattr(error, 'code', '')} {getattr(error, 'type', '')} {said}".lower()
-        if status in (400, 413, 422, 500, None) and any(sign in names for sign in _OVERFLOW):
-            return ContextOverflow(f"the conversation is longer than {self.name} can read: {said}")
-        if isinstance(error, self._errors.APITimeoutError):
-            return ModelError(f"{self.where} did not answer in time; is it loading {self.name}, or overloaded?")
-        if isinstance(error, self._errors.APIConnectionError):
-            return self._unreachable(error.__cause__ or error)
-        match status:
-            case 401 | 403:
-                advice = "check OPENAI_API_KEY" if self._key else "it wants a key: set OPENAI_API_KEY"
-            case 404:
-                there = self._models_there()
-                advice = f"is {self.name!r} a model there ({there}), and does the URL end as it should (often /v1)?"
-            case 429:
-                advice = "too many requests, or the account's quota is used up; wait, or look at the account"
-            case int() if status >= 500:
-                advice = "the server failed, also when asked again; look at its log or try later"
-            case _:
-                advice = "look at the server's log"
-        told = f"answered {status}" if status else "sent an error"
-        return ModelError(f"{self.where} {told}: {said}\n{advice}")
-
-    def _unreachable(self, error: BaseException) -> ModelError:
-        return ModelError(
-            f"cannot talk to {self.where}, or it broke off: {self._clean(str(error))}\n"
-            "is the server running, and is --base-url right?"
-        )
-
     def _models_there(self) -> str:
         """What the server says it has, for an error message."""
         try:
@@ -284,8 +240,7 @@ class OpenAIModel:
         shown = ", ".join(sorted(names)[:12]) or "none"
         return f"it has: {shown}{', ...' if len(names) > 12 else ''}"
 
-    def _clean(self, text: str) -> str:
-        return text.replace(self._key, "<key>") if self._key else text
+
 
 
 def _priced(usage: Usage, prices: Sequence[float]) -> Usage:
