@@ -23,6 +23,7 @@ _ARGUMENT_KEYS = ("args", "arguments", "parameters", "kwargs", "params", "input"
 _SURE_KEYS = ("args", "arguments", "parameters", "kwargs")
 _BESIDE = {"thought", "reasoning", "id", "type", "call_id"}
 _MAX_TEXT_CHARS = 200_000
+_MAX_ARGUMENTS = 1000
 _KEY = re.compile(r"[\"'](\w{2,20})[\"']\s{0,5}:")
 _STRING = re.compile(r"'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"", re.S)
 _NAME = re.compile(r"[^\W\d]\w*(?:\.[^\W\d]\w*)*")
@@ -166,12 +167,13 @@ def _of_node(node: ast.Call) -> ToolCall:
 
 def _listed(name: str, pieces: list[str]) -> ToolCall:
     """`tool, 1, key: x`: a piece that is no value is text, as the paper writes it."""
+    if len(pieces) > _MAX_ARGUMENTS:
+        raise ValueError("the call in it has too many arguments")
     positional: list[Any] = []
     named: dict[str, Any] = {}
-    for piece in pieces:
-        piece = piece.strip()
-        if not piece and piece is pieces[-1].strip():
-            continue
+    for piece in map(str.strip, pieces if not pieces or pieces[-1].strip() else pieces[:-1]):
+        if not piece:
+            raise ValueError("an argument in it is empty")
         keyed = re.match(r"([^\W\d]\w*)[ \t]*(?:=(?!=)|:(?=\s|\Z))\s*", piece)
         if keyed:
             if keyed[1] in named:
@@ -188,11 +190,11 @@ def _piece(text: str) -> Any:
     for tried in (text, plain_quotes(text)):
         try:
             return literal(tried)
-        except ValueError:
-            if tried[:1] in ("'", '"', "{"):
-                break
-    if text[:1] in ("'", '"'):
-        raise ValueError(f"the quotes of {_shown(text)} are not closed where the argument ends")
+        except ValueError as error:
+            if tried[0] + tried[-1] in ("{}", "[]"):
+                raise
+            if tried[0] in "'\"":
+                raise ValueError(f"{_shown(text)} is no text in quotes") from error
     return text
 
 
@@ -208,10 +210,12 @@ def _pieces(text: str) -> tuple[list[str], bool]:
         if quote:
             if character == "\\":
                 position += 1
-            elif character == quote:
+            elif text.startswith(quote, position):
+                position += len(quote) - 1
                 quote = ""
         elif character in "\"'" and at_start:
-            quote = character
+            quote = character * 3 if text.startswith(character * 3, position) else character
+            position += len(quote) - 1
         elif character in "([{":
             depth += 1
         elif character in ")]}":
@@ -262,8 +266,13 @@ def text_of(call: ToolCall) -> str:
     Raises:
         ValueError: A value in it has no JSON.
     """
-    given = [repr(value) for value in plain(call.positional)]
-    return ", ".join([call.name, *given, *(f"{key}={value!r}" for key, value in plain(call.arguments).items())])
+    given = [_written(value) for value in plain(call.positional)]
+    named = [f"{key}={_written(value)}" for key, value in plain(call.arguments).items()]
+    return ", ".join([call.name, *given, *named])
+
+
+def _written(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False) if isinstance(value, str) and value.isprintable() else repr(value)
 
 
 def armoured(spelled: str, escape: str) -> str:

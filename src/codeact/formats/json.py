@@ -79,7 +79,7 @@ class JsonFormat(EnvelopedFormat):
     def forms(self) -> str:
         """Both forms by example; also what a model is shown when its reply could not be read."""
         return _FORMS.format(
-            action=self.envelope.wrap("action", _EXAMPLE, label="json"),
+            action=self.envelope.wrap("action", _EXAMPLE, label=CALL_IN_JSON.label),
             answer=self.envelope.wrap("answer", ANSWER_EXAMPLE),
         )
 

@@ -54,16 +54,16 @@ def _complete(text: str) -> bool:
 
 
 def _claims(label: str, body: str) -> bool:
-    if label and label not in ("text", "txt", "plaintext", "tool", "tool_call", "python", "py"):
-        return False
-    return starts_call(body)
+    if label in ("tool", "tool_call"):
+        return True
+    return label in ("", "text", "txt", "plaintext", "python", "py") and starts_call(body)
 
 
 def _is_bare(text: str) -> bool:
     return False
 
 
-CALL_IN_TEXT = Content("tool call", "text", _claims, _clean, _complete, _is_bare)
+CALL_IN_TEXT = Content("tool call", "tool", _claims, _clean, _complete, _is_bare)
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ class TextFormat(EnvelopedFormat):
     def forms(self) -> str:
         """Both forms by example; also what a model is shown when its reply could not be read."""
         return _FORMS.format(
-            action=self.envelope.wrap("action", _EXAMPLE, label="text"),
+            action=self.envelope.wrap("action", _EXAMPLE, label=CALL_IN_TEXT.label),
             answer=self.envelope.wrap("answer", ANSWER_EXAMPLE),
         )
 
