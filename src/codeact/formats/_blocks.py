@@ -118,7 +118,7 @@ def decide(
             if truncated:
                 continue
             body, invented = _open_end(body, content)
-            ignored = ignored or invented
+            ignored = "\n".join(filter(None, (invented, ignored)))
             if bodies and not content.complete(content.clean(body)):
                 # The reply was cut off in it after all; what is whole before it is worth doing.
                 ignored = block.body.strip()

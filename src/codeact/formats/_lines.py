@@ -69,7 +69,7 @@ class LinesEnvelope(GenerousReader):
             position = next(later_lines, len(text))
             if kind == "answer" and (invented := ROLE_LINE.search(text, mark.end(), position)):
                 position = invented.start()
-            closed = position < len(text)
+            closed = kind == "answer" and position < len(text)
             yield Block(kind, text[mark.end() : position], mark.start(), position, closed, f"{mark['name']}:")
 
     def _stray(self, text: str) -> str | None:
