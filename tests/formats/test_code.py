@@ -1,5 +1,7 @@
 """The code format: every way a reply was found to be spelled, and what is read in it."""
 
+# ruff: noqa: RUF001
+
 import gzip
 import json
 import os
@@ -12,9 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from codeact.actions import Answer, CodeAction, Malformed, Say, ToolCall
-from codeact.formats.code import CodeFormat, create
 from codeact.formats._envelope import MINT
 from codeact.formats._python import parses
+from codeact.formats.code import CodeFormat, create
 
 CODE = CodeFormat()
 DATA = Path(os.environ.get("CODEACT_DATA") or Path(__file__).parents[3] / "shared" / "data")
@@ -294,7 +296,8 @@ def test_our_own_reading_keeps_every_action_that_the_recorder_read():
             kept, said = lines_of(ours.code), lines_of(theirs.code)
             if kept != said[: len(kept)] and said != kept[: len(said)]:
                 n_mended += 1
-                assert parses(ours.code) and not parses(theirs.code)
+                assert parses(ours.code)
+                assert not parses(theirs.code)
         elif isinstance(theirs, Answer):
             assert isinstance(ours, CodeAction | Answer)
             if isinstance(ours, Answer):
