@@ -74,6 +74,8 @@ def test_a_clear_reply_is_read(reply, action):
         ("I call f, 1", "no comma"),
         ("class, 1", "no name of a tool"),
         ("f, , 2", "empty"),
+        ("f, a=", "a has no value"),
+        ("f(" + "1+" * 3000 + "1)", "nested too deep"),
         ("f, a=1, 2", "without a name"),
         ("f, a=1, a=2", "given twice"),
         ('f, "x', "not closed"),

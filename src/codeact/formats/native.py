@@ -15,9 +15,10 @@ from typing import Any
 
 from codeact.actions import Action, CodeAction, ToolCall
 from codeact.formats._blocks import Content, Contents, without_role
-from codeact.formats._calls import armoured, call_of, json_of
+from codeact.formats._calls import armoured, call_of
 from codeact.formats._describe import as_functions
 from codeact.formats._envelope import named
+from codeact.formats._json_calls import json_of
 from codeact.formats._python import PYTHON, mended, parses
 from codeact.formats._spelling import ANSWER_EXAMPLE, EnvelopedFormat
 from codeact.formats._tags import TagsEnvelope
