@@ -63,9 +63,11 @@ class Interpreter:
         preload: A Python file whose names every session begins with (helpers that run inside the walls).
         imports: Modules imported ahead, so that every session has them at once.
         style: How results are put to a model: "default", "mint", "m3tooleval", "chat", or a `Style`.
-        on_output: Called with each piece of output as it comes.
+        on_output: Called with what a cell shows (`output.Text`, `output.Display`) and with what its tools do
+            (`events.ToolCalled`, `events.Approval`), in order, as it comes, in the thread that calls `run`.
         on_input: Asked (prompt, hidden) when a cell reads standard input; without it a cell gets EOFError.
-        approve: Asked (tool's name, arguments) before a tool marked `needs_approval` runs.
+        approve: Asked (tool's name, arguments) before a tool marked `needs_approval` runs; plain or async, in another
+            thread. Only True lets it run.
         backend: What runs the cells: "local", or another one of `codeact/backends/` ("docker:IMAGE",
             "jupyter:python3", "inprocess", ...); or a function that makes one of a `Request`, as
             `functools.partial(inprocess.create, namespace=globals())`.

@@ -241,7 +241,8 @@ class LiveSession:
     def _run(self, code: str, number: int, seconds: float | None, on_output: OnOutput | None) -> Ran:
         self._notice_files()
         crossed = self._gateway.access.activity if self._gateway is not None else 0
-        answers = HostAnswers(Calls(self._toolbox, self._approve), self._on_input, self._package_calls())
+        calls = Calls(self._toolbox, self._approve, self._runner.tell if on_output is not None else None)
+        answers = HostAnswers(calls, self._on_input, self._package_calls())
         self._revive()
         header = {"t": "run", "n": number, "code": code}
         outcome = self._runner.run(header, answers, seconds=seconds, on_output=on_output)

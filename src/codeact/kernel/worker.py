@@ -96,6 +96,7 @@ class Worker:
 
     def _call(self, name: str, args: Sequence[Any], kwargs: Dict[str, Any]) -> Any:
         header, buffers = stubs.request(name, args, kwargs)
+        self.output.flush()   # what was printed before comes before the call
         try:
             return stubs.answer(*self.link.ask(header, buffers))
         except ProtocolError as error:
@@ -103,6 +104,7 @@ class Worker:
 
     async def _call_async(self, name: str, args: Sequence[Any], kwargs: Dict[str, Any]) -> Any:
         header, buffers = stubs.request(name, args, kwargs)
+        self.output.flush()
         try:
             return stubs.answer(*await self.link.ask_async(header, buffers))
         except ProtocolError as error:
