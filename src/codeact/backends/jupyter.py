@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING
 
 from codeact.backends._jupyter_cell import Cell, News, plain
 from codeact.backends._jupyter_http import HttpWire
-from codeact.backends._jupyter_tools import definition
+from codeact.backends._jupyter_tools import REMOVAL, definition
 from codeact.backends._jupyter_wire import START_SECONDS, KernelLost, Message, Wire
 from codeact.backends._jupyter_zmq import ZmqWire
 from codeact.errors import ConfigError, InterpreterError, InterpreterGone
@@ -289,9 +289,7 @@ class JupyterBackend(KeepsNoStates):
     def close(self) -> None:
         try:
             if not self._wire.owned and len(self._request.toolbox):
-                names = [tool.name for tool in self._request.toolbox]
-                self._silently(f"for _codeact_name in {names!r}: globals().pop(_codeact_name, None)\n"
-                               "globals().pop('_codeact_name', None)")
+                self._silently(REMOVAL)
         except KernelLost:
             pass
         if self._watch is not None:

@@ -206,7 +206,9 @@ class LiveSession:
         running = self._session.running
         assert running is not None
         try:
-            running.connection.send({"t": "open", "tools": self._toolbox.specs(), "preload": self._preload}, timeout=30)
+            told = self._toolbox.told()
+            running.connection.send({"t": "open", "tools": told["tools"], "modules": told["modules"],
+                                     "search": told["search"], "preload": self._preload}, timeout=30)
             frame = running.connection.receive(timeout=60)
             deadline = time.monotonic() + 60
             while frame is not None and frame[0]["t"] != "opened":   # what the helpers displayed
