@@ -111,9 +111,7 @@ class _Page(HTMLParser):
             self._line.append("```")
             self.end_line()
             self._in_pre = True
-        elif tag == "br":
-            self.end_line()
-        elif tag == "tr":
+        elif tag in ("br", "tr"):
             self.end_line()
         elif tag in ("td", "th"):
             self._line.append(" | ")
