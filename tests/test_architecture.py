@@ -28,6 +28,7 @@ ORDER = [
     ["formats"],
     ["interpreter", "backends"],
     ["models"],
+    ["settings"],
     ["prompts"],
     ["environments"],
     ["agent"],

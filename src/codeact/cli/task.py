@@ -29,6 +29,7 @@ from codeact.cli._terminal import Terminal, paint_for, shown
 from codeact.errors import Cancelled, CodeActError, ConfigError, InterpreterError
 from codeact.events import Ended, Event, Observer, Started
 from codeact.loop import Budget, Cancel
+from codeact.settings import create_model, settle
 from codeact.trajectory import Stop, Turn
 
 __all__ = ["main"]
@@ -41,7 +42,7 @@ Name a model, as one of these:
   export OPENAI_API_KEY=...; codeact --model openai:gpt-5-mini "your task"
   codeact --model openai:qwen3:8b --base-url http://localhost:11434/v1 "your task"
 (the second is Ollama; any OpenAI-compatible server will do)
-CODEACT_MODEL and OPENAI_BASE_URL in the environment save typing."""
+`codeact config set model openai:gpt-5-mini` saves typing; so does CODEACT_MODEL in the environment."""
 
 
 def main(argv: Sequence[str]) -> int:
@@ -67,7 +68,9 @@ def _main(args: argparse.Namespace) -> int:
         print(f"codeact {__version__}")
         return ANSWERED
     task = sys.stdin.read().strip() if args.task == ["-"] else " ".join(args.task).strip()
-    spec = args.model or os.environ.get("CODEACT_MODEL") or ""
+    settings = settle(args)
+    args = settings.filled(args)
+    spec = settings.model
     if not task and not spec and not args.task:
         return _demo(args)
     if not spec:
@@ -82,7 +85,7 @@ def _main(args: argparse.Namespace) -> int:
     for folder in (*([args.workspace] if args.workspace else []), *args.read):
         if not folder.is_dir():
             raise ConfigError(f"there is no folder {str(folder)!r}; make it first, or check the spelling")
-    model = plugins.create("models", spec, base_url=args.base_url)
+    model = create_model(settings)
     return _run(args, task, model, spec, title=f"Model: {spec}\nWorkspace: {args.workspace or 'a fresh one'}")
 
 
@@ -168,7 +171,8 @@ def _agent(args: argparse.Namespace, model: Any, spec: str) -> Agent:
         options["packages"] = packages_of(args.package, args.allow_packages)
         options["index_url"] = args.index_url
         options["limits"] = limits_of(args, seconds=args.timeout)
-        agent = Agent(model, budget=Budget(max_turns=args.max_turns), timeout=args.timeout, **options)
+        budget = Budget(max_turns=args.max_turns, max_cost=args.max_cost)
+        agent = Agent(model, budget=budget, timeout=args.timeout, **options)
     except (ValueError, FileNotFoundError) as error:
         raise ConfigError(str(error)) from None
     agent.about["model"] = spec

@@ -1,0 +1,8 @@
+"""No test of the command line sees the settings of whoever runs it."""
+
+import pytest
+
+
+@pytest.fixture(autouse=True)
+def no_settings(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "no-settings"))
