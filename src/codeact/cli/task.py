@@ -12,7 +12,7 @@ import shutil
 import signal
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import MappingProxyType
@@ -23,6 +23,7 @@ from codeact.agent import Agent, Result
 from codeact.cli import verbs
 from codeact.cli._files import OUTPUT_FOLDER, Shelf
 from codeact.cli._flags import network_of, packages_of, parser
+from codeact.cli._offer import HOW_TO_CONFIGURE, kept, offer
 from codeact.cli._pending import at_end, at_start
 from codeact.cli._session import in_flags, limits_of, mode_of, walls_of
 from codeact.cli._terminal import Terminal, paint_for, shown
@@ -36,13 +37,6 @@ __all__ = ["main"]
 
 ANSWERED, NO_ANSWER, USAGE, FAILED, INTERRUPTED = 0, 1, 2, 3, 130
 _MAX_COPIES = 100
-
-_HOW_TO_CONFIGURE = """\
-Name a model, as one of these:
-  export OPENAI_API_KEY=...; codeact --model openai:gpt-5-mini "your task"
-  codeact --model openai:qwen3:8b --base-url http://localhost:11434/v1 "your task"
-(the second is Ollama; any OpenAI-compatible server will do)
-`codeact config set model openai:gpt-5-mini` saves typing; so does CODEACT_MODEL in the environment."""
 
 
 def main(argv: Sequence[str]) -> int:
@@ -75,7 +69,9 @@ def _main(args: argparse.Namespace) -> int:
         return _demo(args)
     if not spec:
         hint = _perhaps_a_verb(args.task)
-        raise ConfigError(f"no model is configured for the task {task!r}{hint}\n{_HOW_TO_CONFIGURE}")
+        settings = offer(settings, f"no model is configured for the task {task!r}{hint}", ask=_asking(args))
+        args, spec = settings.filled(args), settings.model
+        print("To take it next time too:", *kept(settings), sep="\n  ", end="\n\n", file=sys.stderr)
     try:
         mode_of(args)
     except ValueError as error:
@@ -89,6 +85,20 @@ def _main(args: argparse.Namespace) -> int:
     return _run(args, task, model, spec, title=f"Model: {spec}\nWorkspace: {args.workspace or 'a fresh one'}")
 
 
+def _asking(args: argparse.Namespace) -> Callable[[str], str] | None:
+    """Who can be asked: the person at the terminal, if there is one and standard input is not the task."""
+    if args.json or args.task == ["-"] or not (sys.stdin.isatty() and sys.stdout.isatty()):
+        return None
+
+    def ask(words: str) -> str:
+        try:
+            return input(words)
+        except EOFError:
+            return ""
+
+    return ask
+
+
 def _demo(args: argparse.Namespace) -> int:
     """Replay our recorded conversation over the real interpreter."""
     from importlib.util import find_spec
@@ -97,7 +107,7 @@ def _demo(args: argparse.Namespace) -> int:
     if missing:
         raise ConfigError(
             f"the demo needs {' and '.join(missing)}: pip install 'codeact[science]'\n"
-            f"For a task of your own they are not needed. {_HOW_TO_CONFIGURE}"
+            f"For a task of your own they are not needed. {HOW_TO_CONFIGURE}"
         )
     model = plugins.load("models", "scripted").create(str(demo.conversation()))
     if sys.stdout.isatty():
@@ -109,7 +119,7 @@ def _demo(args: argparse.Namespace) -> int:
     args.workspace, args.live, args.read = None, False, []
 
     code = _run(args, demo.TASK, model, "scripted:demo", title=title, given={demo.FILE: demo.sales()})
-    print(f"\nThat was a replay. {_HOW_TO_CONFIGURE}", file=sys.stderr)
+    print(f"\nThat was a replay. {HOW_TO_CONFIGURE}", file=sys.stderr)
     return code
 
 
