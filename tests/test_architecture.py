@@ -31,6 +31,7 @@ ORDER = [
     ["settings"],
     ["prompts"],
     ["environments"],
+    ["export"],
     ["agent"],
     ["demo"],
     ["server", "integrations"],
