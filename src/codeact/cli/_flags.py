@@ -43,7 +43,8 @@ def parser() -> argparse.ArgumentParser:
     )
     add = made.add_argument
     add("task", nargs="*", help="what to do, in your words; - reads it from standard input")
-    add("--model", metavar="PROVIDER:NAME", help="as openai:gpt-5-mini or scripted:FILE (else CODEACT_MODEL)")
+    add("--model", metavar="PROVIDER:NAME", help="as openai:gpt-5-mini, scripted:FILE or the name of a profile "
+        "(else CODEACT_MODEL, else `codeact config`)")
     add("--base-url", metavar="URL", help="where an OpenAI-compatible server is (else OPENAI_BASE_URL)")
     add(
         "--workspace",
@@ -56,12 +57,12 @@ def parser() -> argparse.ArgumentParser:
     add("--read", metavar="DIR", type=Path, action="append", default=[], help="also let it read here; may be repeated")
     add_network(made)
     add_packages(made)
-    add("--sandbox", default="auto", metavar="WALLS",
+    add("--sandbox", metavar="WALLS",
         help="auto (default: the strongest that works), or a level as `codeact doctor` lists them; none means none")
     add("--python", metavar="PATH", help="run the code with this Python instead; nothing needs to be installed there")
     add_backend(made)
-    add("--max-turns", metavar="N", type=positive(int), default=30, help="give up after N turns (default: 30)")
-    add("--timeout", metavar="SECONDS", type=positive(float), default=60.0, help="for one piece of code (default: 60)")
+    add("--max-turns", metavar="N", type=positive(int), help="give up after N turns (default: 30)")
+    add("--timeout", metavar="SECONDS", type=positive(float), help="for one piece of code (default: 60)")
     add_memory(made)
     add("--save", metavar="FILE.jsonl", type=Path, help="add the trajectory to this file, as it grows")
     add("--json", action="store_true", help="print events as lines of JSON instead")

@@ -12,7 +12,7 @@ import shutil
 import signal
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import MappingProxyType
@@ -23,25 +23,20 @@ from codeact.agent import Agent, Result
 from codeact.cli import verbs
 from codeact.cli._files import OUTPUT_FOLDER, Shelf
 from codeact.cli._flags import network_of, packages_of, parser
+from codeact.cli._offer import HOW_TO_CONFIGURE, kept, offer
 from codeact.cli._pending import at_end, at_start
 from codeact.cli._session import in_flags, limits_of, mode_of, walls_of
 from codeact.cli._terminal import Terminal, paint_for, shown
 from codeact.errors import Cancelled, CodeActError, ConfigError, InterpreterError
 from codeact.events import Ended, Event, Observer, Started
 from codeact.loop import Budget, Cancel
+from codeact.settings import create_model, settle
 from codeact.trajectory import Stop, Turn
 
 __all__ = ["main"]
 
 ANSWERED, NO_ANSWER, USAGE, FAILED, INTERRUPTED = 0, 1, 2, 3, 130
 _MAX_COPIES = 100
-
-_HOW_TO_CONFIGURE = """\
-Name a model, as one of these:
-  export OPENAI_API_KEY=...; codeact --model openai:gpt-5-mini "your task"
-  codeact --model openai:qwen3:8b --base-url http://localhost:11434/v1 "your task"
-(the second is Ollama; any OpenAI-compatible server will do)
-CODEACT_MODEL and OPENAI_BASE_URL in the environment save typing."""
 
 
 def main(argv: Sequence[str]) -> int:
@@ -67,12 +62,16 @@ def _main(args: argparse.Namespace) -> int:
         print(f"codeact {__version__}")
         return ANSWERED
     task = sys.stdin.read().strip() if args.task == ["-"] else " ".join(args.task).strip()
-    spec = args.model or os.environ.get("CODEACT_MODEL") or ""
+    settings = settle(args)
+    args = settings.filled(args)
+    spec = settings.model
     if not task and not spec and not args.task:
         return _demo(args)
     if not spec:
         hint = _perhaps_a_verb(args.task)
-        raise ConfigError(f"no model is configured for the task {task!r}{hint}\n{_HOW_TO_CONFIGURE}")
+        settings = offer(settings, f"no model is configured for the task {task!r}{hint}", ask=_asking(args))
+        args, spec = settings.filled(args), settings.model
+        print("To take it next time too:", *kept(settings), sep="\n  ", end="\n\n", file=sys.stderr)
     try:
         mode_of(args)
     except ValueError as error:
@@ -82,8 +81,22 @@ def _main(args: argparse.Namespace) -> int:
     for folder in (*([args.workspace] if args.workspace else []), *args.read):
         if not folder.is_dir():
             raise ConfigError(f"there is no folder {str(folder)!r}; make it first, or check the spelling")
-    model = plugins.create("models", spec, base_url=args.base_url)
+    model = create_model(settings)
     return _run(args, task, model, spec, title=f"Model: {spec}\nWorkspace: {args.workspace or 'a fresh one'}")
+
+
+def _asking(args: argparse.Namespace) -> Callable[[str], str] | None:
+    """Who can be asked: the person at the terminal, if there is one and standard input is not the task."""
+    if args.json or args.task == ["-"] or not (sys.stdin.isatty() and sys.stdout.isatty()):
+        return None
+
+    def ask(words: str) -> str:
+        try:
+            return input(words)
+        except EOFError:
+            return ""
+
+    return ask
 
 
 def _demo(args: argparse.Namespace) -> int:
@@ -94,7 +107,7 @@ def _demo(args: argparse.Namespace) -> int:
     if missing:
         raise ConfigError(
             f"the demo needs {' and '.join(missing)}: pip install 'codeact[science]'\n"
-            f"For a task of your own they are not needed. {_HOW_TO_CONFIGURE}"
+            f"For a task of your own they are not needed. {HOW_TO_CONFIGURE}"
         )
     model = plugins.load("models", "scripted").create(str(demo.conversation()))
     if sys.stdout.isatty():
@@ -106,7 +119,7 @@ def _demo(args: argparse.Namespace) -> int:
     args.workspace, args.live, args.read = None, False, []
 
     code = _run(args, demo.TASK, model, "scripted:demo", title=title, given={demo.FILE: demo.sales()})
-    print(f"\nThat was a replay. {_HOW_TO_CONFIGURE}", file=sys.stderr)
+    print(f"\nThat was a replay. {HOW_TO_CONFIGURE}", file=sys.stderr)
     return code
 
 
@@ -168,7 +181,8 @@ def _agent(args: argparse.Namespace, model: Any, spec: str) -> Agent:
         options["packages"] = packages_of(args.package, args.allow_packages)
         options["index_url"] = args.index_url
         options["limits"] = limits_of(args, seconds=args.timeout)
-        agent = Agent(model, budget=Budget(max_turns=args.max_turns), timeout=args.timeout, **options)
+        budget = Budget(max_turns=args.max_turns, max_cost=args.max_cost)
+        agent = Agent(model, budget=budget, timeout=args.timeout, **options)
     except (ValueError, FileNotFoundError) as error:
         raise ConfigError(str(error)) from None
     agent.about["model"] = spec
