@@ -192,6 +192,10 @@ def _is_file(argument: str) -> bool:
 
 
 def _open(options: argparse.Namespace, *, interactive: bool) -> Interpreter:
+    if options.backend == "local":
+        from codeact.interpreter.ahead import begin
+
+        begin(options.python)
     from codeact.interpreter.interpreter import Interpreter
 
     limits = limits_of(options, seconds=60.0 if interactive else None, cpu_seconds=None)
