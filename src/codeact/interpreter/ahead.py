@@ -11,7 +11,7 @@ from pathlib import Path
 
 from codeact.interpreter.settings import environment, python_program
 
-__all__ = ["begin", "process_for"]
+__all__ = ["begin", "give_up", "process_for"]
 
 KERNEL = Path(__file__).resolve().parent.parent / "kernel"
 
@@ -38,14 +38,23 @@ def process_for(python: str) -> Started:
         OSError: It cannot be started.
     """
     global _begun
-    begun, _begun = _begun, None
     kept = environment(python)
-    if begun is not None:
-        if begun[:2] == (python, kept):
-            return begun[2]
-        begun[2][1].close()   # which ends it
-        begun[2][0].communicate()
+    if _begun is not None and _begun[:2] == (python, kept):
+        started, _begun = _begun[2], None
+        return started
+    give_up()
     return _launch(python, kept)
+
+
+def give_up() -> None:
+    """End one that was begun and is not wanted after all."""
+    global _begun
+    if _begun is None:
+        return
+    (process, sock), _begun = _begun[2], None
+    sock.close()
+    process.kill()
+    process.communicate()
 
 
 def _launch(python: str, kept: dict[str, str]) -> Started:

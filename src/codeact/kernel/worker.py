@@ -24,7 +24,7 @@ from .plain import LONG_TEXT
 from .repl import Repl
 from .streams import Marks, Output, install_stdin
 from .walls import landlock, seccomp
-from .walls.libc import MACHINE
+from .walls.libc import MACHINE, fork_quietly
 from .wire import Connection, ProtocolError, pack_frame, unpack_header
 
 __all__ = ["Worker"]
@@ -320,15 +320,13 @@ class Worker:
             self.link.send({"t": "refused", "id": header["id"], "reason": reason})
             return
         host_end, own_end = socket.socketpair()
-        self._may_speak_after_fork = True
-        dice = random.getstate()   # a fork gives the child's `random` another seed by itself
+        dice = random.getstate()   # the fork that resumes it gives the child's `random` another seed by itself
+        self.output.flush()
         try:
-            pid = os.fork()
+            pid = fork_quietly()   # it only sleeps; what libraries want done after a fork is done when it is resumed
         except OSError as error:
-            self._may_speak_after_fork = False
             self.link.send({"t": "refused", "id": header["id"], "reason": str(error)})
             return
-        self._may_speak_after_fork = False
         if pid == 0:
             try:
                 host_end.close()
