@@ -8,7 +8,6 @@ in a traceback.
 import argparse
 import json
 import os
-import shutil
 import signal
 import sys
 import time
@@ -25,7 +24,7 @@ from codeact.cli._files import OUTPUT_FOLDER, Shelf
 from codeact.cli._flags import network_of, packages_of, parser
 from codeact.cli._pending import at_end, at_start
 from codeact.cli._session import in_flags, limits_of, mode_of, walls_of
-from codeact.cli._terminal import Terminal, paint_for, shown
+from codeact.cli._terminal import Terminal, sheet_for, shown
 from codeact.errors import Cancelled, CodeActError, ConfigError, InterpreterError
 from codeact.events import Ended, Event, Observer, Started
 from codeact.loop import Budget, Cancel
@@ -124,7 +123,7 @@ def _run(
     piped = args.json or not sys.stdout.isatty()
     progress = sys.stderr if piped else sys.stdout
     shelf = Shelf(args.workspace if args.workspace and args.live else Path(OUTPUT_FOLDER).absolute())
-    terminal = Terminal(paint_for(progress), shelf, with_answer=not piped, width=_width(progress))
+    terminal = Terminal(sheet_for(progress), shelf, with_answer=not piped, images=not piped)
     written: list[str] = []
     watchers: list[Observer] = [lambda event: written.extend(_files_of(event))]
 
@@ -271,10 +270,6 @@ def _interruptible() -> Iterator[Cancel]:
         yield cancel
     finally:
         signal.signal(signal.SIGINT, before)
-
-
-def _width(screen: TextIO) -> int | None:
-    return shutil.get_terminal_size().columns if screen.isatty() else None
 
 
 def _perhaps_a_verb(words: Sequence[str]) -> str:
