@@ -20,6 +20,7 @@ from codeact.cli._sheet import Style, cleaned
 __all__ = ["LiveSheet"]
 
 _SECONDS_A_FRAME = 0.05
+_HINT = "Ctrl-C stops it"
 _SPINNER, _PLAIN_SPINNER = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏", "|/-\\"
 _HIDE, _SHOW = "\x1b[?25l", "\x1b[?25h"
 _BEGIN_FRAME, _END_FRAME = "\x1b[?2026h", "\x1b[?2026l"
@@ -27,7 +28,7 @@ _BEGIN_FRAME, _END_FRAME = "\x1b[?2026h", "\x1b[?2026l"
 
 
 class LiveSheet:
-    """See `Sheet`; `question` and `hint` are for who asks, and may be set from a signal handler."""
+    """See `Sheet`."""
 
     def __init__(self, file: TextIO) -> None:
         self._file = file
@@ -48,10 +49,8 @@ class LiveSheet:
         self._stopped = threading.Event()
         unicode = (getattr(file, "encoding", None) or "").lower().startswith("utf")
         self._spinner = _SPINNER if unicode else _PLAIN_SPINNER
-        self.question: str | None = None
-        """Stands in place of the status line while somebody is asked."""
-        self.hint = "Ctrl-C stops it"
-        """What can be done now, behind the status."""
+        self._question: str | None = None
+        self._hint = _HINT
 
     def write(self, text: str, style: Style) -> None:
         """See `Sheet`."""
@@ -90,14 +89,27 @@ class LiveSheet:
         if words != self._phase:
             with self._lock:
                 self._phase, self._since = words, time.monotonic()
+                self._hint = _HINT
                 if words is not None:
                     self._start()
+
+    def question(self, words: str | None) -> None:
+        """See `Sheet`."""
+        self._question = words   # in place of the status line
+        if words is not None:
+            self._start()
+            self._draw()
+
+    def hint(self, words: str) -> None:
+        """See `Sheet`."""
+        self._hint = words
 
     def finish(self) -> None:
         """See `Sheet`."""
         with self._lock:
             self._close_part()
-            self._phase = self.question = None
+            self._phase = self._question = None
+            self._hint = _HINT
         if self._thread is not None:
             self._stopped.set()
             self._thread.join()
@@ -106,10 +118,6 @@ class LiveSheet:
         with self._lock:
             self._begun = False
             self._print(_SHOW)
-
-    def refresh(self) -> None:
-        """Draw now what would be drawn in a moment."""
-        self._draw()
 
     # Drawing ----------------------------------------------------------------------------------------------------------
 
@@ -174,14 +182,14 @@ class LiveSheet:
         return "\r" + (f"\x1b[{up}A" if up else "") + "\x1b[J"
 
     def _status(self) -> Text | None:
-        if self.question is not None:
-            return Text(self.question, "status.question")
+        if self._question is not None:
+            return Text(self._question, "status.question")
         if self._phase is None:
             return None
         seconds = time.monotonic() - self._since
         mark = self._spinner[int(time.monotonic() * 10) % len(self._spinner)]
         return Text.assemble((f"{mark} ", "status.mark"), (f"{self._phase} {clock(seconds)}", "status"),
-                             (f"  {self.hint}" if self.hint else "", "status.hint"))
+                             (f"  {self._hint}" if self._hint else "", "status.hint"))
 
     def _spelled(self, line: Text, width: int) -> str:
         self._console.width = max(width, line.cell_len, 1)

@@ -48,6 +48,12 @@ class Sheet(Protocol):
     def phase(self, words: str | None) -> None:
         """What is going on now; None for nothing."""
 
+    def question(self, words: str | None) -> None:
+        """The person is asked something, and the cursor waits behind it; None when it is answered."""
+
+    def hint(self, words: str) -> None:
+        """What the person can do now; may be called from a signal handler."""
+
     def finish(self) -> None:
         """Nothing more comes for now; the cursor stands at the beginning of a line."""
 
@@ -89,6 +95,17 @@ class PlainSheet:
 
     def phase(self, words: str | None) -> None:
         """Whoever reads a file does not wait for it."""
+
+    def question(self, words: str | None) -> None:
+        """See `Sheet`."""
+        self.finish()
+        if words is not None:
+            self._print(words + " ")
+        else:
+            self._print("\n")
+
+    def hint(self, words: str) -> None:
+        """Nothing is drawn from a signal handler."""
 
     def finish(self) -> None:
         """See `Sheet`."""

@@ -1,0 +1,150 @@
+"""From flags to an agent: what `codeact "task"` and `codeact chat` have in common."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from codeact import plugins
+from codeact.agent import Agent
+from codeact.cli._flags import network_of, packages_of
+from codeact.cli._session import limits_of, mode_of, walls_of
+from codeact.errors import ConfigError
+from codeact.loop import Budget
+
+if TYPE_CHECKING:
+    from codeact.messages import Image
+
+__all__ = ["HOW_TO_CONFIGURE", "agent_of", "check", "images_of", "model_of", "walls", "workspace_of"]
+
+HOW_TO_CONFIGURE = """\
+Name a model, as one of these:
+  export OPENAI_API_KEY=...; codeact --model openai:gpt-5-mini "your task"
+  codeact --model openai:qwen3:8b --base-url http://localhost:11434/v1 "your task"
+(the second is Ollama; any OpenAI-compatible server will do)
+CODEACT_MODEL and OPENAI_BASE_URL in the environment save typing."""
+
+_MAX_IMAGE = 20_000_000
+_MAX_INSTRUCTIONS = 1_000_000
+
+
+def check(args: argparse.Namespace) -> None:
+    """Find what is wrong with the flags before anything is started.
+
+    Raises:
+        ConfigError: The message says what.
+    """
+    try:
+        mode_of(args)
+        network_of(args.network)
+    except ValueError as error:
+        raise ConfigError(str(error)) from None
+    for folder in (*([args.workspace] if args.workspace else []), *args.read):
+        if not folder.is_dir():
+            raise ConfigError(f"there is no folder {str(folder)!r}; make it first, or check the spelling")
+
+
+def model_of(args: argparse.Namespace, spec: str) -> Any:
+    """The model that is named; raises `ConfigError`."""
+    return plugins.create("models", spec, base_url=args.base_url)
+
+
+def agent_of(args: argparse.Namespace, model: Any, spec: str, *, approve: Callable[[str, dict[str, Any]], bool] | None,
+             on_input: Callable[[str, bool], str | None] | None = None, save: Path | None = None,
+             resume: Path | None = None) -> Agent:
+    """An agent as the flags want it.
+
+    Args:
+        approve: Asked before a tool that needs approval runs; None refuses.
+        on_input: Asked for a line when a cell reads standard input.
+        save: The file its trajectory is written to as it goes.
+        resume: The file of a conversation to go on with; it is written on there.
+
+    Raises:
+        ConfigError: The flags cannot be had.
+        InterpreterError: The interpreter could not be started.
+    """
+    options: dict[str, Any] = {
+        name: getattr(args, name) for name in ("workspace", "read", "sandbox", "python", "backend", "index_url")
+    }
+    budget = Budget(max_turns=args.max_turns, max_seconds=args.max_seconds, max_tokens=args.max_tokens,
+                    max_cost=args.max_cost)
+    try:
+        options |= mode_of(args)
+        options["network"] = network_of(args.network)
+        options["packages"] = packages_of(args.package, args.allow_packages)
+        options["limits"] = limits_of(args, seconds=args.timeout)
+        options |= {"budget": budget, "timeout": args.timeout, "approve": approve, "tools": _tools_of(args.tool),
+                    "format": args.format, "instructions": _instructions_of(args.instructions), "on_input": on_input}
+        agent = Agent.resume(resume, model, **options) if resume else Agent(model, save=save, **options)
+    except (ValueError, FileNotFoundError) as error:
+        raise ConfigError(str(error)) from None
+    agent.about["model"] = spec
+    return agent
+
+
+def _tools_of(specs: list[str]) -> list[Any]:
+    if not specs:
+        return []
+    from codeact.tools import resolve
+
+    return [tool for spec in specs for tool in resolve(spec)]
+
+
+def _instructions_of(path: Path | None) -> str | None:
+    if path is None:
+        return None
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"cannot read the instructions in {path}: {error}") from None
+    if len(text) > _MAX_INSTRUCTIONS:
+        raise ConfigError(f"the instructions in {path} are longer than {_MAX_INSTRUCTIONS:,} characters")
+    return text
+
+
+def images_of(paths: list[Path]) -> tuple[Image, ...]:
+    """Pictures of files, told apart by how they begin.
+
+    Raises:
+        ConfigError: One cannot be read, or is of a kind that models do not read.
+    """
+    return tuple(map(_image_of, paths))
+
+
+def _image_of(path: Path) -> Image:
+    from codeact.messages import Image
+
+    try:
+        if path.stat().st_size > _MAX_IMAGE:
+            raise ConfigError(f"{path} is larger than {_MAX_IMAGE // 1_000_000} MB, more than models take; scale it down")
+        data = path.expanduser().read_bytes()
+    except OSError as error:
+        raise ConfigError(f"cannot read the picture {path}: {error.strerror}") from None
+    for mime, begins in (("image/png", b"\x89PNG\r\n\x1a\n"), ("image/jpeg", b"\xff\xd8\xff"), ("image/gif", b"GIF8")):
+        if data.startswith(begins):
+            return Image(mime, data)
+    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
+        return Image("image/webp", data)
+    raise ConfigError(f"{path} is no picture that models read: PNG, JPEG, GIF or WebP; convert it first")
+
+
+def walls(agent: Agent, backend: str) -> str:
+    """What stands around the code, as a line."""
+    level = agent.about["level"]
+    return f"Walls: level {level} (`codeact doctor`)" if level else walls_of(level, backend).removeprefix("with ")
+
+
+def workspace_of(args: argparse.Namespace) -> str:
+    """Where it works, as a line."""
+    if args.workspace is None:
+        return "Workspace: a fresh one"
+    return f"Workspace: {args.workspace}" + (", changed at once" if args.live else ", which stays as it is until you say so")
+
+
+def spec_of(args: argparse.Namespace) -> str:
+    """The model that flags or environment name; "" where none does."""
+    return args.model or os.environ.get("CODEACT_MODEL") or ""
