@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from codeact.actions import Answer, CodeAction, Malformed, Say, ToolCall
 from codeact.formats.code import CodeFormat, create
-from codeact.formats.envelope import MINT
+from codeact.formats._envelope import MINT
 
 CODE = CodeFormat()
 DATA = Path(os.environ.get("CODEACT_DATA") or Path(__file__).parents[3] / "shared" / "data")

@@ -26,7 +26,7 @@ from codeact.errors import ConfigError, InterpreterError
 from codeact.interpreter.backend import KeepsNoStates, OnOutput, Ran, Request, only_locally
 from codeact.interpreter.settings import user_folder
 from codeact.interpreter.watch import Watch
-from codeact.kernel import stubs
+from codeact.kernel import toolset
 from codeact.kernel.bridge import either
 from codeact.kernel.frames import OURS
 from codeact.kernel.streams import Stdin
@@ -71,9 +71,8 @@ class InProcessBackend(KeepsNoStates):
 
     def _begin(self) -> None:
         self._guest = Guest(self._emit, self._namespace)
-        for spec in self._request.toolbox.specs():
-            call = either(self._call, self._call_async) if spec.get("async") else self._call
-            self._guest.namespace[spec["name"]] = stubs.make_stub(spec, call)
+        self._tools = toolset.define(self._guest.namespace, self._request.toolbox.told(), lambda spec: (
+            either(self._call, self._call_async) if spec.get("async") else self._call))
         if self._request.preload is not None:
             error = self._run(Cell(self._request, None, None), self._request.preload, 0).error
             if error is not None:
@@ -144,6 +143,7 @@ class InProcessBackend(KeepsNoStates):
     def reset(self) -> None:
         if self._namespace is not None:
             raise InterpreterError("the namespace is the program's own: codeact does not empty it")
+        toolset.undefine(self._guest.namespace, self._tools)
         self._guest.close()
         self._begin()
 
@@ -151,8 +151,7 @@ class InProcessBackend(KeepsNoStates):
         if self._watch is not None:
             self._watch.close()
         self._guest.close()
-        for tool in self._request.toolbox:
-            self._guest.namespace.pop(tool.name, None)
+        toolset.undefine(self._guest.namespace, self._tools)
 
 
 def _refuse(request: Request) -> None:

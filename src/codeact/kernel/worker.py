@@ -17,7 +17,7 @@ import threading
 import time
 from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 
-from . import frames, stubs, values
+from . import frames, stubs, toolset, values
 from .link import Link, Shield
 from .repl import Repl
 from .streams import Marks, Output, install_stdin
@@ -96,6 +96,7 @@ class Worker:
 
     def _call(self, name: str, args: Sequence[Any], kwargs: Dict[str, Any]) -> Any:
         header, buffers = stubs.request(name, args, kwargs)
+        self.output.flush()   # what was printed before comes before the call
         try:
             return stubs.answer(*self.link.ask(header, buffers))
         except ProtocolError as error:
@@ -103,6 +104,7 @@ class Worker:
 
     async def _call_async(self, name: str, args: Sequence[Any], kwargs: Dict[str, Any]) -> Any:
         header, buffers = stubs.request(name, args, kwargs)
+        self.output.flush()
         try:
             return stubs.answer(*await self.link.ask_async(header, buffers))
         except ProtocolError as error:
@@ -156,11 +158,8 @@ class Worker:
 
     def on_open(self, header: Dict[str, Any]) -> None:
         """Take a session over: its tools, its helper module."""
-        for name in self._tools:
-            self.repl.namespace.pop(name, None)
-        self._tools = [spec["name"] for spec in header.get("tools", ())]
-        for spec in header.get("tools", ()):
-            self.repl.namespace[spec["name"]] = stubs.make_stub(spec, self._call, self._call_async)
+        toolset.undefine(self.repl.namespace, self._tools)
+        self._tools = toolset.define(self.repl.namespace, header, lambda spec: self._call, self._call_async)
         error = None
         if header.get("preload"):
             error = self._run(header["preload"], 0)["error"]
