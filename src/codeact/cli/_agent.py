@@ -17,8 +17,10 @@ from codeact.loop import Budget
 
 if TYPE_CHECKING:
     from codeact.messages import Image
+    from codeact.trajectory import Stop
 
-__all__ = ["HOW_TO_CONFIGURE", "agent_of", "check", "images_of", "model_of", "walls", "workspace_of"]
+__all__ = ["HOW_TO_CONFIGURE", "agent_of", "check", "images_of", "model_of", "spec_of", "walls", "why_it_ended",
+           "workspace_of"]
 
 HOW_TO_CONFIGURE = """\
 Name a model, as one of these:
@@ -77,21 +79,13 @@ def agent_of(args: argparse.Namespace, model: Any, spec: str, *, approve: Callab
         options["network"] = network_of(args.network)
         options["packages"] = packages_of(args.package, args.allow_packages)
         options["limits"] = limits_of(args, seconds=args.timeout)
-        options |= {"budget": budget, "timeout": args.timeout, "approve": approve, "tools": _tools_of(args.tool),
+        options |= {"budget": budget, "timeout": args.timeout, "approve": approve, "tools": list(args.tool),
                     "format": args.format, "instructions": _instructions_of(args.instructions), "on_input": on_input}
         agent = Agent.resume(resume, model, **options) if resume else Agent(model, save=save, **options)
-    except (ValueError, FileNotFoundError) as error:
+    except (ValueError, TypeError, FileNotFoundError) as error:
         raise ConfigError(str(error)) from None
     agent.about["model"] = spec
     return agent
-
-
-def _tools_of(specs: list[str]) -> list[Any]:
-    if not specs:
-        return []
-    from codeact.tools import resolve
-
-    return [tool for spec in specs for tool in resolve(spec)]
 
 
 def _instructions_of(path: Path | None) -> str | None:
@@ -120,7 +114,7 @@ def _image_of(path: Path) -> Image:
 
     try:
         if path.stat().st_size > _MAX_IMAGE:
-            raise ConfigError(f"{path} is larger than {_MAX_IMAGE // 1_000_000} MB, more than models take; scale it down")
+            raise ConfigError(f"{path} is larger than {_MAX_IMAGE // 1_000_000} MB, more than models take")
         data = path.expanduser().read_bytes()
     except OSError as error:
         raise ConfigError(f"cannot read the picture {path}: {error.strerror}") from None
@@ -142,9 +136,30 @@ def workspace_of(args: argparse.Namespace) -> str:
     """Where it works, as a line."""
     if args.workspace is None:
         return "Workspace: a fresh one"
-    return f"Workspace: {args.workspace}" + (", changed at once" if args.live else ", which stays as it is until you say so")
+    how = "changed at once" if args.live else "which stays as it is until you say so"
+    return f"Workspace: {args.workspace}, {how}"
 
 
 def spec_of(args: argparse.Namespace) -> str:
     """The model that flags or environment name; "" where none does."""
     return args.model or os.environ.get("CODEACT_MODEL") or ""
+
+
+def why_it_ended(stop: Stop, args: argparse.Namespace) -> str:
+    """For who waited for an answer and got none: what was used up, and the flag that allows more."""
+    from codeact.trajectory import Stop
+
+    match stop:
+        case Stop.TURN_LIMIT:
+            return f"it used all of its {args.max_turns} turns; allow more with --max-turns"
+        case Stop.TIME_LIMIT:
+            return f"its {args.max_seconds:g} seconds are over; allow more with --max-seconds"
+        case Stop.TOKEN_LIMIT:
+            return f"it used its {args.max_tokens:,} tokens; allow more with --max-tokens"
+        case Stop.COST_LIMIT:
+            return f"it used its {args.max_cost:g} dollars; allow more with --max-cost"
+        case Stop.CONTEXT_LIMIT:
+            return "the conversation is longer than the model can read; try a smaller task, or another model"
+        case Stop.STUCK:
+            return "it did the same again and again; put the task in other words, or try another model"
+    return stop.value

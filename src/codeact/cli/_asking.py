@@ -9,13 +9,14 @@ import os
 import select
 import sys
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
 from codeact.cli._sheet import Sheet, cleaned
+from codeact.events import Ended, Event, Turn
 
-__all__ = ["Asker", "quiet"]
+__all__ = ["Asker", "lines", "quiet"]
 
 _MAX_VALUE = 600
 
@@ -54,7 +55,8 @@ class Asker:
             lines = [f"{tool} asks to be run{':' if values else ''}", *values]
             self._sheet.write("".join(f"{line}\n" for line in lines), "tool")
             self._sheet.end_part()
-            key = self._key(f"Allow it?  y yes   n no   a always, for {tool} in this session", "yYnNaA\x1b\x04\x03", cell)
+            question = f"Allow it?  y yes   n no   a always, for {tool} in this session"
+            key = self._key(question, "yYnNaA\x1b\x04\x03", cell)
             if key in ("a", "A"):
                 self._always.add(tool)
             allowed = key in ("y", "Y", "a", "A")
@@ -66,7 +68,7 @@ class Asker:
         """Whether the person says yes; no where nobody is there."""
         if self._terminal is None:
             return False
-        with self._one, quiet(self._terminal):
+        with self._one, quiet():
             return self._key(f"{question}  y yes   n no", "yYnN\x1b\x04\x03", self._cell) in ("y", "Y")
 
     def refuse(self) -> bool:
@@ -76,6 +78,11 @@ class Asker:
         self._refused = True
         os.write(self._wake, b"x")
         return True
+
+    def watch(self, event: Event) -> None:
+        """An observer: what a cell that is over still asks is nobody's question."""
+        if isinstance(event, Turn | Ended):
+            self.withdraw()
 
     def withdraw(self) -> None:
         """The cell is over: whatever it still asks is answered with no."""
@@ -117,23 +124,36 @@ class Asker:
 
 
 @contextmanager
-def quiet(terminal: int | None = None) -> Iterator[None]:
-    """While inside, keys are neither echoed nor gathered into lines; Ctrl-C still is the signal. What is typed waits."""
+def quiet() -> Iterator[None]:
+    """While inside, keys are neither echoed nor gathered into lines, and wait; Ctrl-C still is the signal."""
+    with _changed(lambda flags, lines: flags & ~lines):
+        yield
+
+
+@contextmanager
+def lines() -> Iterator[None]:
+    """While inside, keys are echoed and gathered into lines, also inside `quiet`."""
+    with _changed(lambda flags, lines: flags | lines):
+        yield
+
+
+@contextmanager
+def _changed(change: Callable[[int, int], int]) -> Iterator[None]:
     import termios
 
-    where = sys.stdin.fileno() if terminal is None else terminal
     try:
-        before = termios.tcgetattr(where)
-    except (termios.error, OSError, ValueError):   # no terminal
+        terminal = sys.stdin.fileno()
+        before = termios.tcgetattr(terminal)
+    except (termios.error, OSError, ValueError, AttributeError):   # no terminal
         yield
         return
-    changed = termios.tcgetattr(where)
-    changed[3] &= ~(termios.ECHO | termios.ICANON)
-    termios.tcsetattr(where, termios.TCSADRAIN, changed)
+    changed = termios.tcgetattr(terminal)
+    changed[3] = change(changed[3], termios.ECHO | termios.ICANON)
+    termios.tcsetattr(terminal, termios.TCSADRAIN, changed)
     try:
         yield
     finally:
-        termios.tcsetattr(where, termios.TCSADRAIN, before)
+        termios.tcsetattr(terminal, termios.TCSADRAIN, before)
 
 
 def _shortened(value: Any) -> str:

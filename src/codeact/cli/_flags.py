@@ -21,7 +21,7 @@ examples:
   codeact --model openai:qwen3:8b --base-url http://localhost:11434/v1 "Plot sin(x)/x"
   echo "a long task" | codeact --model openai:gpt-5-mini -
   codeact --image plot.png "What is odd about this plot?"     CODEACT_MODEL names the model
-  codeact --tool my_tools:search --max-cost 0.50 "Find three hotels in Lisbon"
+  codeact --tool web_fetch --max-cost 0.50 "What is new on https://www.python.org?"
   codeact chat                                                a conversation, with the variables kept
 
 verbs:
@@ -65,7 +65,7 @@ def add_agent(parser: argparse.ArgumentParser) -> None:
     add("--format", metavar="NAME", help="how it writes its actions: code (default), json, text, native")
     add("--instructions", metavar="FILE", type=Path, help="what else it should know and heed, as text")
     add("--tool", metavar="SPEC", action="append", default=[],
-        help="give it a tool, as my_module:function, web_fetch or 'mcp:COMMAND'; may be repeated")
+        help="give it a tool: web_fetch, files:DIR, 'mcp:COMMAND', or a module of yours; may be repeated")
     add("--yes", action="store_true", help="allow, unasked, the calls of tools that ask first")
     group = parser.add_argument_group("how much it may spend on a task")
     add = group.add_argument

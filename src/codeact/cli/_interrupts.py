@@ -28,7 +28,8 @@ class Interrupts:
         tell: Told in words what was done; must bear being called from a signal handler.
     """
 
-    def __init__(self, refuse: Callable[[], bool], stop_cell: Callable[[], object], tell: Callable[[str], None]) -> None:
+    def __init__(self, refuse: Callable[[], bool], stop_cell: Callable[[], object],
+                 tell: Callable[[str], None]) -> None:
         self.cancel = Cancel()
         self._refuse, self._stop_cell, self._tell = refuse, stop_cell, tell
         self._in_cell = self._stopped_cell = False
