@@ -12,6 +12,7 @@ import shutil
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 
 from codeact import plugins
@@ -104,7 +105,7 @@ def _vars(chat: Chat, argument: str) -> None:
     for one in variables:
         size = "x".join(map(str, one.shape)) if one.shape is not None else "" if one.length is None else str(one.length)
         rows.append([one.name, one.type, size, one.preview])
-    chat.say(text_table(rows, width=_width()))
+    chat.say(text_table(rows, width=_width()), "output")
 
 
 def _files(chat: Chat, argument: str) -> None:
@@ -129,7 +130,8 @@ def _files(chat: Chat, argument: str) -> None:
             break
     at_last = "" if chat.args.workspace else "; what was written is copied to codeact-output/ when you leave"
     chat.say(f"[{shown(folder)}{at_last}]", "note")
-    chat.say(text_table([["file", "bytes"], *rows], width=_width(), right=[False, True]) if rows else "[no files]")
+    table = text_table([["file", "bytes"], *rows], width=_width(), right=[False, True])
+    chat.say(table if rows else "[no files]", "output")
     if more:
         chat.say(f"[and {more:,} more]", "note")
     for path in chat.terminal.saved:
@@ -177,7 +179,7 @@ def _tools(chat: Chat, argument: str) -> None:
     for tool in tools:
         asks = "  (asks first)" if getattr(tool, "needs_approval", False) else ""
         first, *_ = tool.doc.strip().splitlines() or [""]
-        chat.say(f"{tool.name}{tool.signature}{asks}\n    {first}")
+        chat.say(f"{tool.name}{tool.signature}{asks}\n    {first}", "output")
 
 
 def _cost(chat: Chat, argument: str) -> None:
@@ -191,7 +193,7 @@ def _cost(chat: Chat, argument: str) -> None:
     else:
         rows += [["tokens", "the model does not tell"]]
     rows += [["dollars", f"{usage.cost:.4f}" if usage.cost else "the model does not tell"]]
-    chat.say(text_table(rows, width=_width(), header=False))
+    chat.say(text_table(rows, width=_width(), header=False), "output")
 
 
 def _reset(chat: Chat, argument: str) -> None:
@@ -203,8 +205,9 @@ def _help(chat: Chat, argument: str) -> None:
     rows = [[f"/{command.usage}", command.help] for command in COMMANDS.values()]
     rows += [["!CODE", "the same as /run CODE"], ["Alt-Enter", "a new line; Enter sends; Tab completes"],
              ["Ctrl-C", "stops the code and keeps its variables; again: stops the turn"], ["Ctrl-D", "leaves"]]
-    wide = max(len(usage) for usage, _ in rows)
-    chat.say("\n".join(f"{usage:<{wide}}  {words}" for usage, words in rows))
+    wide = max(len(usage) for usage, _ in rows) + 2
+    indent, room = " " * wide, max(20, _width() - wide)
+    chat.say("\n".join(f"{usage:<{wide}}" + f"\n{indent}".join(wrap(words, room)) for usage, words in rows), "output")
 
 
 def _exit(chat: Chat, argument: str) -> bool:

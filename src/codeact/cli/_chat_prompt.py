@@ -86,7 +86,7 @@ class _Rich:
         from prompt_toolkit import PromptSession
         from prompt_toolkit.application import get_app
         from prompt_toolkit.completion import Completer, Completion
-        from prompt_toolkit.filters import Condition
+        from prompt_toolkit.filters import Condition, to_filter
         from prompt_toolkit.history import FileHistory, History, InMemoryHistory
         from prompt_toolkit.key_binding import KeyBindings
         from prompt_toolkit.styles import Style
@@ -120,6 +120,8 @@ class _Rich:
             style=Style.from_dict({"mark": "bold ansicyan", "bottom-toolbar": "noreverse ansibrightblack",
                                    "placeholder": "ansibrightblack"}),
             color_depth=_depth())
+        # The line below stands right there, not at the bottom of the screen.
+        self._session.layout.current_window.dont_extend_height = to_filter(True)
         self._lines: PromptSession[str] = PromptSession(history=InMemoryHistory())
         self._hint: str | None = "Ask for something; /help says what else there is"
 
@@ -129,7 +131,7 @@ class _Rich:
 
     def read(self) -> str:
         hint, self._hint = self._hint, None
-        placeholder: Any = [("class:placeholder", hint)] if hint else None
+        placeholder: Any = [("class:placeholder", hint)] if hint else ""
         return self._session.prompt([("class:mark", self._mark)], placeholder=placeholder)
 
     def line(self, question: str, hidden: bool) -> str | None:

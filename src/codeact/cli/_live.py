@@ -116,7 +116,6 @@ class LiveSheet:
             self._thread = None
         self._draw()
         with self._lock:
-            self._begun = False
             self._print(_SHOW)
 
     # Drawing ----------------------------------------------------------------------------------------------------------

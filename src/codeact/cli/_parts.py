@@ -18,8 +18,8 @@ from codeact.cli._sheet import MARGINS, Style
 __all__ = ["LOOKS", "Part", "part_for"]
 
 LOOKS = {
-    "error": "red", "note": "dim italic", "reasoning": "dim italic", "title": "cyan", "tool": "magenta",
-    "margin": "dim", "output": "none",
+    "error": "red", "fault": "red", "said": "none", "note": "dim italic", "reasoning": "dim italic",
+    "title": "cyan", "tool": "magenta", "margin": "dim", "output": "none",
     "status": "dim", "status.mark": "cyan", "status.hint": "dim italic", "status.question": "bold yellow",
     "markdown.code": "cyan", "markdown.code_block": "none", "markdown.block_quote": "dim",
     "markdown.h1": "bold underline", "markdown.h2": "bold", "markdown.h3": "bold",
@@ -189,7 +189,7 @@ def _folded(line: Text, style: Style, width: int) -> list[Text]:
     margin = MARGINS.get(style, "")
     room = max(10, width - len(margin))
     line.rstrip()
-    if style in ("reasoning", "note", "title", "tool"):
+    if style in ("reasoning", "note", "title", "said", "fault"):
         parts = list(line.wrap(_CONSOLE, room, overflow="fold"))
     else:
         parts = _cut(line, room)

@@ -12,11 +12,13 @@ from codeact.cli._wrap import Wrap
 
 __all__ = ["MARGINS", "PlainSheet", "Sheet", "Style", "cleaned"]
 
-Style = Literal["words", "code", "answer", "output", "error", "note", "reasoning", "title", "tool", "margin"]
+Style = Literal["words", "code", "answer", "output", "error", "note", "reasoning", "title", "tool", "said", "fault",
+                "margin"]
 
 MARGINS: dict[Style, str] = {"code": "  │ ", "output": "    ", "error": "    ", "note": "    ", "tool": "    "}
+"""`said` and `fault` are the program's own words, to which nothing else belongs."""
 
-_WRAPPED: tuple[Style, ...] = ("words", "answer", "reasoning")
+_WRAPPED: tuple[Style, ...] = ("words", "answer", "reasoning", "said", "fault")
 _CONTROL = re.compile(
     r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b[\]P_^X][^\x07\x1b]*(?:\x07|\x1b\\)|[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]"
     "|[\u202a-\u202e\u2066-\u2069]"   # marks that show text in another order than it is
@@ -70,6 +72,8 @@ class PlainSheet:
         self._wrap = Wrap(width)
         self._style: Style | None = None
         self._newlines = 0
+        self._finished = False
+        """Whether the cursor stands at the beginning of a line, below something."""
 
     def write(self, text: str, style: Style) -> None:
         """See `Sheet`."""
@@ -79,8 +83,9 @@ class PlainSheet:
             if not text.strip():
                 return
             self._end_words()
-            if self._style is not None:
-                self._print("\n\n")
+            if self._style is not None or self._finished:
+                self._print("\n" if self._finished else "\n\n")
+            self._finished = False
             self._style, self._newlines = style, 0
             self._print(MARGINS.get(style, ""))
         self._put(self._wrap.feed(text) if style in _WRAPPED else text, style)
@@ -103,6 +108,7 @@ class PlainSheet:
             self._print(words + " ")
         else:
             self._print("\n")
+            self._finished = False
 
     def hint(self, words: str) -> None:
         """Nothing is drawn from a signal handler."""
@@ -112,7 +118,7 @@ class PlainSheet:
         self._end_words()
         if self._style is not None:
             self._print("\n")
-            self._style = None
+            self._style, self._finished = None, True
 
     def _put(self, text: str, style: Style) -> None:
         """Write with the margin; newlines wait until something follows, so that no part ends in blank lines."""

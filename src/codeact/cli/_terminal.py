@@ -67,6 +67,8 @@ class Terminal:
         self._heard = False
         self._held: list[tuple[Kind, str]] = []
         """What may turn out to be the answer, where the caller prints that."""
+        self._decided: dict[str, bool] = {}
+        """Tools somebody was asked about, in this cell, and the last answer."""
         self.saved: list[Path] = []
         """Figures saved so far."""
 
@@ -93,6 +95,8 @@ class Terminal:
             case Display(bundle):
                 self._show_bundle(dict(bundle))
             case Approval(tool, _, granted):
+                if granted is not None:
+                    self._decided[tool] = granted
                 self._sheet.phase("waiting for you" if granted is None else f"the tool {tool} runs")
             case ToolCalled():
                 self._show_call(event)
@@ -164,6 +168,7 @@ class Terminal:
             self._say("code", f"{code}\n")
         self._flush_code()
         self._n_lines = 0
+        self._decided.clear()
         self._sheet.phase("the code runs")
 
     def _show_output(self, text: str) -> None:
@@ -197,8 +202,12 @@ class Terminal:
 
     def _show_call(self, event: ToolCalled) -> None:
         self._sheet.phase("the code runs")
+        decided = self._decided.pop(event.tool, None)
+        if decided is False and event.error:
+            return   # whoever refused it knows
         ended = f" failed: {event.error}" if event.error else ""
-        took = f" ({event.seconds:.1f} s)" if event.seconds >= 0.1 else ""
+        # The time that somebody took to decide says nothing of the tool.
+        took = f" ({event.seconds:.1f} s)" if event.seconds >= 0.1 and decided is None else ""
         self.write(f"> {called(event.tool, event.arguments)}{took}{ended}\n", "tool")
 
     def _end_turn(self, turn: Turn) -> None:

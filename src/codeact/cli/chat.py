@@ -1,14 +1,14 @@
 """`codeact chat`: a conversation with a model that acts in one interpreter, whose variables stay.
 
 One message and all that the agent does on it is an exchange. While one is going on, this file's thread runs the
-rollout, and a terminal's view, Ctrl-C and questions about tools are in `_terminal.py`, `_interrupts.py` and
-`_asking.py`; between them it reads what the person types (`_chat_prompt.py`): a message, a command (`_chat_commands.py`)
-or, after `!`, code.
+rollout; the view, Ctrl-C and questions about tools are in `_terminal.py`, `_interrupts.py` and `_asking.py`. Between
+them it reads what the person types (`_chat_prompt.py`): a message, a command (`_chat_commands.py`) or, after `!`, code.
 """
 
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -90,12 +90,18 @@ def _main(args: argparse.Namespace) -> int:
         raise ConfigError(f"no model is configured\n{HOW_TO_CONFIGURE}")
     check(args)
     chat = Chat(args, spec, model_of(args, spec), resumed)
+    for number in (signal.SIGTERM, signal.SIGHUP):   # the window was closed: files are kept all the same
+        signal.signal(number, _leave)
     try:
         chat.begin()
         chat.loop()
     finally:
         chat.close()
     return ANSWERED
+
+
+def _leave(number: int, frame: object) -> None:
+    raise SystemExit(128 + number)
 
 
 def _resumed(args: argparse.Namespace) -> Path | None:
@@ -120,8 +126,8 @@ class Chat:
         self.sheet = sheet_for(sys.stdout)
         self.shelf = Shelf(args.workspace if args.workspace and args.live else Path(OUTPUT_FOLDER).absolute())
         self.terminal = Terminal(self.sheet, self.shelf, images=sys.stdout.isatty())
-        attended = sys.stdin.isatty() and sys.stdout.isatty()
-        self.asker = Asker(self.sheet, sys.stdin.fileno() if attended else None, yes=args.yes)
+        self.attended = sys.stdin.isatty() and sys.stdout.isatty()
+        self.asker = Asker(self.sheet, sys.stdin.fileno() if self.attended else None, yes=args.yes)
         self.prompt = prompt_for({command.name: command.complete for command in COMMANDS.values()}, self._status)
         self.images: list[Image] = []
         """Pictures that go with the next message."""
@@ -131,6 +137,8 @@ class Chat:
         """Files that cells wrote, for the end."""
         self.seconds = 0.0
         """That the agent has worked."""
+        self._told = False
+        """Whether the person has been told how to leave."""
         self.file: Path | None = resumed
         self.agent = self._make(model, resumed)
 
@@ -167,14 +175,17 @@ class Chat:
     def loop(self) -> None:
         """Read and do, until the person leaves."""
         while True:
-            print(flush=True)
+            if self.attended:
+                print(flush=True)
             try:
                 text = self.prompt.read().strip()
             except EOFError:
                 return
             except KeyboardInterrupt:
-                self.say("[Ctrl-D leaves]", "note")
-                self.terminal.finish()
+                if not self._told:
+                    self.say("[Ctrl-D leaves]", "note")
+                    self.terminal.finish()
+                self._told = True
                 continue
             if not text:
                 continue
@@ -189,10 +200,10 @@ class Chat:
             except (CodeActError, OSError) as error:
                 if isinstance(error, BrokenPipeError):
                     raise
-                self.say(in_flags(str(error)), "error")
+                self.say(in_flags(str(error)), "fault")
             self.terminal.finish()
 
-    def say(self, words: str, style: Style = "output") -> None:
+    def say(self, words: str, style: Style = "said") -> None:
         """A part of its own."""
         self.terminal.write(f"{words}\n", style)
         self.sheet.end_part()
@@ -232,8 +243,7 @@ class Chat:
             return
         except CodeActError as error:
             self.terminal.finish()
-            self.say(in_flags(str(error)), "error")
-            self.say("[/retry tries again]", "note")
+            self.say(f"{in_flags(str(error))}\n/retry tries again.", "fault")
             return
         finally:
             self.asker.withdraw()
@@ -289,9 +299,8 @@ class Chat:
 
     def _on_input(self, question: str, hidden: bool) -> str | None:
         """A cell reads a line; its clock stands still."""
-        import signal
-
         self.terminal.finish()
+        print(flush=True)
         before = signal.signal(signal.SIGINT, signal.default_int_handler)
         try:
             with lines():
@@ -337,7 +346,7 @@ class Chat:
             waiting = at_end(self.reviewed) if self.reviewed is not None else ""
             print(cleaned(named([*self.terminal.saved, *files], waiting)), end="", flush=True)
             for fault in faults:
-                self.say(fault, "error")
+                self.say(fault, "fault")
         finally:
             self.terminal.saved.clear()
             self.agent.close()

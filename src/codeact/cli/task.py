@@ -19,7 +19,17 @@ from typing import Any, TextIO
 from codeact import __version__, demo, plugins
 from codeact.agent import Result
 from codeact.cli import verbs
-from codeact.cli._agent import HOW_TO_CONFIGURE, agent_of, check, images_of, model_of, spec_of, walls, why_it_ended, workspace_of
+from codeact.cli._agent import (
+    HOW_TO_CONFIGURE,
+    agent_of,
+    check,
+    images_of,
+    model_of,
+    spec_of,
+    walls,
+    why_it_ended,
+    workspace_of,
+)
 from codeact.cli._asking import Asker, quiet
 from codeact.cli._exit import ANSWERED, FAILED, INTERRUPTED, NO_ANSWER, fail, guarded
 from codeact.cli._files import OUTPUT_FOLDER, Shelf
