@@ -21,7 +21,7 @@ ORDER = [
     ["trajectory"],
     ["events"],
     ["protocols"],
-    ["loop"],
+    ["loop", "compaction", "conversation", "recording", "resuming", "watching"],
     ["plugins"],
     ["kernel"],
     ["tools"],

@@ -39,7 +39,7 @@ class Stopper(Protocol):
         """Why to stop, or None to go on; cheap enough to ask for every piece of a stream."""
 
     def calling(self, interrupt: Callable[[], object]) -> AbstractContextManager[None]:
-        """While inside, `interrupt` is called once when it is time to stop; from any thread, or a signal handler."""
+        """While inside, `interrupt` is called when it is time to stop; from any thread, or a signal handler."""
 
 
 @dataclass(frozen=True)
