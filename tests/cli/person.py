@@ -9,7 +9,7 @@ import pexpect
 import pyte
 
 MARK = "\u203a "
-SECONDS = 60
+SECONDS = 20
 """Nobody waits so long unless something is broken."""
 
 
@@ -42,6 +42,8 @@ class Person:
             assert time.monotonic() < deadline, f"not seen; the screen:\n{self.text}"
             try:
                 piece = self.child.read_nonblocking(65536, timeout=SECONDS)
+            except pexpect.TIMEOUT:
+                raise AssertionError(f"not seen; the screen:\n{self.text}") from None
             except pexpect.EOF:
                 assert seen(), f"it ended; the screen:\n{self.text}"
                 return

@@ -39,7 +39,7 @@ def script(*replies: str, kind: str = "scripted:") -> str:
 
 
 def conversations() -> list[Path]:
-    return sorted(Path(os.environ["XDG_DATA_HOME"], "codeact/conversations").iterdir())
+    return sorted(Path(os.environ["XDG_DATA_HOME"], "codeact/conversations").glob("*.jsonl"))
 
 
 def test_a_conversation_shows_words_code_and_output_and_keeps_the_variables(home):
@@ -94,7 +94,6 @@ def test_undo_takes_the_variables_back_and_retry_does_it_again():
     assert "took back" in shown
     assert "> add the numbers" in shown
     assert "x     str   6     'before'" in person.say("/vars")
-    assert "there is only 1 to take back" in person.say("/undo 3")
     assert "takes a number" in person.say("/undo all")
     person.say("/undo")
     assert "nothing to take back" in person.say("/undo")
@@ -169,10 +168,10 @@ def test_code_of_the_persons_own_runs_in_the_same_interpreter_and_the_model_is_t
     assert "    42\n" in person.say("!z = 42; z")
     assert "ZeroDivisionError" in person.say("/run 1 / 0")
     shown = person.say("what did I do?")
-    assert "I ran this myself" in shown
+    assert "The user ran this in the interpreter" in shown
     assert "z = 42; z" in shown
     assert "ZeroDivisionError" in shown
-    assert "I ran this" not in person.say("and now?")
+    assert "The user ran this" not in person.say("and now?")
     Path("dot.png").write_bytes(b"\x89PNG\r\n\x1a\n")
     person.say("/image dot.png")
     assert "look (1 pictures)" in person.say("look")
@@ -202,9 +201,11 @@ def test_pasted_lines_stay_one_message_and_alt_enter_begins_a_line():
     person = Person("chat", "--model=acting.models:echo")
     person.prompted()
     person.press("\x1b[A")   # what was typed in the last chat
-    person.see("› one\n  two\n  three")
+    person.see("\u203a one\n  two\n  three")
     person.interrupt()
-    person.press("/hel\t\r")
+    person.press("/he\t")
+    person.see("\u203a /help")
+    person.press("\r")
     person.see("leave, as Ctrl-D")
     assert person.leave() == 0
     typed = Path(os.environ["XDG_STATE_HOME"], "codeact/typed")
@@ -219,7 +220,7 @@ def test_nothing_that_a_model_or_a_cell_writes_reaches_the_terminal_as_control()
     shown = person.say("be hostile")
     assert "Look: AC" in shown.replace("B", "")
     assert "ValueError" in shown
-    for bad in (b"]52;", b"\x1b[2J", b"31;47m", b"\x9b", b"]0;title", b"\x1bP", "\u202e".encode()):
+    for bad in (b"\x1b]", b"\x1b[2J", b"\x1b[31;47m", b"\xc2\x9b", b"\x1bP", "\u202e".encode()):
         assert bad not in person.raw
     assert max(map(len, person.lines)) <= 43
     assert "    DDD" in shown
@@ -236,7 +237,7 @@ def test_colours_are_left_out_where_nobody_wants_them():
 def test_a_terminal_that_cannot_move_its_cursor_gets_plain_text():
     mail = "<execute>\nprint(send_mail('bob'))\n</execute>"
     person = Person("chat", script(mail, "Sent."), "--tool", "acting.tools", env={"TERM": "dumb"})
-    person.see("\n> ")
+    person.see("\n>")
     person.press("mail\r")
     person.see("Allow it?")
     person.press("y")

@@ -82,15 +82,15 @@ def agent_of(args: argparse.Namespace, model: Any, spec: str, *, approve: Callab
         options |= {"budget": budget, "timeout": args.timeout, "approve": approve, "tools": list(args.tool),
                     "format": args.format, "instructions": _instructions_of(args.instructions), "on_input": on_input}
         agent = Agent.resume(resume, model, **options) if resume else Agent(model, save=save, **options)
-    except (ValueError, TypeError, FileNotFoundError) as error:
+    except (ValueError, TypeError, OSError) as error:
         raise ConfigError(str(error)) from None
     agent.about["model"] = spec
     return agent
 
 
-def _instructions_of(path: Path | None) -> str | None:
+def _instructions_of(path: Path | None) -> str:
     if path is None:
-        return None
+        return ""
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:

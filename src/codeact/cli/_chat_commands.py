@@ -63,7 +63,8 @@ def dispatch(chat: Chat, name: str, argument: str) -> bool:
         ConfigError: There is no such command, or it cannot be done.
     """
     name = {"quit": "exit", "q": "exit", "?": "help", "": "help"}.get(name, name)
-    command = COMMANDS.get(name)
+    begun = [known for known in COMMANDS if known.startswith(name)]
+    command = COMMANDS.get(begun[0] if len(begun) == 1 else name)
     if command is None:
         from difflib import get_close_matches
 
@@ -74,26 +75,27 @@ def dispatch(chat: Chat, name: str, argument: str) -> bool:
 
 
 def _undo(chat: Chat, argument: str) -> None:
-    there_are = len(exchanges(chat.agent.trajectory)) if chat.agent.trajectory else 0
-    if not there_are:
-        raise ConfigError("there is nothing to take back: " + _NO_TURNS)
     n = _number(argument or "1", "/undo takes a number of messages, as /undo 2")
-    if n > there_are:
-        raise ConfigError(f"there {'is' if there_are == 1 else 'are'} only {there_are} to take back")
-    said = chat.agent.undo(n)
-    chat.cells.clear()
-    chat.say("took back, with what it did to the variables:", "note")
-    for text in said:
+    undone = chat.agent.undo(n)
+    if not undone.tasks and chat.agent.trajectory is None:
+        raise ConfigError("there is nothing to take back: " + _NO_TURNS)
+    chat.say("[took back, with what it did to the variables:]", "note")
+    for text in undone.tasks:
         chat.say("> " + _line(text), "title")
+    for lost in undone.lost:
+        chat.say(f"[did not come back: {lost}]", "note")
 
 
 def _retry(chat: Chat, argument: str) -> None:
     if chat.agent.trajectory is None:
         raise ConfigError("there is nothing to try again: " + _NO_TURNS)
     said = exchanges(chat.agent.trajectory)[-1][0]
-    chat.cells.clear()
     chat.say("> " + _line(said), "title")
     chat.watched(lambda **watch: chat.agent.retry(**watch))
+
+
+def _continue(chat: Chat, argument: str) -> None:
+    chat.watched(lambda **watch: chat.agent.run(None, **watch))
 
 
 def _vars(chat: Chat, argument: str) -> None:
@@ -229,6 +231,7 @@ COMMANDS = {
     for command in (
         Command("undo", "undo [N]", "take the last message back, and all it did to the variables", _undo),
         Command("retry", "retry", "take it back and let the model try again", _retry),
+        Command("continue", "continue", "let it go on where a limit or Ctrl-C ended it", _continue),
         Command("vars", "vars", "the variables", _vars),
         Command("files", "files", "the files, or what waits to be applied to your folder", _files),
         Command("run", "run CODE", "run code of your own in the same interpreter; the model is told", _run),

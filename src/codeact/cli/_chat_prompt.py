@@ -107,6 +107,18 @@ class _Rich:
         def _(event: Any) -> None:
             event.current_buffer.insert_text("\n")
 
+        @keys.add("tab")
+        def _(event: Any) -> None:
+            # At once, not by and by as the menu comes: Enter may follow.
+            buffer = event.current_buffer
+            begun = buffer.document.text_before_cursor
+            found = [whole for whole, _ in _completions(commands, begun)]
+            common = os.path.commonprefix(found)
+            if len(found) > 1 and buffer.complete_state and common == begun:
+                buffer.complete_next()
+            elif len(common) > len(begun):
+                buffer.insert_text(common[len(begun) :])
+
         path = typed()
         history: History = FileHistory(str(path)) if path else InMemoryHistory()
         self._status = status

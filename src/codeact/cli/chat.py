@@ -131,8 +131,6 @@ class Chat:
         self.prompt = prompt_for({command.name: command.complete for command in COMMANDS.values()}, self._status)
         self.images: list[Image] = []
         """Pictures that go with the next message."""
-        self.cells: list[tuple[str, str]] = []
-        """Code the person ran since the last message, and what it gave: the model is told with the next one."""
         self.written: list[str] = []
         """Files that cells wrote, for the end."""
         self.seconds = 0.0
@@ -170,7 +168,9 @@ class Chat:
             said, turns = found[-1]
             self.say("> " + " ".join(said.split())[:500], "title")
             last = turns[-1].action if turns else None
-            self.say(getattr(last, "text", "") or "[it came to no answer]", "answer")
+            self.say(getattr(last, "text", "") or "[it came to no answer; /continue lets it go on]", "answer")
+        for lost in self.agent.resumed.lost:
+            self.say(f"[did not come back: {lost}]", "note")
 
     def loop(self) -> None:
         """Read and do, until the person leaves."""
@@ -218,8 +218,7 @@ class Chat:
     def exchange(self, text: str) -> None:
         """Have the agent do what the person says."""
         images, self.images = tuple(self.images), []
-        task = self._with_cells(text)
-        self.watched(lambda **watch: self.agent.run(task, images=images, **watch))
+        self.watched(lambda **watch: self.agent.run(text, images=images, **watch))
 
     def watched(self, run: Callable[..., Result]) -> None:
         """Show what an agent's method does, and let Ctrl-C stop it."""
@@ -261,9 +260,9 @@ class Chat:
         if files:
             told.append("wrote " + ", ".join(files[:5]) + (f" and {len(files) - 5} more" if len(files) > 5 else ""))
         if result.stop is Stop.CANCELLED:
-            self.say("[stopped; the variables are kept. /retry does it again, or say what to do instead]", "note")
+            self.say("[stopped; the variables are kept. Say what to do instead, or /retry, or /continue]", "note")
         elif result.answer is None:
-            self.say(f"[no answer: {why_it_ended(result.stop, self.args)}. \"go on\" lets it go on]", "note")
+            self.say(f"[no answer: {why_it_ended(result.stop, self.args)}. /continue lets it go on]", "note")
         self.say(f"[{', '.join(told)}]", "note")
 
     def run_cell(self, code: str) -> None:
@@ -276,7 +275,7 @@ class Chat:
         self.sheet.phase("the code runs")
         try:
             with quiet(), interrupts.watching():
-                result = self.agent.interpreter.run(code, timeout=self.args.timeout, on_output=watch)
+                result = self.agent.execute(code, on_output=watch)
             watch.end(result)
         except (Cancelled, KeyboardInterrupt):
             self.say("[stopped; the variables are kept]", "note")
@@ -285,14 +284,6 @@ class Chat:
             self.asker.withdraw()
             self.terminal.finish()
         self.written += result.files
-        self.cells.append((code, result.text))
-
-    def _with_cells(self, text: str) -> str:
-        """A message, with what the person did since the last one."""
-        cells, self.cells = self.cells, []
-        told = [f"[I ran this myself, in your interpreter:\n{code}\nIt gave:\n{result[:2000].rstrip() or '(nothing)'}]"
-                for code, result in cells[-10:]]
-        return "\n\n".join([*told, text])
 
     def _interrupts(self) -> Interrupts:
         return Interrupts(self.asker.refuse, self.agent.interpreter.interrupt, self.sheet.hint)
@@ -327,7 +318,7 @@ class Chat:
         """A new conversation, with nothing of the old one."""
         model = self.agent.model
         self._leave()
-        self.images, self.cells, self.written, self.seconds = [], [], [], 0.0
+        self.images, self.written, self.seconds = [], [], 0.0
         self.agent = self._make(model, None)
 
     def close(self) -> None:

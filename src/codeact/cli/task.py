@@ -38,7 +38,7 @@ from codeact.cli._keeping import keep, named, there
 from codeact.cli._pending import at_end, at_start
 from codeact.cli._terminal import Terminal, sheet_for
 from codeact.errors import Cancelled, ConfigError
-from codeact.events import Ended, Event, Observer, Started
+from codeact.events import Event, Observer
 from codeact.loop import Cancel
 from codeact.messages import Image
 from codeact.trajectory import Stop, Turn
@@ -63,6 +63,8 @@ def _main(args: argparse.Namespace) -> int:
         hint = _perhaps_a_verb(args.task)
         raise ConfigError(f"no model is configured for the task {task!r}{hint}\n{HOW_TO_CONFIGURE}")
     check(args)
+    if args.resume and args.save:
+        raise ConfigError("--resume writes on in the file it goes on with: leave out --save")
     if not task:
         raise ConfigError(f'what is the task? as: codeact --model {spec} "Plot sin(x)/x"')
     images = images_of(args.image)
@@ -122,10 +124,8 @@ def _run(
     with ExitStack() as stack:
         stack.callback(asker.close)
         watchers.append(_print_json if args.json else terminal)
-        if args.save:
-            watchers.append(_saving(stack, args.save))
         approve = asker if attended or args.yes else None
-        agent = stack.enter_context(agent_of(args, model, spec, approve=approve, resume=args.resume))
+        agent = stack.enter_context(agent_of(args, model, spec, approve=approve, save=args.save, resume=args.resume))
         if not args.json:
             terminal.write(f"{title}\n{walls(agent, args.backend)}", "title")
             terminal.write(f"Task: {task}\n", "answer")
@@ -173,21 +173,6 @@ def _files_of(event: Event) -> Sequence[str]:
 
 def _print_json(event: Event) -> None:
     print(json.dumps(event.to_json()), flush=True)
-
-
-def _saving(stack: ExitStack, path: Path) -> Observer:
-    """An observer that adds the lines of a trajectory to a file, each as soon as it is known."""
-    try:
-        file = stack.enter_context(open(path, "a", encoding="ascii"))
-    except OSError as error:
-        raise ConfigError(f"cannot write to {path}: {error.strerror}") from None
-
-    def save(event: Event) -> None:
-        if isinstance(event, Started | Turn | Ended):
-            file.write(json.dumps(event.to_json()) + "\n")
-            file.flush()
-
-    return save
 
 
 @contextmanager
