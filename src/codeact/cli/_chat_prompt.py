@@ -113,7 +113,7 @@ class _Rich:
             buffer = event.current_buffer
             begun = buffer.document.text_before_cursor
             found = [whole for whole, _ in _completions(commands, begun)]
-            common = os.path.commonprefix(found)
+            common = os.path.commonprefix(found)   # noqa: RUF071  (of texts, not of paths)
             if len(found) > 1 and buffer.complete_state and common == begun:
                 buffer.complete_next()
             elif len(common) > len(begun):
