@@ -16,6 +16,7 @@ ROOT = Path(codeact.__file__).parent
 # holds a `Turn`, so these two stand lower than in the design's list of files.
 ORDER = [
     ["errors"],
+    ["addresses"],
     ["messages"],
     ["actions"],
     ["trajectory"],

@@ -20,7 +20,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from codeact import plugins
 from codeact.compaction import Compacting
@@ -36,6 +36,9 @@ from codeact.recording import Recorder
 from codeact.resuming import Resumed, Savable, StateFile, Unfinished, read, replay
 from codeact.trajectory import Stop, Trajectory, Turn
 from codeact.watching import aiterate, iterate, wait
+
+if TYPE_CHECKING:
+    from codeact.tools.module import ToolModule
 
 __all__ = ["Agent", "Result", "Undone"]
 
@@ -72,7 +75,9 @@ class Agent:
 
     Args:
         model: As "openai:gpt-5-mini", or an object that fits `protocols.Model`.
-        tools: Functions the model may call; they run on the host. An `Agent` among them is asked by calling it.
+        tools: Functions the model may call, and modules of them (`ToolModule`); they run on the host. Text names
+            built-in tools and servers: "web_fetch", "files:DIR", "mcp:COMMAND", "mcp:URL". An `Agent` among them is
+            asked by calling it.
         interpreter: One that is there already, with its tools; it stays open when the agent is closed.
         format: How actions are spelled: "code", "json", ..., or an object that fits `protocols.ActionFormat`.
         budget: For each task; else `Budget()`.
@@ -94,7 +99,7 @@ class Agent:
         self,
         model: str | Model,
         *,
-        tools: "Sequence[Callable[..., Any] | Agent]" = (),
+        tools: "Sequence[Callable[..., Any] | ToolModule | Agent | str]" = (),
         interpreter: Runner | None = None,
         format: str | ActionFormat | None = None,
         budget: Budget | None = None,
@@ -162,13 +167,13 @@ class Agent:
         from codeact.interpreter.interpreter import Interpreter  # an agent with a given one needs none of it
         from codeact.tools.toolbox import Toolbox
 
-        toolbox = Toolbox([tool.as_tool() if isinstance(tool, Agent) else tool for tool in tools])
-        if state is not None:
-            try:
-                return Interpreter.load(state, toolbox, approve=approve, **self._options)
-            except ConfigError as error:
-                _log.warning("the saved state %s cannot be loaded; its cells are run again: %s", state, error)
-        return Interpreter(toolbox, approve=approve, **self._options)
+        with Toolbox([tool.as_tool() if isinstance(tool, Agent) else tool for tool in tools]) as toolbox:
+            if state is not None:
+                try:
+                    return Interpreter.load(state, toolbox, approve=approve, **self._options)
+                except ConfigError as error:
+                    _log.warning("the saved state %s cannot be loaded; its cells are run again: %s", state, error)
+            return Interpreter(toolbox, approve=approve, **self._options)
 
     # The model can be exchanged between two tasks ---------------------------------------------------------------------
 

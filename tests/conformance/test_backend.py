@@ -388,6 +388,16 @@ def test_checkpoint_and_restore(py):
         py.restore("never")
 
 
+def test_a_long_session_keeps_its_states_and_its_room_for_processes(make):
+    py = make(limits=Limits(processes=24))
+    for number in range(60):
+        assert py.run(f"x = {number}\nprint(x)").status == "ok"
+    assert py.checkpoint().frozen
+    assert py.run("import subprocess, sys; subprocess.run([sys.executable, '-c', 'print(7)'])").error is None
+    assert py.run("import os; os._exit(1)").status == "died"
+    assert py.run("x").text.endswith("59")
+
+
 def test_reset_begins_again(py):
     py.run("x = 1")
     py.reset()

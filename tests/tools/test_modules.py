@@ -104,7 +104,7 @@ def test_a_package_that_is_installed_keeps_its_name_in_imports():
 
 @pytest.mark.parametrize("name", ["json", "os", "a.b", "no name", "class", "_1", ""])
 def test_a_name_that_would_hide_python_or_cannot_be_written_is_refused(name):
-    with pytest.raises(ValueError, match="name|kept"):
+    with pytest.raises(ValueError, match=r"name|kept"):
         ToolModule(name, [search_issues])
 
 

@@ -79,7 +79,7 @@ def undefine(namespace: Dict[str, Any], names: Sequence[str]) -> None:
 def _is_installed(name: str) -> bool:
     if name in sys.modules:
         return not isinstance(sys.modules[name], _Tools)
-    from importlib.util import find_spec   # few sessions have modules of tools
+    from importlib.util import find_spec  # few sessions have modules of tools
 
     try:
         return find_spec(name) is not None

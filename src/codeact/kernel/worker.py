@@ -51,6 +51,8 @@ class Worker:
         self._displays = 0
         self._number = 0
         self._tools: List[str] = []
+        self._copies: List[int] = []
+        """Pids of the frozen copies that are this process's children."""
         install_stdin(self._ask_input)
         self.repl = Repl(self._emit)
         self._may_speak_after_fork = True   # until it begins, its forks are workers
@@ -298,6 +300,7 @@ class Worker:
         if reason:
             self.link.send({"t": "refused", "id": header["id"], "reason": reason})
             return
+        self._bury_copies()
         host_end, own_end = socket.socketpair()
         self._may_speak_after_fork = True
         dice = random.getstate()   # a fork gives the child's `random` another seed by itself
@@ -316,6 +319,7 @@ class Worker:
                 os._exit(1)   # a copy that cannot sleep must not go on as a second worker
             return
         own_end.close()
+        self._copies.append(pid)
         with self.shield:
             try:
                 answer = {"t": "checkpointed", "id": header["id"], "pid": pid}
@@ -323,6 +327,16 @@ class Worker:
             except OSError:
                 os._exit(0)
         host_end.close()
+
+    def _bury_copies(self) -> None:
+        """Copies that the host has let go count against the session's processes until their parent has asked."""
+        for pid in self._copies[:]:
+            try:
+                gone = os.waitpid(pid, os.WNOHANG)[0]
+            except OSError:   # user code has asked already
+                gone = pid
+            if gone:
+                self._copies.remove(pid)
 
     def _unsafe_to_fork(self) -> Optional[str]:
         others = [thread for thread in threading.enumerate() if thread is not threading.main_thread()]
@@ -407,6 +421,7 @@ class Worker:
         """In a process just forked: what is its own."""
         _signal.signal(SIGINT, self.shield.on_signal)
         self.pid = os.getpid()
+        self._copies = []
         self.shield.depth, self.shield.pending, self.shield.executing = 0, False, False
         self.link.after_fork(connection)
         self.output.move(output)
