@@ -15,7 +15,7 @@ __all__ = ["ROLE_LINE", "Block", "Content", "Contents", "Kind", "begins_line", "
 Kind = Literal["action", "answer"]
 
 ROLE_LINE = re.compile(
-    r"^[ \t*#>]{0,8}(?:\[INST|Observation\**:|User\**:|Human\**:|Assistant\**:|Out\[\d{1,6}\]:|Output\**:|"
+    r"^[ \t*#>]{0,8}(?:\[INST|(?:Observation|User|Human|Assistant|Output)\*{0,3}:|Out\[\d{1,6}\]:|"
     r"\[TOOL_RESULTS\]|<\|?(?:observation|output|result|tool_response|im_start|im_end|start_header_id|eot_id)\b)",
     re.M | re.I,
 )
@@ -111,14 +111,18 @@ def decide(
     if not content.clean(first.body):
         return Contents("nothing", f"there is no {content.name} in it")
     joined, ignored = _until_invention(text, blocks, content)
-    bodies = []
+    bodies: list[str] = []
     for block in joined:
         body = block.body
         if not block.closed:
             if truncated:
                 continue
             body, invented = _open_end(body, content)
-            ignored = ignored or invented
+            ignored = "\n".join(filter(None, (invented, ignored)))
+            if bodies and not content.complete(content.clean(body)):
+                # The reply was cut off in it after all; what is whole before it is worth doing.
+                ignored = block.body.strip()
+                continue
         bodies.append(content.clean(body))
     return Contents("action", "\n".join(filter(None, bodies)), words, ignored)
 

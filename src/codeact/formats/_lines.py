@@ -20,11 +20,13 @@ from codeact.formats._reading import GenerousReader
 __all__ = ["LinesEnvelope"]
 
 _MARK = re.compile(
-    r"(?P<line>^[ \t*#>]{0,8})?(?<![\w\"'`])(?P<name>Action|(?:Final )?Answer|Thought)[ \t]{0,3}\**:\**[ \t]{0,3}", re.M
+    r"(?P<line>^[ \t*#>]{0,8})?(?<![\w\"'`])(?P<name>Action|(?:Final )?Answer|Thought)"
+    r"[ \t]{0,3}\*{0,3}:\*{0,3}[ \t]{0,3}",
+    re.M,
 )
-_END = re.compile(r"\**End[ ]Action\**")
+_END = re.compile(r"\*{0,3}End[ ]Action\*{0,3}")
 _SENTENCE_END = re.compile(r"[.!?:)\n][ \t]{0,3}\Z")
-_THOUGHT = re.compile(r"^[ \t*#>]{0,8}Thought[ \t]{0,3}\**:\**[ \t]{0,3}", re.M)
+_THOUGHT = re.compile(r"^[ \t*#>]{0,8}Thought[ \t]{0,3}\*{0,3}:\*{0,3}[ \t]{0,3}", re.M)
 
 
 @dataclass(frozen=True)
@@ -67,11 +69,11 @@ class LinesEnvelope(GenerousReader):
             position = next(later_lines, len(text))
             if kind == "answer" and (invented := ROLE_LINE.search(text, mark.end(), position)):
                 position = invented.start()
-            closed = position < len(text)
+            closed = kind == "answer" and position < len(text)
             yield Block(kind, text[mark.end() : position], mark.start(), position, closed, f"{mark['name']}:")
 
     def _stray(self, text: str) -> str | None:
-        found = re.search(r"^[ \t*]{0,8}(?:Action[ \t]{0,3}\**:|End Action)", text, re.M)
+        found = re.search(r"^[ \t*]{0,8}(?:Action[ \t]{0,3}\*{0,3}:|End Action)", text, re.M)
         return "Action: ... End Action" if found else None
 
     def _thought(self, text: str) -> str:

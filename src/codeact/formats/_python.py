@@ -22,6 +22,7 @@ _MAX_PARSED_CHARS = 200_000
 """A parser takes a hundred times the memory of its text; longer code is run as it stands."""
 _MAGIC = re.compile(r"^([ \t]*)(?:[%!]|[\w, ]{1,40}=[ \t]*[%!]).*$", re.M)
 _LABEL_LINE = re.compile(r"\A\s*(?:python3?|py)[ \t]*\n", re.I)
+"""The language of a fence whose backticks were forgotten."""
 _NAMES_OF_CODE = ("code", "python", "python_code")
 _QUOTE = {"\u201c": '"', "\u201d": '"', "\u201e": '"', "\u2018": "'", "\u2019": "'", "\u201a": "'"}
 _INVISIBLE = dict.fromkeys(map(ord, "\u200b\u200c\u200d\u2060\ufeff")) | {0xA0: " ", 0x202F: " "}
@@ -79,6 +80,7 @@ def _clean(body: str) -> str:
     body = unfenced(body)
     if (code := code_in_json(body)) is not None:
         body = code
+    body = _LABEL_LINE.sub("", body)
     dedented = _dedented(body)
     # Code that begins right after its tag has no indentation of the whole.
     return dedented if not dedented[:1].isspace() else body.strip()
@@ -103,11 +105,11 @@ def _is_bare(text: str) -> bool:
     return code_in_json(text) is not None
 
 
-PYTHON = Content("code", "python", _claims, _clean, parses, _is_bare, joins=True)
+def _complete(code: str) -> bool:
+    return parses(mended(code))
 
 
-def _without_label(code: str) -> str:
-    return _LABEL_LINE.sub("", code)
+PYTHON = Content("code", "python", _claims, _clean, _complete, _is_bare, joins=True)
 
 
 def _visible(code: str) -> str:
@@ -177,7 +179,5 @@ def _end_of_smart(code: str, start: int, plain: str) -> int:
     return line_end
 
 
-_MENDS = (
-    _without_label, _visible, html.unescape, plain_quotes, _without_underscores, _without_escapes, _without_fences
-)  # fmt: skip
+_MENDS = (_visible, html.unescape, plain_quotes, _without_underscores, _without_escapes, _without_fences)
 """What `mended` tries, each alone and after those before it."""

@@ -10,7 +10,7 @@ __all__ = ["GenerousReader", "fenced_blocks", "tagged_blocks"]
 
 _THINK = re.compile(r"(?:<think(?:ing)?>)?(?P<thought>.*?)</think(?:ing)?>", re.S | re.I)
 _OPEN_THINK = re.compile(r"<think(?:ing)?>", re.I)
-_INVENTED = re.compile(r"(?:Observation\**:|Out\[\d{1,6}\]:)", re.I)
+_INVENTED = re.compile(r"(?:Observation\*{0,3}:|Out\[\d{1,6}\]:)", re.I)
 _THOUGHT_TAGS = re.compile(r"<[ \t]{0,3}/?[ \t]{0,3}thoughts?[ \t]{0,3}>", re.I)
 _HABITS = re.compile(
     r"\[(?P<bracket>/?)PYTHON\]|<(?P<slash>/?)(?:python|py|code|tool_code|execute_i?python)>|<\|python_tag\|>", re.I
@@ -98,15 +98,18 @@ def tagged_blocks(text: str, action: str, answer: str) -> Iterator[Block]:
             continue
         within = opening.finditer(text, found.end(), closing.start())
         inner = [other for other in within if other["name"].lower() == name]
+        start = found.start()
         if kind == "answer" and inner:
+            # As in "<solution>The answer is <solution>42</solution>."
             found = inner[-1]
         elif inner and not begins_line(text, found.start()):
             # Mentioned in a sentence, with the block itself further down.
             found = next((other for other in inner if begins_line(text, other.start())), found)
+            start = found.start()
         elif inner and not text[found.end() : inner[0].start()].strip():
             found = inner[0]
         body = text[found.end() : closing.start()]
-        yield Block(kind, body, found.start(), closing.end(), True, f"<{name}>")
+        yield Block(kind, body, start, closing.end(), True, f"<{name}>")
         position = closing.end()
 
 

@@ -53,7 +53,9 @@ class EnvelopedFormat:
         """
         tidy = _tidy(action)
         for spelled in self._spellings(tidy):
-            if self.parse(spelled) == tidy:
+            # Where a stop string stands inside, a model that wrote this would be cut off.
+            cut = any(0 <= spelled.find(mark) < len(spelled) - len(mark) for mark in self.stop)
+            if not cut and self.parse(spelled) == tidy:
                 return spelled
         name = type(action).__name__
         raise ValueError(f"the {self._name} format cannot spell this {name} so that it is read back as the same")

@@ -18,6 +18,7 @@ from codeact.formats._blocks import Content, Contents, without_role
 from codeact.formats._calls import armoured, call_of
 from codeact.formats._describe import as_functions
 from codeact.formats._envelope import named
+from codeact.formats._json_calls import json_of
 from codeact.formats._python import PYTHON, mended, parses
 from codeact.formats._spelling import ANSWER_EXAMPLE, EnvelopedFormat
 from codeact.formats._tags import TagsEnvelope
@@ -141,11 +142,12 @@ class NativeFormat(EnvelopedFormat):
         return CodeAction(mended(found.body), found.thought, found.ignored)
 
     def _spellings(self, action: Action) -> Iterator[str]:
-        if not isinstance(action, CodeAction):
+        if not isinstance(action, CodeAction | ToolCall):
             yield from super()._spellings(action)
             return
-        call = json.dumps({"name": "python", "arguments": {"code": action.code}}, ensure_ascii=False)
-        for body in (call, armoured(call, "\\u{:04x}")):
+        call = action if isinstance(action, ToolCall) else ToolCall("python", {"code": action.code})
+        written = json_of(call, tool="name", args="arguments")
+        for body in (written, armoured(written, "\\u{:04x}")):
             yield _IN_TEXT.wrap("action", body, action.thought)
 
 
