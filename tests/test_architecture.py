@@ -29,6 +29,7 @@ ORDER = [
     ["formats"],
     ["interpreter", "backends"],
     ["models"],
+    ["settings"],
     ["prompts"],
     ["environments"],
     ["agent"],

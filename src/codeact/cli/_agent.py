@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from codeact import plugins
 from codeact.agent import Agent
 from codeact.cli._flags import network_of, packages_of
 from codeact.cli._session import limits_of, mode_of, walls_of
@@ -17,17 +16,10 @@ from codeact.loop import Budget
 
 if TYPE_CHECKING:
     from codeact.messages import Image
+    from codeact.settings import Settings
     from codeact.trajectory import Stop
 
-__all__ = ["HOW_TO_CONFIGURE", "agent_of", "check", "images_of", "model_of", "spec_of", "walls", "why_it_ended",
-           "workspace_of"]
-
-HOW_TO_CONFIGURE = """\
-Name a model, as one of these:
-  export OPENAI_API_KEY=...; codeact --model openai:gpt-5-mini "your task"
-  codeact --model openai:qwen3:8b --base-url http://localhost:11434/v1 "your task"
-(the second is Ollama; any OpenAI-compatible server will do)
-CODEACT_MODEL and OPENAI_BASE_URL in the environment save typing."""
+__all__ = ["agent_of", "check", "images_of", "offered", "walls", "why_it_ended", "workspace_of"]
 
 _MAX_IMAGE = 20_000_000
 _MAX_INSTRUCTIONS = 1_000_000
@@ -49,9 +41,28 @@ def check(args: argparse.Namespace) -> None:
             raise ConfigError(f"there is no folder {str(folder)!r}; make it first, or check the spelling")
 
 
-def model_of(args: argparse.Namespace, spec: str) -> Any:
-    """The model that is named; raises `ConfigError`."""
-    return plugins.create("models", spec, base_url=args.base_url)
+def offered(settings: Settings, why: str, *, asking: bool = True) -> Settings:
+    """Settings with a model of this machine, where the person at the terminal takes one.
+
+    Args:
+        why: What a model is missing for.
+        asking: Whether a person may be asked.
+
+    Raises:
+        ConfigError: None was found, or taken; it says how to get one.
+    """
+    from codeact.cli._offer import kept, offer
+
+    def ask(words: str) -> str:
+        try:
+            return input(words)
+        except EOFError:
+            return ""
+
+    attended = asking and sys.stdin.isatty() and sys.stdout.isatty()
+    chosen = offer(settings, why, ask=ask if attended else None)
+    print("To take it next time too:", *kept(chosen), sep="\n  ", end="\n\n", file=sys.stderr)
+    return chosen
 
 
 def agent_of(args: argparse.Namespace, model: Any, spec: str, *, approve: Callable[[str, dict[str, Any]], bool] | None,
@@ -138,11 +149,6 @@ def workspace_of(args: argparse.Namespace) -> str:
         return "Workspace: a fresh one"
     how = "changed at once" if args.live else "which stays as it is until you say so"
     return f"Workspace: {args.workspace}, {how}"
-
-
-def spec_of(args: argparse.Namespace) -> str:
-    """The model that flags or environment name; "" where none does."""
-    return args.model or os.environ.get("CODEACT_MODEL") or ""
 
 
 def why_it_ended(stop: Stop, args: argparse.Namespace) -> str:

@@ -16,13 +16,14 @@ from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 
 from codeact import plugins
-from codeact.cli._agent import images_of, model_of
+from codeact.cli._agent import images_of
 from codeact.cli._chat_prompt import paths
 from codeact.cli._pending import at_end
 from codeact.cli._tables import text_table
 from codeact.cli._terminal import shown
 from codeact.cli._transcript import exchanges, markdown
 from codeact.errors import ConfigError
+from codeact.settings import create_model, settle
 
 if TYPE_CHECKING:
     from codeact.cli.chat import Chat
@@ -142,8 +143,9 @@ def _files(chat: Chat, argument: str) -> None:
 
 def _model(chat: Chat, argument: str) -> None:
     if argument:
-        chat.agent.model = model_of(chat.args, argument)
-        chat.spec = chat.agent.about["model"] = argument
+        settings = settle(chat.flags, model=argument)
+        chat.agent.model = create_model(settings)
+        chat.spec = chat.agent.about["model"] = settings.model
     chat.say(f"[the model is {chat.spec}]" if argument else f"[the model is {chat.spec}; /model PROVIDER:NAME takes "
              f"another one: {', '.join(plugins.available('models'))}]", "note")
 

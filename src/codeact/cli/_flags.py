@@ -60,7 +60,8 @@ def add_agent(parser: argparse.ArgumentParser) -> None:
     """The flags that say which model does what, where, and for how long; `_agent.py` reads them."""
     group = parser.add_argument_group("the model")
     add = group.add_argument
-    add("--model", metavar="PROVIDER:NAME", help="as openai:gpt-5-mini or scripted:FILE (else CODEACT_MODEL)")
+    add("--model", metavar="PROVIDER:NAME", help="as openai:gpt-5-mini, scripted:FILE or the name of a profile "
+        "(else CODEACT_MODEL, else `codeact config`)")
     add("--base-url", metavar="URL", help="where an OpenAI-compatible server is (else OPENAI_BASE_URL)")
     add("--format", metavar="NAME", help="how it writes its actions: code (default), json, text, native")
     add("--instructions", metavar="FILE", type=Path, help="what else it should know and heed, as text")
@@ -69,11 +70,11 @@ def add_agent(parser: argparse.ArgumentParser) -> None:
     add("--yes", action="store_true", help="allow, unasked, the calls of tools that ask first")
     group = parser.add_argument_group("how much it may spend on a task")
     add = group.add_argument
-    add("--max-turns", metavar="N", type=positive(int), default=30, help="turns (default: 30)")
+    add("--max-turns", metavar="N", type=positive(int), help="turns (default: 30)")
     add("--max-seconds", metavar="SECONDS", type=positive(float), help="time for all turns together")
     add("--max-tokens", metavar="N", type=positive(int), help="tokens read and written, as far as the server tells")
     add("--max-cost", metavar="DOLLARS", type=positive(float), help="US dollars, as far as the server tells")
-    add("--timeout", metavar="SECONDS", type=positive(float), default=60.0, help="for one piece of code (default: 60)")
+    add("--timeout", metavar="SECONDS", type=positive(float), help="for one piece of code (default: 60)")
     group = parser.add_argument_group("where the code runs")
     add = group.add_argument
     add(
@@ -87,7 +88,7 @@ def add_agent(parser: argparse.ArgumentParser) -> None:
     add("--read", metavar="DIR", type=Path, action="append", default=[], help="also let it read here; may be repeated")
     add_network(group)
     add_packages(group)
-    add("--sandbox", default="auto", metavar="WALLS",
+    add("--sandbox", metavar="WALLS",
         help="auto (default: the strongest that works), or a level as `codeact doctor` lists them; none means none")
     add("--python", metavar="PATH", help="run the code with this Python instead; nothing needs to be installed there")
     add_backend(group)

@@ -16,16 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from codeact.agent import Agent, Result
-from codeact.cli._agent import (
-    HOW_TO_CONFIGURE,
-    agent_of,
-    check,
-    model_of,
-    spec_of,
-    walls,
-    why_it_ended,
-    workspace_of,
-)
+from codeact.cli._agent import agent_of, check, offered, walls, why_it_ended, workspace_of
 from codeact.cli._asking import Asker, lines, quiet
 from codeact.cli._chat_commands import COMMANDS, dispatch, wanted
 from codeact.cli._chat_prompt import prompt_for
@@ -44,6 +35,7 @@ from codeact.environments._watch import CellWatch
 from codeact.errors import Cancelled, CodeActError, ConfigError
 from codeact.events import Event, Turn
 from codeact.messages import Image
+from codeact.settings import create_model, settle
 from codeact.trajectory import Stop
 
 __all__ = ["HELP", "Chat", "main"]
@@ -84,12 +76,13 @@ def main(argv: Sequence[str]) -> int:
 
 
 def _main(args: argparse.Namespace) -> int:
-    spec = spec_of(args)
     resumed = _resumed(args)
-    if not spec:
-        raise ConfigError(f"no model is configured\n{HOW_TO_CONFIGURE}")
+    settings = settle(args)
+    if not settings.model:
+        settings = offered(settings, "no model is configured")
+    flags, args = args, settings.filled(args)
     check(args)
-    chat = Chat(args, spec, model_of(args, spec), resumed)
+    chat = Chat(flags, args, settings.model, create_model(settings), resumed)
     for number in (signal.SIGTERM, signal.SIGHUP):   # the window was closed: files are kept all the same
         signal.signal(number, _leave)
     try:
@@ -119,10 +112,16 @@ def _resumed(args: argparse.Namespace) -> Path | None:
 
 
 class Chat:
-    """One conversation at a terminal: what its commands act on."""
+    """One conversation at a terminal: what its commands act on.
 
-    def __init__(self, args: argparse.Namespace, spec: str, model: Any, resumed: Path | None) -> None:
-        self.args, self.spec = args, spec
+    Args:
+        flags: As they were given.
+        args: With what settings say of the rest.
+    """
+
+    def __init__(self, flags: argparse.Namespace, args: argparse.Namespace, spec: str, model: Any,
+                 resumed: Path | None) -> None:
+        self.flags, self.args, self.spec = flags, args, spec
         self.sheet = sheet_for(sys.stdout)
         self.shelf = Shelf(args.workspace if args.workspace and args.live else Path(OUTPUT_FOLDER).absolute())
         self.terminal = Terminal(self.sheet, self.shelf, images=sys.stdout.isatty())

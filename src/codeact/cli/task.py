@@ -19,28 +19,20 @@ from typing import Any, TextIO
 from codeact import __version__, demo, plugins
 from codeact.agent import Result
 from codeact.cli import verbs
-from codeact.cli._agent import (
-    HOW_TO_CONFIGURE,
-    agent_of,
-    check,
-    images_of,
-    model_of,
-    spec_of,
-    walls,
-    why_it_ended,
-    workspace_of,
-)
+from codeact.cli._agent import agent_of, check, images_of, offered, walls, why_it_ended, workspace_of
 from codeact.cli._asking import Asker, quiet
 from codeact.cli._exit import ANSWERED, FAILED, INTERRUPTED, NO_ANSWER, fail, guarded
 from codeact.cli._files import OUTPUT_FOLDER, Shelf
 from codeact.cli._flags import parser
 from codeact.cli._keeping import keep, named, there
+from codeact.cli._offer import HOW_TO_CONFIGURE
 from codeact.cli._pending import at_end, at_start
 from codeact.cli._terminal import Terminal, sheet_for
 from codeact.errors import Cancelled, ConfigError
 from codeact.events import Event, Observer
 from codeact.loop import Cancel
 from codeact.messages import Image
+from codeact.settings import create_model, settle
 from codeact.trajectory import Stop, Turn
 
 __all__ = ["main"]
@@ -56,19 +48,23 @@ def _main(args: argparse.Namespace) -> int:
         print(f"codeact {__version__}")
         return ANSWERED
     task = sys.stdin.read().strip() if args.task == ["-"] else " ".join(args.task).strip()
-    spec = spec_of(args)
-    if not task and not spec and not args.task:
+    settings = settle(args)
+    args = settings.filled(args)
+    if not task and not settings.model and not args.task:
         return _demo(args)
-    if not spec:
-        hint = _perhaps_a_verb(args.task)
-        raise ConfigError(f"no model is configured for the task {task!r}{hint}\n{HOW_TO_CONFIGURE}")
+    if not settings.model:
+        why = f"no model is configured for the task {task!r}{_perhaps_a_verb(args.task)}"
+        settings = offered(settings, why, asking=not args.json and args.task != ["-"])
+        args = settings.filled(args)
+    spec = settings.model
     check(args)
     if args.resume and args.save:
         raise ConfigError("--resume writes on in the file it goes on with: leave out --save")
     if not task:
         raise ConfigError(f'what is the task? as: codeact --model {spec} "Plot sin(x)/x"')
     images = images_of(args.image)
-    return _run(args, task, model_of(args, spec), spec, images=images, title=f"Model: {spec}\n{workspace_of(args)}")
+    title = f"Model: {spec}\n{workspace_of(args)}"
+    return _run(args, task, create_model(settings), spec, images=images, title=title)
 
 
 def _demo(args: argparse.Namespace) -> int:
