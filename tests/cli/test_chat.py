@@ -103,16 +103,16 @@ def test_undo_takes_the_variables_back_and_retry_does_it_again():
 
 def test_a_tool_that_asks_waits_for_a_key():
     mail = "<execute>\ntry:\n    print(send_mail('bob', body='Hello'))\nexcept PermissionError:\n    print('not sent')\n</execute>"
-    person = Person("chat", script(mail, mail, mail, mail, mail, "Done."), "--tool", "acting.tools")
+    person = Person("chat", script(mail, mail, mail, mail, mail, "Done."), "--tool", "acting.tools", rows=120)
     person.type("mail")
     for keys, answer, output in (("y", "allowed", "sent to bob"), ("n", "refused", "not sent"), ("\x03", "refused", "not sent"),
                                  ("a", "always, in this session", "sent to bob")):  # fmt: skip
-        n_before = person.text.count(f"    {answer}\n"), person.text.count(f"    {output}\n")
+        n_answers, n_outputs = person.text.count(f"    {answer}\n"), person.text.count(f"    {output}\n")
         person.until(lambda: person.lines[person.screen.cursor.y].startswith("Allow it?"))
         assert "    send_mail asks to be run:\n        to = 'bob'\n        body = 'Hello'\n" in person.text
         person.press(keys)
-        person.until(lambda: (person.text.count(f"    {answer}\n"), person.text.count(f"    {output}\n"))
-                     == (n_before[0] + 1, n_before[1] + 1))  # fmt: skip
+        person.until(lambda: person.text.count(f"    {answer}\n") == n_answers + 1)
+        person.until(lambda: person.text.count(f"    {output}\n") > n_outputs)
     person.see("Done.")   # the fifth was not asked about
     assert person.text.count("asks to be run") == 4
     assert "send_mail(to: str" in person.say("/tools")
