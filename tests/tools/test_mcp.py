@@ -196,13 +196,41 @@ def test_a_server_over_http_gets_the_headers_and_nobody_else_is_told(connect, ht
         assert "tok-en" not in py.run("help(w)\nw.__dict__").text
 
 
+def test_a_server_over_http_that_ends_in_a_call_is_told(connect, http):
+    with Interpreter([connect(http(""), name="w")], imports=()) as py:
+        assert "ended during this call" in py.run("w.crash()").error.message
+        assert "127.0.0.1 cannot be reached" in py.run("w.add(1, 2)").error.message
+
+
+def test_of_a_file_all_servers_start_or_none_is_left(tmp_path):
+    path = tmp_path / "servers.json"
+    path.write_text(json.dumps({"mcpServers": {"good": {"command": SERVER[0], "args": [*SERVER[1:], str(tmp_path)]},
+                                               "bad": {"command": "/no/such/program"}}}))
+    with pytest.raises(ConfigError, match="program cannot be started"):
+        mcp.servers(str(path))
+    assert not running(str(tmp_path).encode())
+
+
+def running(word: bytes) -> list[int]:
+    """Processes with this in their command line."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        try:
+            if entry.name.isdigit() and word in (entry / "cmdline").read_bytes():
+                found.append(int(entry.name))
+        except OSError:   # it has ended
+            continue
+    return found
+
+
 def test_nobody_at_an_address_is_told():
     import socket
 
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
-    with pytest.raises(ConfigError, match=r"the server 127\.0\.0\.1 cannot be (used|started)"):
+    with pytest.raises(ConfigError, match=r"the server 127\.0\.0\.1 cannot be reached") as failed:
         mcp.connect(f"http://user:secret@127.0.0.1:{port}/mcp?key=secret", start_timeout=20)
+    assert "secret" not in str(failed.value)
 
 
 # What a user writes --------------------------------------------------------------------------------------------------
@@ -313,5 +341,4 @@ def test_a_server_that_does_not_get_ready_is_told_with_its_last_words_and_ended(
         mcp.connect(hostile(mode), start_timeout=3)
     assert "\x1b" not in str(failed.value)
     assert threading.active_count() <= before + 1
-    assert not [pid for pid in os.listdir("/proc") if pid.isdigit() and not is_gone(int(pid)) and
-                b"hostile_server.py\0" + mode.encode() in Path(f"/proc/{pid}/cmdline").read_bytes()]
+    assert not running(b"hostile_server.py\0" + mode.encode())

@@ -89,7 +89,8 @@ class CellRunner:
     def tell(self, event: ToolCalled | Approval) -> None:
         """Have `on_output` told of a tool call by the thread that runs the cell; from any thread."""
         self._news.append(event)
-        self._wake_up()
+        if isinstance(event, Approval):   # a person waits; all else is told with the next look at the latest
+            self._wake_up()
 
     def _wake_up(self) -> None:
         with self._wake_lock:   # its number may be another file's once it is closed

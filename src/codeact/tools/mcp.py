@@ -21,9 +21,11 @@ Source: modelcontextprotocol.io, through the official SDK (extra `mcp`).
 from __future__ import annotations
 
 import builtins
+import inspect
 import shlex
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import urlsplit
@@ -106,19 +108,26 @@ def servers(spec: str) -> list[ToolModule]:
     if spec.endswith(".json") and len(spec.split()) == 1:
         from codeact.tools.mcp_file import read
 
-        opened: list[ToolModule] = []
-        try:
-            for name, options in read(Path(spec)):
-                opened.append(connect(**options, name=_module_name(name)))
-        except BaseException:
-            for module in opened:
-                module.close()
-            raise
-        return opened
+        return _all([partial(connect, **options, name=_module_name(name)) for name, options in read(Path(spec))])
     name, equals, rest = spec.partition("=")
     if equals and name.isidentifier():
         return [connect(rest.strip(), name=name)]
     return [connect(spec)]
+
+
+def _all(starts: list[Callable[[], ToolModule]]) -> list[ToolModule]:
+    """Start several servers at once; all or none."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    with ThreadPoolExecutor(max_workers=8) as pool:
+        started = [pool.submit(start) for start in starts]
+    failed = [error for one in started if (error := one.exception()) is not None]
+    if failed:
+        for one in started:
+            if one.exception() is None:
+                one.result().close()
+        raise failed[0]
+    return [one.result() for one in started]
 
 
 def _target(target: str | Sequence[str], env: Mapping[str, str] | None, cwd: str | Path | None,
@@ -166,7 +175,7 @@ def _tool(link: Link, told: ServerTool, name: str, approval: Approval) -> Tool[.
 
 def _doc(told: ServerTool, about: Mapping[str, str], returns: str) -> str:
     title = told.title or (told.annotations.title if told.annotations else None)
-    text = tidy(told.description, MAX_DOC) or tidy(title, 200)
+    text = tidy(inspect.cleandoc(told.description or ""), MAX_DOC) or tidy(title, 200)
     parts = [text]
     if about:
         parts.append("\n".join(["Args:", *(f"    {name}: {what}" for name, what in about.items())]))

@@ -187,7 +187,8 @@ class Link:
                     self._task.cancel()
                     await asyncio.wait([self._task])
                     if isinstance(error, Exception) and not isinstance(error, TimeoutError):
-                        raise McpError(f"the server {shown(self.target)} cannot be started: {_reason(error)}"
+                        done = "started" if self.target.command else "reached"
+                        raise McpError(f"the server {shown(self.target)} cannot be {done}: {_reason(error)}"
                                        f"{self._last_words()}") from None
                     raise
             return self._client
