@@ -32,6 +32,7 @@ ORDER = [
     ["settings"],
     ["prompts"],
     ["environments"],
+    ["export"],
     ["agent"],
     ["demo"],
     ["server", "integrations"],
