@@ -146,7 +146,9 @@ def test_commands_say_what_they_cannot_do_and_what_there_is(home):
     assert "Hello" in person.say("/etc/hosts is a path and no command")
     assert "is saved as .ipynb, .md, .jsonl" in person.say("/save a.txt").replace("\n    ", " ")
     person.say("/save a.md")
-    assert "## /etc/hosts is a path" in Path("a.md").read_text()
+    assert "/etc/hosts is a path" in Path("a.md").read_text()
+    person.say("/save a.ipynb")
+    assert json.loads(Path("a.ipynb").read_text())["nbformat"] == 4
     person.say("/save a.jsonl")
     assert load("a.jsonl")[0].answer == "Hello ```there```!"
     Path("a.jsonl").write_text("mine")

@@ -18,16 +18,17 @@ from typing import TYPE_CHECKING, Any
 from codeact import plugins
 from codeact.cli._agent import images_of
 from codeact.cli._chat_prompt import paths
+from codeact.cli._exchanges import exchanges
 from codeact.cli._pending import at_end
 from codeact.cli._tables import text_table
 from codeact.cli._terminal import shown
-from codeact.cli._transcript import exchanges, markdown
 from codeact.errors import ConfigError
 from codeact.settings import create_model, settle
 
 if TYPE_CHECKING:
     from codeact.cli.chat import Chat
     from codeact.interpreter.variables import Variable
+    from codeact.trajectory import Trajectory
 
 __all__ = ["COMMANDS", "Command", "dispatch", "wanted"]
 
@@ -161,7 +162,7 @@ def _save(chat: Chat, argument: str) -> None:
     if path.exists() and not chat.asker.sure(f"{shown(path)} is there already. Replace it?"):
         chat.say("[not saved]", "note")
         return
-    path.write_text(_SAVERS[path.suffix](trajectory), encoding="utf-8")
+    _SAVERS[path.suffix](trajectory, path)
     chat.say(f"[saved as {shown(path)}]", "note")
 
 
@@ -218,14 +219,20 @@ def _exit(chat: Chat, argument: str) -> bool:
     return False
 
 
-def _notebook(trajectory: object) -> str:
-    raise ConfigError("notebooks cannot be written yet")
+def _notebook(trajectory: Trajectory, path: Path) -> None:
+    from codeact.export import notebook
+
+    notebook.save(trajectory, path)
 
 
-_SAVERS: dict[str, Callable[..., str]] = {
-    ".ipynb": _notebook,
-    ".md": markdown,
-    ".jsonl": lambda trajectory: "".join(line + "\n" for line in trajectory.lines()),
+def _document(trajectory: Trajectory, path: Path) -> None:
+    from codeact.export import markdown
+
+    markdown.save(trajectory, path)
+
+
+_SAVERS: dict[str, Callable[[Trajectory, Path], None]] = {
+    ".ipynb": _notebook, ".md": _document, ".jsonl": lambda trajectory, path: trajectory.save(path),
 }
 
 COMMANDS = {

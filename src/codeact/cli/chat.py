@@ -20,6 +20,7 @@ from codeact.cli._agent import agent_of, check, offered, walls, why_it_ended, wo
 from codeact.cli._asking import Asker, lines, quiet
 from codeact.cli._chat_commands import COMMANDS, dispatch, wanted
 from codeact.cli._chat_prompt import prompt_for
+from codeact.cli._exchanges import exchanges
 from codeact.cli._exit import ANSWERED, guarded
 from codeact.cli._files import OUTPUT_FOLDER, Shelf
 from codeact.cli._flags import add_agent, sentence
@@ -30,7 +31,6 @@ from codeact.cli._places import last_conversation, new_conversation
 from codeact.cli._session import in_flags
 from codeact.cli._sheet import Style, cleaned
 from codeact.cli._terminal import Terminal, sheet_for, shown
-from codeact.cli._transcript import exchanges
 from codeact.environments._watch import CellWatch
 from codeact.errors import Cancelled, CodeActError, ConfigError
 from codeact.events import Event, Turn
