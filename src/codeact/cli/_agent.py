@@ -8,13 +8,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from codeact.agent import Agent
 from codeact.cli._flags import network_of, packages_of
 from codeact.cli._session import limits_of, mode_of, walls_of
 from codeact.errors import ConfigError
 from codeact.loop import Budget
 
 if TYPE_CHECKING:
+    from codeact.agent import Agent
     from codeact.messages import Image
     from codeact.settings import Settings
     from codeact.trajectory import Stop
@@ -80,6 +80,8 @@ def agent_of(args: argparse.Namespace, model: Any, spec: str, *, approve: Callab
         ConfigError: The flags cannot be had.
         InterpreterError: The interpreter could not be started.
     """
+    from codeact.agent import Agent  # not for --help
+
     options: dict[str, Any] = {
         name: getattr(args, name) for name in ("workspace", "read", "sandbox", "python", "backend", "index_url")
     }

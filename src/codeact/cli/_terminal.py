@@ -64,7 +64,7 @@ class Terminal:
         self._reply = Reply()
         self._line_of_code = ""
         self._n_lines = 0
-        self._heard = False
+        self._heard = self._in_cell = False
         self._held: list[tuple[Kind, str]] = []
         """What may turn out to be the answer, where the caller prints that."""
         self._decided: dict[str, bool] = {}
@@ -95,18 +95,23 @@ class Terminal:
             case Display(bundle):
                 self._show_bundle(dict(bundle))
             case Approval(tool, _, granted):
-                if granted is not None:
+                if granted is not None:   # before, the question itself is to be seen
                     self._decided[tool] = granted
-                self._sheet.phase("waiting for you" if granted is None else f"the tool {tool} runs")
             case ToolCalled():
                 self._show_call(event)
             case Note(text):
                 self.write(f"[{text}]\n", "note")
             case Turn():
+                self._in_cell = False
                 self._end_turn(event)
                 self._sheet.phase("waiting for the model")
             case Ended():
                 self._sheet.phase(None)
+
+    def now(self, words: str) -> None:
+        """What goes on in the cell that runs; from any thread. Once the cell is over, nobody is told."""
+        if self._in_cell:
+            self._sheet.phase(words)
 
     def write(self, text: str, style: Style) -> None:
         """Write a piece of a part; a new style begins a new part."""
@@ -117,7 +122,7 @@ class Terminal:
         self._end_reply()
         self._release()
         self._end_output()
-        self._heard = False
+        self._heard = self._in_cell = False
         self._sheet.phase(None)
         self._sheet.finish()
 
@@ -167,7 +172,12 @@ class Terminal:
         if not self._heard:
             self._say("code", f"{code}\n")
         self._flush_code()
+        self.begin_cell()
+
+    def begin_cell(self) -> None:
+        """A cell runs whose code needs not be shown."""
         self._n_lines = 0
+        self._in_cell = True
         self._decided.clear()
         self._sheet.phase("the code runs")
 
@@ -201,7 +211,6 @@ class Terminal:
         self.write(f"{image_name(mime, content)} saved as {shown(path)}\n", "title")
 
     def _show_call(self, event: ToolCalled) -> None:
-        self._sheet.phase("the code runs")
         decided = self._decided.pop(event.tool, None)
         if decided is False and event.error:
             return   # whoever refused it knows

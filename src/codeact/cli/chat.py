@@ -13,9 +13,8 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from codeact.agent import Agent, Result
 from codeact.cli._agent import agent_of, check, offered, walls, why_it_ended, workspace_of
 from codeact.cli._asking import Asker, lines, quiet
 from codeact.cli._chat_commands import COMMANDS, dispatch, wanted
@@ -28,15 +27,18 @@ from codeact.cli._interrupts import Interrupts
 from codeact.cli._keeping import keep, named, there, without_hidden
 from codeact.cli._pending import at_end, at_start
 from codeact.cli._places import last_conversation, new_conversation
+from codeact.cli._running import tell_what_runs
 from codeact.cli._session import in_flags
 from codeact.cli._sheet import Style, cleaned
 from codeact.cli._terminal import Terminal, sheet_for, shown
-from codeact.environments._watch import CellWatch
 from codeact.errors import Cancelled, CodeActError, ConfigError
 from codeact.events import Event, Turn
 from codeact.messages import Image
 from codeact.settings import create_model, settle
 from codeact.trajectory import Stop
+
+if TYPE_CHECKING:
+    from codeact.agent import Agent, Result
 
 __all__ = ["HELP", "Chat", "main"]
 
@@ -142,8 +144,10 @@ class Chat:
     def _make(self, model: Any, resumed: Path | None) -> Agent:
         if resumed is None:
             self.file = self.args.save or new_conversation()
-        return agent_of(self.args, model, self.spec, approve=self.asker, on_input=self._on_input, save=self.file,
-                        resume=resumed)
+        agent = agent_of(self.args, model, self.spec, approve=self.asker, on_input=self._on_input, save=self.file,
+                         resume=resumed)
+        tell_what_runs(getattr(agent.interpreter, "tools", ()), self.terminal.now)
+        return agent
 
     # Between exchanges ------------------------------------------------------------------------------------------------
 
@@ -269,9 +273,11 @@ class Chat:
         if not code:
             self.say("code goes behind it, as: !len(rows)", "note")
             return
+        from codeact.environments._watch import CellWatch
+
         interrupts, watch = self._interrupts(), CellWatch(self.terminal)
         interrupts.begin_cell()
-        self.sheet.phase("the code runs")
+        self.terminal.begin_cell()
         try:
             with quiet(), interrupts.watching():
                 result = self.agent.execute(code, on_output=watch)
@@ -289,7 +295,7 @@ class Chat:
 
     def _on_input(self, question: str, hidden: bool) -> str | None:
         """A cell reads a line; its clock stands still."""
-        self.terminal.finish()
+        self.sheet.finish()
         print(flush=True)
         before = signal.signal(signal.SIGINT, signal.default_int_handler)
         try:

@@ -5,6 +5,8 @@ output gets the answer alone, or with `--json` the events. Foreseeable faults en
 in a traceback.
 """
 
+from __future__ import annotations
+
 import argparse
 import json
 import signal
@@ -14,10 +16,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 from codeact import __version__, demo, plugins
-from codeact.agent import Result
 from codeact.cli import verbs
 from codeact.cli._agent import agent_of, check, images_of, offered, walls, why_it_ended, workspace_of
 from codeact.cli._asking import Asker, quiet
@@ -27,6 +28,7 @@ from codeact.cli._flags import parser
 from codeact.cli._keeping import keep, named, there
 from codeact.cli._offer import HOW_TO_CONFIGURE
 from codeact.cli._pending import at_end, at_start
+from codeact.cli._running import tell_what_runs
 from codeact.cli._terminal import Terminal, sheet_for
 from codeact.errors import Cancelled, ConfigError
 from codeact.events import Event, Observer
@@ -34,6 +36,9 @@ from codeact.loop import Cancel
 from codeact.messages import Image
 from codeact.settings import create_model, settle
 from codeact.trajectory import Stop, Turn
+
+if TYPE_CHECKING:
+    from codeact.agent import Result
 
 __all__ = ["main"]
 
@@ -61,7 +66,7 @@ def _main(args: argparse.Namespace) -> int:
     if args.resume and args.save:
         raise ConfigError("--resume writes on in the file it goes on with: leave out --save")
     if not task:
-        raise ConfigError(f'what is the task? as: codeact --model {spec} "Plot sin(x)/x"')
+        raise ConfigError(f'what is the task? as: codeact --model {spec} "Plot sin(x)/x", or talk: codeact chat')
     images = images_of(args.image)
     title = f"Model: {spec}\n{workspace_of(args)}"
     return _run(args, task, create_model(settings), spec, images=images, title=title)
@@ -123,6 +128,7 @@ def _run(
         approve = asker if attended or args.yes else None
         agent = stack.enter_context(agent_of(args, model, spec, approve=approve, save=args.save, resume=args.resume))
         if not args.json:
+            tell_what_runs(getattr(agent.interpreter, "tools", ()), terminal.now)
             terminal.write(f"{title}\n{walls(agent, args.backend)}", "title")
             terminal.write(f"Task: {task}\n", "answer")
         reviewed = agent.interpreter if getattr(agent.interpreter, "layer", None) else None
