@@ -7,6 +7,7 @@ which may. Text comes cleaned. Nothing here writes.
 import re
 from typing import Protocol
 
+from markdown_it import MarkdownIt
 from rich.console import Console, ConsoleOptions, RenderResult
 from rich.markdown import Heading, Markdown
 from rich.segment import Segment
@@ -90,7 +91,7 @@ class MarkdownPart:
     def _lay(self, text: str, width: int) -> list[Text]:
         options = self._console.options.update(width=width, height=None)
         try:
-            lines = self._console.render_lines(_Markdown(_with_breaks(text), hyperlinks=False), options, pad=False)
+            lines = self._console.render_lines(_Markdown(_with_breaks(text)), options, pad=False)
         except Exception:   # a model's text can be anything, and must not end a run because of how it looks
             return [Text(line) for line in text.rstrip("\n").split("\n")]
         laid = [_line_of(segments) for segments in lines]
@@ -98,7 +99,8 @@ class MarkdownPart:
             laid.pop()
         while laid and not laid[0].plain:
             laid.pop(0)
-        return laid
+        # Never nothing: a fence that was only opened, quotes without end
+        return laid or [Text(line) for line in text.strip("\n")[:_MAX_LINE].split("\n")]
 
 
 class CodePart:
@@ -257,5 +259,8 @@ class _Heading(Heading):
 class _Markdown(Markdown):
     elements = {**Markdown.elements, "heading_open": _Heading}
 
-    def __init__(self, text: str, **options: bool) -> None:
-        super().__init__(text, code_theme="ansi_dark", inline_code_lexer=None, **options)   # type: ignore[arg-type]
+    def __init__(self, text: str) -> None:
+        super().__init__("", code_theme="ansi_dark", hyperlinks=False)
+        # As rich does it, but for HTML, which it would leave out: `list<int>` is meant to be read
+        parser = MarkdownIt("commonmark", {"html": False}).enable("strikethrough").enable("table")
+        self.markup, self.parsed = text, parser.parse(text)
