@@ -7,6 +7,7 @@ limits is in the prompt that `reset` makes.
 The walls are the interpreter's. Nothing here looks at code before it is run.
 """
 
+import keyword
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -80,8 +81,14 @@ class ChatEnvironment:
             case CodeAction(code, ignored=ignored):
                 return self._run(code, ignored, observe, cancel)
             case ToolCall(name, arguments, ignored=ignored, positional=positional):
+                known = [tool.name for tool in self.tools]
+                if name not in known:   # such as `exec`: a format without code runs none
+                    told = f"The tools are: {_listed(known)}." if known else "There are no tools."
+                    return Observation(f"There is no tool {name!r}. {told}", status="none")
                 # Tools live in the interpreter, under every format.
-                given = [*map(repr, positional), *(f"{key}={value!r}" for key, value in arguments.items())]
+                named = [f"{key}={value!r}" for key, value in arguments.items() if not keyword.iskeyword(key)]
+                odd = {key: value for key, value in arguments.items() if keyword.iskeyword(key)}
+                given = [*map(repr, positional), *named, *([f"**{odd!r}"] if odd else [])]
                 return self._run(f"{name}({', '.join(given)})", ignored, observe, cancel)
             case Answer() | Say():
                 return Observation("", stop=Stop.ANSWER, status="none")
