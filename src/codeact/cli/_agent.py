@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from codeact.settings import Settings
     from codeact.trajectory import Stop
 
-__all__ = ["agent_of", "check", "images_of", "offered", "walls", "why_it_ended", "workspace_of"]
+__all__ = ["agent_of", "by_hand", "check", "images_of", "offered", "walls", "why_it_ended", "workspace_of"]
 
 _MAX_IMAGE = 20_000_000
 _MAX_INSTRUCTIONS = 1_000_000
@@ -39,6 +39,11 @@ def check(args: argparse.Namespace) -> None:
     for folder in (*([args.workspace] if args.workspace else []), *args.read):
         if not folder.is_dir():
             raise ConfigError(f"there is no folder {str(folder)!r}; make it first, or check the spelling")
+
+
+def by_hand(spec: str) -> bool:
+    """Whether somebody types this model's replies at the terminal."""
+    return spec.partition(":")[0] == "human"
 
 
 def offered(settings: Settings, why: str, *, asking: bool = True) -> Settings:

@@ -124,9 +124,9 @@ class Asker:
 
 
 @contextmanager
-def quiet() -> Iterator[None]:
-    """While inside, keys are neither echoed nor gathered into lines, and wait; Ctrl-C still is the signal."""
-    with _changed(lambda flags, lines: flags & ~lines):
+def quiet(wanted: bool = True) -> Iterator[None]:
+    """While inside, if that is wanted, keys are neither echoed nor gathered into lines; Ctrl-C still is the signal."""
+    with _changed(lambda flags, lines: flags & ~lines if wanted else flags):
         yield
 
 

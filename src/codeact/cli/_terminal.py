@@ -67,6 +67,8 @@ class Terminal:
         self._heard = self._in_cell = False
         self._held: list[tuple[Kind, str]] = []
         """What may turn out to be the answer, where the caller prints that."""
+        self.by_hand = False
+        """Whether the model's replies are typed at this terminal."""
         self._decided: dict[str, bool] = {}
         """Tools somebody was asked about, in this cell, and the last answer."""
         self.saved: list[Path] = []
@@ -76,13 +78,13 @@ class Terminal:
         """Show one event."""
         match event:
             case Started():
-                self._sheet.phase("waiting for the model")
+                self._await_model()
             case Text(text, "reasoning"):
-                self._sheet.phase("the model reasons")
+                self._write_on("the model reasons")
                 self.write(text, "reasoning")
             case Text(text, channel):
                 self._heard = True
-                self._sheet.phase("the model writes")
+                self._write_on("the model writes")
                 for kind, segment in [("code", text)] if channel == "call" else self._reply.feed(text):
                     self._say(kind, segment)   # type: ignore[arg-type]  # mypy widens the literal
             case Code(code):
@@ -104,7 +106,7 @@ class Terminal:
             case Turn():
                 self._in_cell = False
                 self._end_turn(event)
-                self._sheet.phase("waiting for the model")
+                self._await_model()
             case Ended():
                 self._sheet.phase(None)
 
@@ -125,6 +127,16 @@ class Terminal:
         self._heard = self._in_cell = False
         self._sheet.phase(None)
         self._sheet.finish()
+
+    def _await_model(self) -> None:
+        if self.by_hand:
+            self._sheet.finish()   # nothing is to be drawn where somebody types
+        else:
+            self._sheet.phase("waiting for the model")
+
+    def _write_on(self, words: str) -> None:
+        if not self.by_hand:
+            self._sheet.phase(words)
 
     # The model's reply ------------------------------------------------------------------------------------------------
 

@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from codeact.cli._agent import agent_of, check, offered, walls, why_it_ended, workspace_of
+from codeact.cli._agent import agent_of, by_hand, check, offered, walls, why_it_ended, workspace_of
 from codeact.cli._asking import Asker, lines, quiet
 from codeact.cli._chat_commands import COMMANDS, dispatch, wanted
 from codeact.cli._chat_prompt import prompt_for
@@ -227,6 +227,7 @@ class Chat:
         """Show what an agent's method does, and let Ctrl-C stop it."""
         began = time.monotonic()
         interrupts = self._interrupts()
+        self.terminal.by_hand = by_hand(self.spec)
 
         def observe(event: Event) -> None:
             interrupts(event)
@@ -237,7 +238,7 @@ class Chat:
 
         n_before = len(self.agent.trajectory.turns) if self.agent.trajectory else 0
         try:
-            with quiet(), interrupts.watching() as cancel:
+            with quiet(not self.terminal.by_hand), interrupts.watching() as cancel:
                 result = run(observe=observe, cancel=cancel)
         except (Cancelled, KeyboardInterrupt):
             self.terminal.finish()

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from codeact import __version__, demo, plugins
 from codeact.cli import verbs
-from codeact.cli._agent import agent_of, check, images_of, offered, walls, why_it_ended, workspace_of
+from codeact.cli._agent import agent_of, by_hand, check, images_of, offered, walls, why_it_ended, workspace_of
 from codeact.cli._asking import Asker, quiet
 from codeact.cli._exit import ANSWERED, FAILED, INTERRUPTED, NO_ANSWER, fail, guarded
 from codeact.cli._files import OUTPUT_FOLDER, Shelf
@@ -135,8 +135,9 @@ def _run(
         if reviewed is not None and (words := at_start(reviewed)):
             terminal.write(f"{words}\n", "note")
         cancel = stack.enter_context(_interruptible(asker))
+        terminal.by_hand = by_hand(spec)
         if attended:
-            stack.enter_context(quiet())
+            stack.enter_context(quiet(not terminal.by_hand))
         for name, content in given.items():
             (agent.interpreter.workspace / name).write_text(content, encoding="utf-8")
         try:
