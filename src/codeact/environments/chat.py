@@ -24,6 +24,8 @@ from codeact.trajectory import Observation, Stop
 __all__ = ["ChatEnvironment"]
 
 _MAX_FILES_TOLD = 40
+_ALONE = "input() has nobody to ask. If you cannot go on without the user, ask in your answer."
+_ATTENDED = "input() asks the user, who may be away: ask in your answer unless the code itself needs a line."
 _MAX_IGNORED_CHARS = 200
 
 
@@ -42,6 +44,7 @@ class ChatEnvironment:
         network: str | Sequence[str] = "none",
         read: Sequence[str | Path] = (),
         packages: str | Sequence[str] = "none",
+        attended: bool = False,
         instructions: str = "",
     ) -> None:
         """Make one; nothing is run yet.
@@ -50,6 +53,7 @@ class ChatEnvironment:
             runner: Where code runs. It has the tools already; here they are only described.
             timeout: Seconds of wall clock for one cell.
             memory_mb, network, read, packages: What the runner was made with, for the prompt.
+            attended: Whether somebody answers when code reads a line.
             instructions: Further words of the system's to the model, after ours.
         """
         self.format = format or CodeFormat()
@@ -60,6 +64,7 @@ class ChatEnvironment:
         self.memory_mb = memory_mb
         self.network = network
         self.packages = packages
+        self.attended = attended
         self.instructions = instructions.strip()
         self.read = tuple(map(str, read))
 
@@ -72,6 +77,7 @@ class ChatEnvironment:
             memory=f", and use {self.memory_mb} MB of memory" if self.memory_mb else "",
             network=f"{self._reachable()} {self._installable()}",
             files=self._files(),
+            input=_ATTENDED if self.attended else _ALONE,
         )
         return [Message("system", f"{prompt}\n\n{self.instructions}".strip()), Message("user", self.task)]
 
