@@ -238,7 +238,6 @@ def test_loading_imports_the_extension_and_importing_codeact_does_not():
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
 
 
-@pytest.mark.slow
 def test_a_real_kernel_asks_runs_and_shows(tmp_path, monkeypatch):
     manager = pytest.importorskip("jupyter_client.manager")
     monkeypatch.chdir(tmp_path)
