@@ -28,7 +28,7 @@ import json
 import os
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -139,10 +139,7 @@ class _Run:
         match event:
             case Code(code):
                 now = time.time_ns()
-                said: dict[str, Any] = {"gen_ai.tool.call.arguments": json.dumps({"code": code})} if self._content else {}
-                span = self._start(f"execute_tool {_PYTHON}", "execute_tool", self._agent, at=now, **_tool(_PYTHON),
-                                   **said)
-                self._cell = _Cell(span, now)
+                self._cell = _Cell(self._tool(_PYTHON, {"code": code}, self._agent, now), now)
             case ToolCalled():
                 self._tool_called(event)
             case Turn():
@@ -152,13 +149,19 @@ class _Run:
 
     def _tool_called(self, event: ToolCalled) -> None:
         end = time.time_ns()
-        said: dict[str, Any] = {"gen_ai.tool.call.arguments": json.dumps(dict(event.arguments))} if self._content else {}
-        span = self._start(f"execute_tool {event.tool}", "execute_tool", self._cell.span if self._cell else self._agent,
-                           at=end - int(max(0.0, event.seconds) * 1e9), **_tool(event.tool), **said)
+        parent = self._cell.span if self._cell else self._agent
+        span = self._tool(event.tool, event.arguments, parent, end - int(max(0.0, event.seconds) * 1e9))
         if event.error is not None:
             kind, _, message = event.error.partition(":")
             self._failed(span, kind.strip() or "_OTHER", message.strip())
         span.end(end)
+
+    def _tool(self, name: str, arguments: Mapping[str, str], parent: Span, at: int) -> Span:
+        span = self._start(f"execute_tool {name}", "execute_tool", parent, at=at,
+                           **{"gen_ai.tool.name": name, "gen_ai.tool.type": "function"})
+        if self._content:
+            span.set_attribute("gen_ai.tool.call.arguments", json.dumps(dict(arguments)))
+        return span
 
     def _turn(self, turn: Turn) -> None:
         now = time.time_ns()
@@ -231,10 +234,6 @@ class _Cell:
 
 
 _FINISHES = {"stop": "stop", "length": "length", "filter": "content_filter"}
-
-
-def _tool(name: str) -> dict[str, Any]:
-    return {"gen_ai.tool.name": name, "gen_ai.tool.type": "function"}
 
 
 def _part(text: str) -> dict[str, Any]:
