@@ -16,12 +16,13 @@ ROOT = Path(codeact.__file__).parent
 # holds a `Turn`, so these two stand lower than in the design's list of files.
 ORDER = [
     ["errors"],
+    ["addresses"],
     ["messages"],
     ["actions"],
     ["trajectory"],
     ["events"],
     ["protocols"],
-    ["loop"],
+    ["loop", "compaction", "conversation", "recording", "resuming", "watching"],
     ["plugins"],
     ["kernel"],
     ["tools"],

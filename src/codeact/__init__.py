@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from codeact.interpreter.variables import Variable
     from codeact.loop import Budget, Cancel, rollout
     from codeact.messages import Completion, Message, Usage
+    from codeact.tools.module import ToolModule
     from codeact.tools.tool import Tool, tool
     from codeact.trajectory import Observation, Stop, Trajectory, Turn
 
@@ -74,6 +75,7 @@ _HOMES = {
     "Stop": "trajectory",
     "Style": "interpreter.style",
     "Tool": "tools.tool",
+    "ToolModule": "tools.module",
     "Trajectory": "trajectory",
     "TrajectoryError": "errors",
     "Turn": "trajectory",
@@ -116,6 +118,7 @@ __all__ = [
     "Stop",
     "Style",
     "Tool",
+    "ToolModule",
     "Trajectory",
     "TrajectoryError",
     "Turn",

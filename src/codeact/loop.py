@@ -3,10 +3,11 @@
 `Agent`, the command line, evaluations and data generation all call `rollout`; what differs between them is the
 environment. `Budget` and `Cancel` are the only things that stop it from outside.
 
-A budget is checked between turns: a turn that has begun is finished, so a cell's own timeout and a model's own timeout
-bound how far a limit can be overrun.
+A budget is checked between turns: a turn that has begun is finished. Where that is too late, as for a limit of time,
+`Cancel.within` interrupts what is running.
 """
 
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -65,32 +66,42 @@ class Cancel:
 
     @property
     def stop(self) -> Stop | None:
-        """`Stop.CANCELLED` once set."""
+        """Why to stop, once set."""
         return self._stop
 
-    def set(self) -> bool:
-        """Stop as soon as possible.
+    def set(self, stop: Stop = Stop.CANCELLED) -> bool:
+        """Stop as soon as possible; may be set again, where what runs has not stopped yet.
 
         Returns:
             Whether something was running that has now been interrupted. If not, the rollout notices by itself
             when it next looks.
         """
-        self._stop = Stop.CANCELLED
-        interrupts, self._interrupts = self._interrupts, []
-        for interrupt in interrupts:
-            interrupt()
-        return bool(interrupts)
+        self._stop = self._stop or stop
+        interrupts = tuple(self._interrupts)
+        # One that says False is a switch below this one, with nothing to interrupt.
+        return sum(interrupt() is not False for interrupt in interrupts) > 0
 
     @contextmanager
     def calling(self, interrupt: Callable[[], object]) -> Iterator[None]:
-        """While inside, `interrupt` is called once if the switch is set."""
+        """While inside, `interrupt` is called whenever the switch is set."""
         self._interrupts.append(interrupt)
         try:
             yield
         finally:
-            # `set` may have taken it out.
-            if interrupt in self._interrupts:
-                self._interrupts.remove(interrupt)
+            self._interrupts.remove(interrupt)
+
+    @contextmanager
+    def within(self, seconds: float | None) -> Iterator[None]:
+        """While inside, the switch sets itself with `Stop.TIME_LIMIT` when the time is up; None: never."""
+        timer = threading.Timer(seconds, self.set, (Stop.TIME_LIMIT,)) if seconds is not None else None
+        if timer:
+            timer.daemon = True
+            timer.start()
+        try:
+            yield
+        finally:
+            if timer:
+                timer.cancel()
 
 
 NEVER = Cancel()
@@ -130,7 +141,7 @@ def rollout(
             stop = Stop.CONTEXT_LIMIT
             break
         except Cancelled:
-            stop = Stop.CANCELLED
+            stop = cancel.stop or Stop.CANCELLED
             break
         action = form.parse(completion.text, truncated=completion.truncated, calls=completion.calls)
         observation = env.step(action, observe=observe, cancel=cancel)

@@ -14,7 +14,21 @@ from codeact.events import Observer
 from codeact.messages import Call, Completion, Message
 from codeact.trajectory import Bundle, Observation, Stop
 
-__all__ = ["ActionFormat", "Environment", "Model", "NativeTool", "RunError", "RunResult", "Runner", "Stopper", "Tool"]
+__all__ = [
+    "MANY_TOOLS",
+    "ActionFormat",
+    "Environment",
+    "Model",
+    "NativeTool",
+    "RunError",
+    "RunResult",
+    "Runner",
+    "Stopper",
+    "Tool",
+]
+
+MANY_TOOLS = 20
+"""With more tools than this a prompt has a line for each, and code looks the rest up: `help(tool)`, `search_tools`."""
 
 
 class Stopper(Protocol):
@@ -25,7 +39,7 @@ class Stopper(Protocol):
         """Why to stop, or None to go on; cheap enough to ask for every piece of a stream."""
 
     def calling(self, interrupt: Callable[[], object]) -> AbstractContextManager[None]:
-        """While inside, `interrupt` is called once when it is time to stop; from any thread, or a signal handler."""
+        """While inside, `interrupt` is called when it is time to stop; from any thread, or a signal handler."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +88,7 @@ class Tool(Protocol):
 
     @property
     def name(self) -> str:
-        """A Python identifier."""
+        """What cells call it: an identifier, or `module.function`."""
 
     @property
     def signature(self) -> Any:

@@ -94,7 +94,7 @@ class Turn:
         """What this turn adds to the conversation."""
         done, seen = self.completion, self.observation
         said = Message("assistant", done.text, calls=done.calls, reasoning=done.reasoning)
-        told: tuple[Message, ...] = () if seen.stop else (Message("user", seen.text, seen.images),)
+        told: tuple[Message, ...] = () if seen.stop is Stop.ANSWER else (Message("user", seen.text, seen.images),)
         if done.calls:
             # An API wants an answer to each call, whatever became of the reply.
             first, *others = done.calls
@@ -233,16 +233,20 @@ class Trajectory:
         Path(path).write_text("".join(line + "\n" for line in self.lines()), encoding="ascii")
 
 
-def load(path: str | Path) -> list[Trajectory]:
+def load(path: str | Path, *, cut_off: bool = False) -> list[Trajectory]:
     """Read the trajectories in a file.
+
+    Args:
+        cut_off: Pass over an unfinished last line, as a program leaves it that was killed while it wrote.
 
     Raises:
         TrajectoryError: A line is not part of a trajectory; the message has the path and the line's number.
         OSError: The file cannot be read.
     """
     with open(path, encoding="utf-8", errors="surrogateescape", newline="\n") as file:
+        lines: Iterable[str] = (line for line in file if line.endswith("\n")) if cut_off else file
         try:
-            return parse(file)
+            return parse(lines)
         except TrajectoryError as error:
             error.args = (f"{path}: {error}",)
             raise

@@ -29,7 +29,7 @@ from codeact.interpreter.outcome import Outcome
 from codeact.interpreter.settings import user_folder
 from codeact.interpreter.variables import Variable, checked
 from codeact.interpreter.watch import Watch
-from codeact.kernel import stubs
+from codeact.kernel import toolset
 from codeact.kernel.bridge import either
 from codeact.kernel.frames import OURS
 from codeact.kernel.streams import Stdin
@@ -72,10 +72,8 @@ class InProcessBackend(KeepsNoStates):
 
     def _begin(self) -> None:
         self._guest = Guest(self._emit, self._namespace)
-        tools = list(self._request.toolbox)
-        for spec in self._request.toolbox.specs():
-            call = either(self._call, self._call_async) if spec.get("async") else self._call
-            self._guest.namespace[spec["name"]] = stubs.make_stub(spec, call)
+        self._tools = toolset.define(self._guest.namespace, self._request.toolbox.told(), lambda spec: (
+            either(self._call, self._call_async) if spec.get("async") else self._call))
         self._given: dict[str, Any] = {}
         """Not variables of the user's: tools, and what stands in a fresh namespace."""
         if self._request.preload is not None:
@@ -83,7 +81,8 @@ class InProcessBackend(KeepsNoStates):
             if error is not None:
                 raise ValueError(f"the preload file fails:\n{error.traceback}")
         names = self._guest.namespace
-        self._given = dict(names) if self._namespace is None else {tool.name: names[tool.name] for tool in tools}
+        given = names if self._namespace is None else self._tools
+        self._given = {name: names[name] for name in given if name in names}
 
     # What cells reach -------------------------------------------------------------------------------------------------
 
@@ -157,6 +156,7 @@ class InProcessBackend(KeepsNoStates):
     def reset(self) -> None:
         if self._namespace is not None:
             raise InterpreterError("the namespace is the program's own: codeact does not empty it")
+        toolset.undefine(self._guest.namespace, self._tools)
         self._guest.close()
         self._begin()
 
@@ -164,8 +164,7 @@ class InProcessBackend(KeepsNoStates):
         if self._watch is not None:
             self._watch.close()
         self._guest.close()
-        for tool in self._request.toolbox:
-            self._guest.namespace.pop(tool.name, None)
+        toolset.undefine(self._guest.namespace, self._tools)
 
 
 def _refuse(request: Request) -> None:

@@ -41,6 +41,7 @@ class ChatEnvironment:
         network: str | Sequence[str] = "none",
         read: Sequence[str | Path] = (),
         packages: str | Sequence[str] = "none",
+        instructions: str = "",
     ) -> None:
         """Make one; nothing is run yet.
 
@@ -48,6 +49,7 @@ class ChatEnvironment:
             runner: Where code runs. It has the tools already; here they are only described.
             timeout: Seconds of wall clock for one cell.
             memory_mb, network, read, packages: What the runner was made with, for the prompt.
+            instructions: Further words of the system's to the model, after ours.
         """
         self.format = format or CodeFormat()
         self.runner = runner
@@ -57,6 +59,7 @@ class ChatEnvironment:
         self.memory_mb = memory_mb
         self.network = network
         self.packages = packages
+        self.instructions = instructions.strip()
         self.read = tuple(map(str, read))
 
     def reset(self) -> list[Message]:
@@ -69,7 +72,7 @@ class ChatEnvironment:
             network=f"{self._reachable()} {self._installable()}",
             files=self._files(),
         )
-        return [Message("system", prompt), Message("user", self.task)]
+        return [Message("system", f"{prompt}\n\n{self.instructions}".strip()), Message("user", self.task)]
 
     def step(self, action: Action, *, observe: Observer, cancel: Stopper) -> Observation:
         """Do what the action asks; see `protocols.Environment`."""
@@ -86,6 +89,8 @@ class ChatEnvironment:
                 return Observation(message, status="none")
 
     def _run(self, code: str, ignored: str, observe: Observer, cancel: Stopper) -> Observation:
+        if cancel.stop:  # since the model was asked
+            return Observation("[not run: the task was interrupted]", status="none")
         observe(Code(code))
         watch = CellWatch(observe)
         with cancel.calling(self.runner.interrupt):

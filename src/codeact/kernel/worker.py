@@ -17,7 +17,7 @@ import threading
 import time
 from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 
-from . import frames, stubs, values
+from . import frames, stubs, toolset, values
 from .link import Link, Shield
 from .repl import Repl
 from .streams import Marks, Output, install_stdin
@@ -51,6 +51,8 @@ class Worker:
         self._displays = 0
         self._number = 0
         self._tools: List[str] = []
+        self._copies: List[int] = []
+        """Pids of the frozen copies that are this process's children."""
         install_stdin(self._ask_input)
         self.repl = Repl(self._emit)
         self._may_speak_after_fork = True   # until it begins, its forks are workers
@@ -96,6 +98,7 @@ class Worker:
 
     def _call(self, name: str, args: Sequence[Any], kwargs: Dict[str, Any]) -> Any:
         header, buffers = stubs.request(name, args, kwargs)
+        self.output.flush()   # what was printed before comes before the call
         try:
             return stubs.answer(*self.link.ask(header, buffers))
         except ProtocolError as error:
@@ -103,6 +106,7 @@ class Worker:
 
     async def _call_async(self, name: str, args: Sequence[Any], kwargs: Dict[str, Any]) -> Any:
         header, buffers = stubs.request(name, args, kwargs)
+        self.output.flush()
         try:
             return stubs.answer(*await self.link.ask_async(header, buffers))
         except ProtocolError as error:
@@ -156,11 +160,8 @@ class Worker:
 
     def on_open(self, header: Dict[str, Any]) -> None:
         """Take a session over: its tools, its helper module."""
-        for name in self._tools:
-            self.repl.namespace.pop(name, None)
-        self._tools = [spec["name"] for spec in header.get("tools", ())]
-        for spec in header.get("tools", ()):
-            self.repl.namespace[spec["name"]] = stubs.make_stub(spec, self._call, self._call_async)
+        toolset.undefine(self.repl.namespace, self._tools)
+        self._tools = toolset.define(self.repl.namespace, header, lambda spec: self._call, self._call_async)
         error = None
         if header.get("preload"):
             error = self._run(header["preload"], 0)["error"]
@@ -299,6 +300,7 @@ class Worker:
         if reason:
             self.link.send({"t": "refused", "id": header["id"], "reason": reason})
             return
+        self._bury_copies()
         host_end, own_end = socket.socketpair()
         self._may_speak_after_fork = True
         dice = random.getstate()   # a fork gives the child's `random` another seed by itself
@@ -317,6 +319,7 @@ class Worker:
                 os._exit(1)   # a copy that cannot sleep must not go on as a second worker
             return
         own_end.close()
+        self._copies.append(pid)
         with self.shield:
             try:
                 answer = {"t": "checkpointed", "id": header["id"], "pid": pid}
@@ -324,6 +327,16 @@ class Worker:
             except OSError:
                 os._exit(0)
         host_end.close()
+
+    def _bury_copies(self) -> None:
+        """Copies that the host has let go count against the session's processes until their parent has asked."""
+        for pid in self._copies[:]:
+            try:
+                gone = os.waitpid(pid, os.WNOHANG)[0]
+            except OSError:   # user code has asked already
+                gone = pid
+            if gone:
+                self._copies.remove(pid)
 
     def _unsafe_to_fork(self) -> Optional[str]:
         others = [thread for thread in threading.enumerate() if thread is not threading.main_thread()]
@@ -408,6 +421,7 @@ class Worker:
         """In a process just forked: what is its own."""
         _signal.signal(SIGINT, self.shield.on_signal)
         self.pid = os.getpid()
+        self._copies = []
         self.shield.depth, self.shield.pending, self.shield.executing = 0, False, False
         self.link.after_fork(connection)
         self.output.move(output)
