@@ -481,6 +481,7 @@ class Agent:
             network=self._options.get("network", "none"),
             read=self._options.get("read", ()),
             packages=self._options.get("packages", "none"),
+            attended=self._options.get("on_input") is not None,
             instructions=self.instructions,
         )
 
