@@ -230,7 +230,7 @@ def _interpreter(settings: Settings) -> Any:
     from codeact.interpreter.interpreter import Interpreter
 
     # That there are no walls is told in the notebook; the log need not say it a second time
-    tools: Any = settings.tools   # as `--tool` takes them
+    tools = [settings.tool(spec) for spec in settings.tools]
     log, quiet = logging.getLogger("codeact.interpreter"), (lambda record: "no walls" not in record.getMessage())
     log.addFilter(quiet)
     try:
