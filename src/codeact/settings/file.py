@@ -118,7 +118,8 @@ KINDS: Mapping[str, Kind] = {
 
 TABLES: Mapping[str, Mapping[str, Kind]] = {
     "models": {"model": KINDS["model"], "base_url": KINDS["base_url"], "format": KINDS["format"],
-               "temperature": KINDS["temperature"], "key": Kind("the name of a key in [keys]", _text)},
+               "temperature": KINDS["temperature"], "context_tokens": _WHOLE,
+               "key": Kind("the name of a key in [keys]", _text)},
     "prices": dict.fromkeys(("input", "output"), Kind("US dollars for a million tokens", _number(zero=True), float)),
 }
 """Tables of tables: each inner one is named by the user and has these."""
