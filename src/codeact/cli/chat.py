@@ -32,7 +32,7 @@ from codeact.cli._session import in_flags
 from codeact.cli._sheet import Style, cleaned
 from codeact.cli._terminal import Terminal, sheet_for, shown
 from codeact.errors import Cancelled, CodeActError, ConfigError
-from codeact.events import Event, Turn
+from codeact.events import Code, Event, Output, Turn
 from codeact.messages import Image
 from codeact.settings import create_model, settle
 from codeact.trajectory import Stop
@@ -138,6 +138,8 @@ class Chat:
         """That the agent has worked."""
         self._told = False
         """Whether the person has been told how to leave."""
+        self._died = False
+        """Whether the last cell's process ended, and the state of before it is back."""
         self.file: Path | None = resumed
         self.agent = self._make(model, resumed)
 
@@ -233,8 +235,13 @@ class Chat:
             interrupts(event)
             self.asker.watch(event)
             self.terminal(event)
-            if isinstance(event, Turn):
-                self.written += event.observation.files
+            match event:
+                case Code():
+                    self._died = False
+                case Output(text, "error"):
+                    self._died = text.startswith("KernelDied:")
+                case Turn():
+                    self.written += event.observation.files
 
         n_before = len(self.agent.trajectory.turns) if self.agent.trajectory else 0
         try:
@@ -242,7 +249,7 @@ class Chat:
                 result = run(observe=observe, cancel=cancel)
         except (Cancelled, KeyboardInterrupt):
             self.terminal.finish()
-            self.say("[stopped; the variables are kept]", "note")
+            self.say(self._stopped(), "note")
             return
         except CodeActError as error:
             self.terminal.finish()
@@ -264,10 +271,15 @@ class Chat:
         if files:
             told.append("wrote " + ", ".join(files[:5]) + (f" and {len(files) - 5} more" if len(files) > 5 else ""))
         if result.stop is Stop.CANCELLED:
-            self.say("[stopped; the variables are kept. Say what to do instead, or /retry, or /continue]", "note")
+            self.say(self._stopped(), "note")
         elif result.answer is None:
             self.say(f"[no answer: {why_it_ended(result.stop, self.args)}. /continue lets it go on]", "note")
         self.say(f"[{', '.join(told)}]", "note")
+
+    def _stopped(self) -> str:
+        """That it was stopped, and what of the variables."""
+        kept = "as they were before the last cell" if self._died else "kept"
+        return f"[stopped; the variables are {kept}. Say what to do instead, or /retry, or /continue]"
 
     def run_cell(self, code: str) -> None:
         """Run code of the person's own in the agent's interpreter."""
