@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -178,8 +179,17 @@ def test_the_interrupt_stops_a_cell_and_keeps_the_turn(shell, says, capsys):
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
-def test_the_interrupt_stops_the_question(shell, says):
+@pytest.mark.parametrize("front_end", ["kernel", "terminal"])
+def test_the_interrupt_stops_the_question(shell, says, monkeypatch, front_end):
     says(KeyboardInterrupt())
+    if front_end == "terminal":   # there the signal comes while the line is read
+
+        def ask(prompt):
+            os.kill(os.getpid(), signal.SIGINT)
+            threading.Event().wait(30)
+            return "y"
+
+        monkeypatch.setattr(builtins, "input", ask)
     do(shell, f"--model {script(execute('x = 1'), answer('never'))}", "go")
     assert "x" not in shell.user_ns
     assert session(shell).agent.trajectory.turns[0].observation.status == "interrupted"

@@ -85,13 +85,14 @@ class Asking:
         """Whether the next cell may run; None for yes, always."""
         self.cancel = Cancel()
         """Set where the user interrupts the question or the cell."""
+        self.is_asking = False
 
     def run(
         self, code: str, *, timeout: float | None = None, on_output: Callable[[Any], None] | None = None
     ) -> RunResult:
         """Ask, then run; see `protocols.Runner`."""
         try:
-            if self.ask is not None and not self.ask():
+            if not self._may():
                 return Plain(_REFUSED, "refused")
             result: RunResult = self._runner.run(code, timeout=timeout, on_output=on_output)
             return result
@@ -99,6 +100,15 @@ class Asking:
             # The turn is kept: the model sees where it was stopped when the conversation goes on
             self.cancel.set()
             return Plain(_INTERRUPTED, "interrupted")
+
+    def _may(self) -> bool:
+        if self.ask is None:
+            return True
+        self.is_asking = True
+        try:
+            return self.ask()
+        finally:
+            self.is_asking = False
 
     def __getattr__(self, name: str) -> Any:
         if name == "_runner":   # of one that is being copied
@@ -176,7 +186,7 @@ class Session:
         agent.timeout = settings.timeout
         runner.cancel = cancel = Cancel()
         try:
-            with _interruptible(cancel):
+            with _interruptible(cancel, runner):
                 result = agent.run(self._with_variables(runner, task), observe=view, cancel=cancel)
         finally:
             view.finish()
@@ -252,8 +262,8 @@ def _end(result: Result, settings: Settings) -> str:
 
 
 @contextmanager
-def _interruptible(cancel: Cancel) -> Iterator[None]:
-    """The interrupt button, or Ctrl-C, stops the wait for the model; cells and questions are stopped on their own."""
+def _interruptible(cancel: Cancel, runner: Asking) -> Iterator[None]:
+    """The interrupt button, or Ctrl-C, stops the wait for the model and a question; a cell sees to it itself."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -261,7 +271,8 @@ def _interruptible(cancel: Cancel) -> Iterator[None]:
     def interrupt(signum: int, frame: object) -> None:
         if cancel.stop:
             raise KeyboardInterrupt
-        if not cancel.set():
+        # While it asks, an interrupt of the runner finds no cell to stop
+        if not cancel.set() or runner.is_asking:
             raise Cancelled
 
     before = signal.signal(signal.SIGINT, interrupt)

@@ -35,7 +35,7 @@ from typing import TYPE_CHECKING, Any
 
 from codeact import plugins
 from codeact.errors import ConfigError
-from codeact.settings.file import KINDS, SettingsFile, from_text, load
+from codeact.settings.file import KINDS, TABLES, SettingsFile, from_text, load
 
 if TYPE_CHECKING:
     import argparse
@@ -173,7 +173,9 @@ def settle(
     found = _first([flags, chosen, variables, top]) | ({"model": (spec, where)} if spec else {})
     keys = file.data.get("keys", _NOTHING)
     origins = {**dict.fromkeys(KINDS, DEFAULT), **{name: origin for name, (_, origin) in found.items()},
-               **{f"keys.{name}": file.where("keys", name) for name in keys}}
+               **{f"keys.{name}": file.where("keys", name) for name in keys},
+               **{f"{table}.{name}.{key}": file.where(table, name, key) for table in TABLES
+                  for name, inner in file.data.get(table, _NOTHING).items() for key in inner}}
     return Settings(**{name: value for name, (value, _) in found.items()}, profile=profile, models=profiles, keys=keys,
                     prices=file.data.get("prices", _NOTHING), origins=origins, _environ=environ)
 
