@@ -12,7 +12,7 @@ import pytest
 
 from codeact.agent import Agent
 from codeact.errors import ConfigError, InterpreterBusy, InterpreterError, ModelError
-from codeact.events import Code, Ended, Note, Output, Started, ToolCalled
+from codeact.events import Code, Ended, Note, Output, Started, ToolCalled, Turn
 from codeact.loop import Budget, Cancel
 from codeact.messages import Completion, Image, Usage
 from codeact.models.scripted import ScriptedModel
@@ -60,6 +60,21 @@ def test_a_stream_that_is_left_stops_the_task_and_leaves_the_agent_at_rest():
         events.close()
         assert shown(agent, "x") == "Out[2]: 1"
         assert agent.trajectory.stop is Stop.CANCELLED
+
+
+def test_closing_stops_a_task_in_another_thread():
+    agent = agent_that_says(execute("while True: pass"), ANSWER)
+    events = agent.stream("loop")
+    next(event for event in events if isinstance(event, Code))
+    agent.close()
+    assert agent.trajectory.stop is Stop.CANCELLED
+    assert list(events)[-1] == Ended(Stop.CANCELLED)
+
+
+def test_who_watches_may_close_the_agent():
+    agent = agent_that_says(execute("1"), execute("2"), ANSWER)
+    with pytest.raises(InterpreterError):
+        agent.run("count", observe=lambda event: isinstance(event, Turn) and agent.close())
 
 
 def test_a_stream_raises_what_the_task_raised():

@@ -45,6 +45,8 @@ __all__ = ["Agent", "Result", "Undone"]
 _log = logging.getLogger(__name__)
 _MAX_TOLD_CHARS = 2_000
 _MAX_VARIABLES = 40
+_AGAIN_SECONDS = 0.05
+_CLOSE_TRIES = 100
 _ASKED = "Have another agent do a task; tell it all that it needs to know. Gives its answer as text."
 
 
@@ -162,6 +164,9 @@ class Agent:
         self._asking: set[Cancel] = set()
         self._lock = threading.Lock()
         self._busy = threading.Lock()
+        self._switch: Cancel | None = None
+        """Stops the task that runs, in the thread `_owner`."""
+        self._owner = 0
 
     def _made(self, tools: Sequence[Any], approve: Any, state: Path | None) -> Runner:
         from codeact.interpreter.interpreter import Interpreter  # an agent with a given one needs none of it
@@ -221,7 +226,8 @@ class Agent:
         env = StuckWatch(self._environment(task or ""))
         conversation = self._conversation
         start = conversation.say(task, images, env.reset, {**self.about, "task": task})
-        switch = Cancel()
+        switch = self._switch = Cancel()
+        self._owner = threading.get_ident()
 
         def watch(event: Event) -> None:
             match event:
@@ -449,7 +455,17 @@ class Agent:
     # ------------------------------------------------------------------------------------------------------------------
 
     def close(self) -> None:
-        """End the interpreter, if the agent made it; its workspace goes too, unless it was the user's."""
+        """End the interpreter, if the agent made it; its workspace goes too, unless it was the user's.
+
+        A task that runs in another thread is stopped first.
+        """
+        for _ in range(_CLOSE_TRIES):
+            if self._busy.acquire(timeout=_AGAIN_SECONDS):
+                self._busy.release()
+                break
+            if self._switch is None or self._owner == threading.get_ident():  # called by who watches
+                break
+            self._switch.set()
         if not self._given:
             self.interpreter.close()
         if self._recorder:
