@@ -23,6 +23,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from codeact import plugins
+from codeact.asking import Asking
 from codeact.compaction import Compacting
 from codeact.conversation import Conversation, Undone
 from codeact.environments.chat import ChatEnvironment
@@ -44,10 +45,9 @@ __all__ = ["Agent", "Result", "Undone"]
 
 _log = logging.getLogger(__name__)
 _MAX_TOLD_CHARS = 2_000
-_MAX_VARIABLES = 40
 _AGAIN_SECONDS = 0.05
 _CLOSE_TRIES = 100
-_ASKED = "Have another agent do a task; tell it all that it needs to know. Gives its answer as text."
+
 
 
 @dataclass(frozen=True)
@@ -149,20 +149,16 @@ class Agent:
                 self._recorder.close()
             raise
         self._tools: tuple[Tool, ...] = tuple(getattr(self.interpreter, "tools", ()))
-        self._helpers = [agent for tool in self._tools
-                         if isinstance(agent := getattr(getattr(tool, "function", None), "agent", None), Agent)]
+        self._helpers = [asking for tool in self._tools if (asking := Asking.behind(tool))]
         self.about["level"] = getattr(self.interpreter, "level", None)
         self.result: Result | None = None
         """What came of the last task."""
         self.resumed = Resumed()
         """After `resume`: what of the interpreter's state came back."""
-        self.asked = Usage()
-        """What it has cost where other agents asked it as a tool of theirs."""
+        self._asking = Asking(lambda: Agent(self.model, **self._settings, **self._options))
         self._conversation = Conversation()
         self._n_cells = 0
         """Cells run since the interpreter is this agent's: so far back `undo` can go."""
-        self._asking: set[Cancel] = set()
-        self._lock = threading.Lock()
         self._busy = threading.Lock()
         self._switch: Cancel | None = None
         """Stops the task that runs, in the thread `_owner`."""
@@ -196,6 +192,11 @@ class Agent:
     def trajectory(self) -> Trajectory | None:
         """The conversation so far; None before the first task."""
         return self._conversation.trajectory
+
+    @property
+    def asked(self) -> Usage:
+        """What it has cost where other agents asked it as a tool of theirs."""
+        return self._asking.cost
 
     # One task after another -------------------------------------------------------------------------------------------
 
@@ -248,7 +249,7 @@ class Agent:
             stack.enter_context(cancel.calling(switch.set))
             stack.enter_context(switch.within(self.budget.max_seconds))
             for helper in self._helpers:
-                stack.enter_context(switch.calling(helper._stop_asking))
+                stack.enter_context(switch.calling(helper.stop))
             if cancel.stop:
                 switch.set(cancel.stop)
             ended = rollout(self._fitting, env, budget=self.budget, start=start, observe=watch, cancel=switch)
@@ -259,7 +260,7 @@ class Agent:
             ended.stop or Stop.ANSWER,
             self._files(ended, len(start.turns)),
             ended,
-            sum((helper.asked for helper in self._helpers), Usage()),
+            sum((helper.cost for helper in self._helpers), Usage()),
         )
         return self.result
 
@@ -414,43 +415,9 @@ class Agent:
         Raises:
             ConfigError: The agent works in an interpreter that was given to it, which no two can share.
         """
-        from codeact.tools.tool import Tool
-
         if self._given:
             raise ConfigError("an agent with an interpreter of yours cannot be a tool: let it make its own")
-        called = name or self.name
-
-        def ask(task: str) -> str:
-            return self._ask(task, called)
-
-        ask.__name__ = called
-        ask.__doc__ = description or self.description or _ASKED
-        ask.agent = self  # type: ignore[attr-defined]
-        return Tool(ask, name=called)
-
-    def _ask(self, task: str, called: str) -> str:
-        switch = Cancel()
-        with self._lock:
-            self._asking.add(switch)
-        try:
-            with Agent(self.model, **self._settings, **self._options) as twin:
-                try:
-                    result = twin.run(task, cancel=switch)
-                finally:
-                    if twin.trajectory is not None:
-                        with self._lock:
-                            self.asked += twin.trajectory.usage
-        finally:
-            with self._lock:
-                self._asking.discard(switch)
-        if result.answer is None:
-            raise RuntimeError(f"{called}() ended without an answer: {result.stop}")
-        return result.answer
-
-    def _stop_asking(self) -> bool:
-        with self._lock:
-            under_way = list(self._asking)
-        return sum(switch.set() for switch in under_way) > 0
+        return self._asking.tool(name or self.name, description or self.description)
 
     # ------------------------------------------------------------------------------------------------------------------
 
@@ -523,17 +490,10 @@ class Agent:
 
     def _told_instead(self) -> str:
         """What a model should know of turns that are no longer sent: what was asked, what the interpreter holds."""
-        earlier = self._conversation.exchanges[1:-1]
-        lines = [f"The user had asked: {exchange.task[:_MAX_TOLD_CHARS]}" for exchange in earlier]
         variables = getattr(self.interpreter, "variables", None)
         with contextlib.suppress(InterpreterError):
-            held = variables() if variables else []
-            lines += ["Variables in the interpreter now:"] if held else []
-            for one in held[:_MAX_VARIABLES]:
-                shape = f" {one.shape}" if one.shape is not None else f" of length {one.length}" if one.length else ""
-                lines.append(f"- {one.name}: {one.type}{shape}, {one.preview}")
-            lines += [f"- and {len(held) - _MAX_VARIABLES} more"] if len(held) > _MAX_VARIABLES else []
-        return "\n".join(lines)
+            return self._conversation.told_instead(variables() if variables else [])
+        return self._conversation.told_instead([])
 
     def _files(self, trajectory: Trajectory, n_before: int) -> tuple[Path, ...]:
         turns = trajectory.turns[n_before:]

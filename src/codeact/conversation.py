@@ -16,6 +16,10 @@ from codeact.trajectory import Stop, Trajectory
 __all__ = ["Conversation", "Exchange", "Undone"]
 
 
+_MAX_TASK_CHARS = 2_000
+_MAX_VARIABLES = 40
+
+
 @dataclass(frozen=True)
 class Undone:
     """What was taken back."""
@@ -92,6 +96,20 @@ class Conversation:
         """The last exchanges; all of them, where their first words are in the prompt."""
         taken = self.exchanges[-n:]
         return self.exchanges[:] if taken and not taken[0].n_turns else taken
+
+    def told_instead(self, variables: Sequence[Any]) -> str:
+        """What a model should know of turns that are no longer sent: what was asked, what the interpreter holds.
+
+        Args:
+            variables: As `Interpreter.variables` gives them.
+        """
+        lines = [f"The user had asked: {exchange.task[:_MAX_TASK_CHARS]}" for exchange in self.exchanges[1:-1]]
+        lines += ["Variables in the interpreter now:"] if variables else []
+        for one in variables[:_MAX_VARIABLES]:
+            shape = f" {one.shape}" if one.shape is not None else f" of length {one.length}" if one.length else ""
+            lines.append(f"- {one.name}: {one.type}{shape}, {one.preview}")
+        lines += [f"- and {len(variables) - _MAX_VARIABLES} more"] if len(variables) > _MAX_VARIABLES else []
+        return "\n".join(lines)
 
     def take_back(self, taken: Sequence[Exchange]) -> None:
         """As if the last exchanges had not been."""
