@@ -100,7 +100,7 @@ def check(path, every, file):
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.name.removesuffix(".jsonl.gz"))
 def test_a_sample_of_recorded_runs_gives_the_recorded_actions(path, tmp_path):
-    different, n_replayed, n_cells = check(path, SAMPLE_EVERY, tmp_path / "run.jsonl")
+    different, n_replayed, _ = check(path, SAMPLE_EVERY, tmp_path / "run.jsonl")
     assert different == []
     assert n_replayed > 0
 
@@ -108,7 +108,7 @@ def test_a_sample_of_recorded_runs_gives_the_recorded_actions(path, tmp_path):
 @pytest.mark.slow
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.name.removesuffix(".jsonl.gz"))
 def test_every_recorded_run_gives_the_recorded_actions(path, tmp_path):
-    different, n_replayed, n_cells = check(path, 1, tmp_path / "run.jsonl")
+    different, _, n_cells = check(path, 1, tmp_path / "run.jsonl")
     assert different == []
     assert n_cells > 0
 
