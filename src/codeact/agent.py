@@ -236,6 +236,8 @@ class Agent:
             if isinstance(event, Turn):
                 self._keep_state(observe)
 
+        if self.budget.max_cost is not None and not getattr(self.model, "knows_cost", True):
+            watch(Note("what this model costs is not known, so the limit of cost may not hold: give its prices"))
         with contextlib.ExitStack() as stack:
             stack.enter_context(cancel.calling(switch.set))
             stack.enter_context(switch.within(self.budget.max_seconds))
@@ -481,6 +483,7 @@ class Agent:
             network=self._options.get("network", "none"),
             read=self._options.get("read", ()),
             packages=self._options.get("packages", "none"),
+            attended=self._options.get("on_input") is not None,
             instructions=self.instructions,
         )
 

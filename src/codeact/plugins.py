@@ -11,6 +11,7 @@ imported, so it must come from whoever may run code here anyway (flags, configur
 import importlib
 import pkgutil
 import sys
+from functools import cache
 from importlib.util import find_spec
 from types import ModuleType
 from typing import Any
@@ -82,6 +83,7 @@ def _load_outside(kind: str, name: str) -> ModuleType:
     return importlib.import_module(name)
 
 
+@cache
 def _signature_of(maker: Any) -> Any:
     import inspect  # only needed here, and slow to import
 

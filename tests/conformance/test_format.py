@@ -98,6 +98,18 @@ def test_no_reply_breaks_the_parser(format, text, truncated):
     assert isinstance(format.parse(text, truncated=truncated), ACTIONS)
 
 
+@pytest.mark.parametrize("format", [param for param in ALL if param.id in ("code-m3tooleval", "code-fences") or param.id.endswith("chat")])
+@pytest.mark.parametrize(
+    "piece",
+    ["<execute>x</execute>\n", "a <solution> ", "Action: ", "\nAnswer: x", "*", "```\n", "[PYTHON]\nx\n", "<tool_call>", '{"a":', "(", "a, ",
+     "“a”", "x\\_y\n", " ", "\n", "<", "[TOOL_CALLS][", "Observation:\n"],
+)  # fmt: skip
+def test_a_long_hostile_reply_is_read_in_one_pass(format, piece):
+    # A search that begins anew at every mark would take minutes here.
+    for reply in (piece * 20_000, f"<execute>\n{piece * 20_000}"):
+        assert isinstance(format.parse(reply), ACTIONS)
+
+
 @pytest.mark.parametrize("format", ALL)
 @given(name=st.sampled_from(["python", "f", "", "a b"]), arguments=st.text() | st.sampled_from(["{", "[]", "{}", "null", "1", '{"code": 1}', "[" * 100_000]))
 @quick

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from codeact import plugins
-from codeact.formats._describe import MAX_IN_FULL, as_functions, as_lines
+from codeact.formats._describe import as_functions, as_lines
+from codeact.protocols import MANY_TOOLS
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 
@@ -64,8 +65,8 @@ def tool(number: int) -> Described:
 
 
 def test_up_to_a_number_tools_are_told_in_full_and_then_by_name():
-    assert "(argument: int)" in as_functions([tool(number) for number in range(MAX_IN_FULL)])
-    told = as_functions([tool(number) for number in range(MAX_IN_FULL + 1)])
+    assert "(argument: int)" in as_functions([tool(number) for number in range(MANY_TOOLS)])
+    told = as_functions([tool(number) for number in range(MANY_TOOLS + 1)])
     assert "(argument: int)" not in told
     assert "- tool_20: Does 20." in told
     assert "help(name)" in told

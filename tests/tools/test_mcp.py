@@ -177,7 +177,7 @@ def test_a_server_that_died_says_so_and_the_next_call_starts_it_again(py):
     before = int(py.run("print(weather_station.pid())").stdout)
     result = py.run("weather_station.crash()")
     assert result.error.name == "McpError"
-    assert "ended during this call" in result.error.message
+    assert "has ended, and whether this call was done is not known" in result.error.message
     assert "out of coffee" in result.error.message
     assert int(py.run("print(weather_station.pid())").stdout) != before
     assert is_gone(before)
@@ -198,7 +198,7 @@ def test_a_server_over_http_gets_the_headers_and_nobody_else_is_told(connect, ht
 
 def test_a_server_over_http_that_ends_in_a_call_is_told(connect, http):
     with Interpreter([connect(http(""), name="w")], imports=()) as py:
-        assert "ended during this call" in py.run("w.crash()").error.message
+        assert "has ended, and whether this call was done is not known" in py.run("w.crash()").error.message
         assert "127.0.0.1 cannot be reached" in py.run("w.add(1, 2)").error.message
 
 
@@ -316,7 +316,7 @@ def test_bad_schemas_are_bounded_and_their_tools_can_be_called(connect):
 
 
 def test_a_crash_in_a_call_and_an_answer_that_is_none_are_errors(connect):
-    for mode, message in (("crash", "ended during this call"), ("garbage", "not base64"), ("refuse", "not today")):
+    for mode, message in (("crash", "has ended, and whether this call was done is not known"), ("garbage", "not base64"), ("refuse", "not today")):
         with Interpreter([connect(hostile(mode))], imports=()) as py:
             error = py.run("bad_server.go()").error
             assert (error.name, message in error.message, "\x1b" in error.message) == ("McpError", True, False)

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from codeact import Agent, ToolModule, plugins
+from codeact import Agent, ToolModule, plugins, tool
 from codeact.errors import ConfigError, UnknownPlugin
+from codeact.events import Approval, Output, ToolCalled
 from codeact.models.scripted import ScriptedModel
 from codeact.tools import Toolbox, available, resolve
 
@@ -69,6 +70,28 @@ def test_an_agent_takes_all_of_them_and_ends_what_it_has_started(tmp_path):
         assert text.startswith("8 hello 3 ")
     pid = Path(f"/proc/{text.split()[3]}")
     assert not pid.exists() or "Z" in (pid / "stat").read_text()
+
+
+def test_an_agents_approver_decides_a_call_in_a_running_cell_and_its_stream_tells_of_it():
+    @tool(needs_approval=True)
+    def wipe(path: str) -> str:
+        """Remove a path."""
+        return f"wiped {path}"
+
+    asked = []
+
+    async def approve(name, arguments):
+        asked.append((name, arguments))
+        return arguments["path"] == "/a"
+
+    code = "print(wipe('/a'))\ntry:\n    wipe('/b')\nexcept PermissionError:\n    print('no')"
+    with Agent(ScriptedModel([f"<execute>\n{code}\n</execute>", "Done."]), tools=[wipe], approve=approve) as agent:
+        told = [event for event in agent.stream("Clean up") if isinstance(event, Approval | ToolCalled | Output)]
+    assert asked == [("wipe", {"path": "/a"}), ("wipe", {"path": "/b"})]
+    assert [(type(event).__name__, getattr(event, "granted", None)) for event in told] == [
+        ("Approval", None), ("Approval", True), ("ToolCalled", None), ("Output", None),
+        ("Approval", None), ("Approval", False), ("ToolCalled", None), ("Output", None)]
+    assert "not approved" in told[6].error
 
 
 def test_what_was_started_is_ended_where_a_later_one_cannot_be_had(tmp_path):

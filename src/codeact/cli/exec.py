@@ -192,11 +192,19 @@ def _is_file(argument: str) -> bool:
 
 
 def _open(options: argparse.Namespace, *, interactive: bool) -> Interpreter:
-    from codeact.interpreter.interpreter import Interpreter
+    from codeact.interpreter import ahead
 
-    limits = limits_of(options, seconds=60.0 if interactive else None, cpu_seconds=None)
-    start = Interpreter if options.load is None else partial(Interpreter.load, options.load)
-    return start(limits=limits, **arguments_of(options), on_input=_ask)
+    arguments = arguments_of(options)
+    if options.backend == "local":
+        ahead.begin(options.python)
+    try:
+        from codeact.interpreter.interpreter import Interpreter
+
+        limits = limits_of(options, seconds=60.0 if interactive else None, cpu_seconds=None)
+        start = Interpreter if options.load is None else partial(Interpreter.load, options.load)
+        return start(limits=limits, **arguments, on_input=_ask)
+    finally:
+        ahead.give_up()   # where it did not come to a session
 
 
 def _figures(options: argparse.Namespace) -> str | None:

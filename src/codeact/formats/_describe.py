@@ -3,12 +3,10 @@
 import textwrap
 from collections.abc import Sequence
 
-from codeact.protocols import Tool
+from codeact.protocols import MANY_TOOLS, Tool
 
-__all__ = ["MAX_IN_FULL", "as_functions", "as_lines"]
+__all__ = ["as_functions", "as_lines"]
 
-MAX_IN_FULL = 20
-"""With more tools than this, code is told their names and one line each, and looks the rest up itself."""
 _MAX_LINES = 300
 _MAX_LINE_CHARS = 120
 
@@ -20,7 +18,7 @@ call one, see its arguments with `help(name)`. `search_tools("what you need")` f
 
 def as_functions(tools: Sequence[Tool]) -> str:
     """For formats that are code: signatures with docstrings; of many tools only a line each, by module."""
-    if len(tools) <= MAX_IN_FULL:
+    if len(tools) <= MANY_TOOLS:
         return "\n\n".join((_FEW, *map(_function, tools)))
     modules: dict[str, list[str]] = {}
     for tool in tools:

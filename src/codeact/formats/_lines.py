@@ -9,9 +9,9 @@ of which the first counts.
 """
 
 import re
+from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import islice
 from typing import Literal
 
 from codeact.formats._blocks import ROLE_LINE, Block, Content, without_role
@@ -45,6 +45,7 @@ class LinesEnvelope(GenerousReader):
 
     def _blocks(self, text: str, content: Content) -> Iterator[Block]:
         marks = list(_MARK.finditer(text))
+        lines = [mark.start() for mark in marks if mark["line"] is not None]
         position, ends = 0, _Ends(text)
         for index, mark in enumerate(marks):
             if mark.start() < position or mark["name"] == "Thought":
@@ -53,8 +54,8 @@ class LinesEnvelope(GenerousReader):
             if mark["name"] == "Action":
                 end = ends.after(mark.end())
                 if end and not starts_line:
-                    later = marks[index + 1] if index + 1 < len(marks) else None
-                    if later and later["name"] == "Action" and later.start() < end.start():
+                    following = marks[index + 1] if index + 1 < len(marks) else None
+                    if following and following["name"] == "Action" and following.start() < end.start():
                         continue    # mentioned in a sentence, with the action itself further down
                 if end:
                     position = end.end()
@@ -65,8 +66,8 @@ class LinesEnvelope(GenerousReader):
             elif not starts_line and not _SENTENCE_END.search(text[max(0, mark.start() - 8) : mark.start()]):
                 continue
             kind: Literal["action", "answer"] = "action" if mark["name"] == "Action" else "answer"
-            later_lines = (later.start() for later in islice(marks, index + 1, None) if later["line"] is not None)
-            position = next(later_lines, len(text))
+            later = bisect_right(lines, mark.start())
+            position = lines[later] if later < len(lines) else len(text)
             if kind == "answer" and (invented := ROLE_LINE.search(text, mark.end(), position)):
                 position = invented.start()
             closed = kind == "answer" and position < len(text)

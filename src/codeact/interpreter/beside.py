@@ -8,6 +8,7 @@ Not seen: what a branch writes into another one's workspace, which is that one's
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -26,32 +27,40 @@ class Beside:
     """
 
     def __init__(self, session: Callable[[], Session]):
-        self._watches: list[Watch] = []
-        now = session()
+        self._session, self._began = session, time.time()
+        self._watches: list[Watch] | None = None
+
+    def _look(self) -> list[Watch]:
+        """Made when they are first asked, as many a session ends before; what is there by then is counted too."""
+        now = self._session()
         if now.base is None:
-            return
+            return []
         spaces, tmp = now.base.path / SPACES, Path(now.config["tmp"])
+        watches: list[Watch] = []
         if spaces in now.workspace.parents:
-            self._watches.append(_Strays(spaces, now.workspace.name, session))
+            watches.append(_Strays(spaces, now.workspace.name, self._session, self._began))
         if now.base.path in tmp.parents:
-            self._watches.append(Watch(tmp))
+            watches.append(Watch(tmp, self._began))
+        return watches
 
     def used_bytes(self) -> int:
         """Bytes on disk."""
+        if self._watches is None:
+            self._watches = self._look()
         return sum(watch.used_bytes() for watch in self._watches)
 
     def close(self) -> None:
         """Stop watching."""
-        for watch in self._watches:
+        for watch in self._watches or ():
             watch.close()
 
 
 class _Strays(Watch):
     """Looks at all of the folder that holds the workspaces, but for the workspaces in it."""
 
-    def __init__(self, root: Path, own: str, session: Callable[[], Session]):
+    def __init__(self, root: Path, own: str, session: Callable[[], Session], since: float):
         self._own, self._session = own, session
-        super().__init__(root)
+        super().__init__(root, since)
 
     def _enters(self, path: str) -> bool:
         return path.partition("/")[0] != self._own

@@ -71,6 +71,7 @@ class CellRunner:
         self._wake_lock = threading.Lock()
         self._polled: tuple[int, ...] = ()
         self._poll = select.poll()
+        self._idle, self._idle_fd = select.poll(), -1
         self._stop_asked = False
         self._send_lock = threading.Lock()
         self._news: deque[ToolCalled | Approval] = deque()
@@ -110,12 +111,15 @@ class CellRunner:
             self._stop_asked = False
             self._drain_wake()
         self._news.clear()
-        cell = _Cell(self, running, answers, seconds, on_output)
+        started, refused = time.monotonic(), ""
         try:
-            running.connection.send(header, buffers, timeout=30)
+            running.connection.send(header, buffers, timeout=30)   # first of all: what follows is done while it runs
         except (OSError, ProtocolError) as error:
+            refused = f"the kernel did not take the cell ({error})"
+        cell = _Cell(self, running, answers, started, seconds, on_output)
+        if refused:
             cell.outcome.taken = False
-            cell.die(f"the kernel did not take the cell ({error})")
+            cell.die(refused)
         cell.see_through()
         answers.cancel()
         return cell.finish()
@@ -135,6 +139,11 @@ class CellRunner:
         if running is None:
             return False
         connection = running.connection
+        if self._idle_fd != (fd := connection.fileno()):
+            self._idle, self._idle_fd = select.poll(), fd
+            self._idle.register(fd, select.POLLIN)
+        if not self._idle.poll(0):
+            return True
         try:
             alive = connection.fill(block=False)
         except BlockingIOError:
@@ -168,13 +177,17 @@ class CellRunner:
 class _Cell:
     """The state of one run."""
 
-    def __init__(self, runner: CellRunner, running: Running, answers: Answers, seconds: float | None,
+    def __init__(self, runner: CellRunner, running: Running, answers: Answers, started: float, seconds: float | None,
                  on_output: OnOutput | None):
         self.runner, self.session, self.limits = runner, runner.session, runner.limits
         self.running, self.answers, self.on_output = running, answers, on_output
         self.outcome = Outcome()
         self.done = False
-        self.started = self.now = time.monotonic()
+        self.started = self.now = started
+        self.called = False
+        """The keeper was, to account for what the cell uses."""
+        self.read_all = False
+        """Nothing can be in the output pipe that was not read."""
         self.deadline = None if seconds is None else self.started + seconds
         self.wall_seconds = seconds
         self.kill_at: float | None = None
@@ -190,7 +203,7 @@ class _Cell:
 
     def see_through(self) -> None:
         """Wait until the cell is done or its worker has to be given up."""
-        control, output, keeper = self.running.connection.fileno(), self.running.output, self.session.keeper.fileno()
+        control, output, keeper = self.running.connection.fileno(), self.running.output, self.session.keeper.watched()
         poll = self.runner.poll(control, output, keeper)
         while not self.done:
             try:
@@ -200,7 +213,7 @@ class _Cell:
                 if output in ready:
                     self._read_output()
                 if control in ready:
-                    self._hear()
+                    self._hear(silent=output not in ready)
                 if keeper in ready and not self.done and not self.session.keeper.hear():
                     self.die("the session's first process ended")
                 if self.runner._wake in ready:
@@ -217,12 +230,12 @@ class _Cell:
                     self.stop("interrupted", "interrupted by the user")
 
     def _wait_ms(self) -> float:
-        due = [self.look_at]
-        if self.deadline is not None and self.kill_at is None:
-            due.append(self.deadline)
+        due = self.look_at
         if self.kill_at is not None:
-            due.append(self.kill_at)
-        return max(0.0, (min(due) - time.monotonic()) * 1000 + 0.5)
+            due = min(due, self.kill_at)
+        elif self.deadline is not None:
+            due = min(due, self.deadline)
+        return max(0.0, (due - time.monotonic()) * 1000 + 0.5)
 
     def _tick(self) -> None:
         before, self.now = self.now, time.monotonic()
@@ -262,6 +275,9 @@ class _Cell:
         """Memory, processor time and disk: a look every now and then."""
         self.look_at = self.now + (LOOK_SECONDS if self.now - self.started < 5 else 4 * LOOK_SECONDS)
         session, limits = self.session, self.limits
+        if not session.keeper.hear():
+            self.die("the session's first process ended")
+            return
         usage = session.usage
         if usage is not None:
             session.forget_usage()
@@ -273,6 +289,9 @@ class _Cell:
             return
         if not session.asked_usage and (limits.memory_mb is not None or limits.cpu_seconds is not None):
             try:
+                if not self.called:
+                    session.keeper.call()
+                    self.called = True
                 session.ask_usage((limits.memory_mb or 1 << 20) << 10)
             except OSError:
                 self.die("the session's first process ended")
@@ -315,12 +334,21 @@ class _Cell:
 
     # What the kernel says ---------------------------------------------------------------------------------------------
 
-    def _hear(self) -> None:
+    def _hear(self, *, silent: bool) -> None:
+        """Take what it says.
+
+        Args:
+            silent: The poll that told of it found nothing in the output pipe.
+        """
         connection = self.running.connection
         try:
             alive = connection.fill(block=False)
+            first = True
             while (frame := connection.take()) is not None:
                 self._take(frame)
+                # poll looks at the socket first: what was printed before this frame began was in the pipe by then
+                self.read_all = silent and first and self.done
+                first = False
         except BlockingIOError:
             return
         except (ProtocolError, OSError) as error:
@@ -395,9 +423,12 @@ class _Cell:
 
     def finish(self) -> Outcome:
         """Everything there is to say of the cell."""
+        if self.called:
+            self.session.keeper.dismiss()
         try:
             self._show_news()
-            self.reader.read()
+            if not self.read_all:
+                self.reader.read()
         except BaseException as error:   # a callback's
             self.outcome.fault = self.outcome.fault or error
             self.on_output = self.reader.on_text = None
@@ -410,6 +441,8 @@ class _Cell:
 
 def _bundle(tree: Any, buffers: Sequence[memoryview]) -> dict[str, str | bytes]:
     """A MIME bundle, of which only strings and bytes are kept."""
+    if type(tree) is dict and len(tree) == 1 and type(text := tree.get("text/plain")) is str and not buffers:
+        return {"text/plain": text}   # as most are
     try:
         data = values.unpack(tree, buffers)
     except (ValueError, TypeError) as error:

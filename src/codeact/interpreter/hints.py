@@ -32,6 +32,8 @@ def hint(outcome: Outcome, limits: Limits, *, walled_off: bool) -> str:
     Args:
         walled_off: The session has no network, by a wall of ours.
     """
+    if outcome.status == "ok" and not outcome.pieces:
+        return ""
     error = "" if outcome.error is None else f"{outcome.error.traceback}\n{outcome.error.name}"[-_READ_CHARS:]
     texts = [str(content) for kind, content in outcome.pieces if kind not in ("dropped", "display")]
     printed = "".join(texts)[-_READ_CHARS:]

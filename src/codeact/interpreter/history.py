@@ -125,10 +125,14 @@ class History:
                 return
         elif entry.pure and self.refusal:
             return   # what forbade the fork is still there
-        self.freeze()
+        self.freeze(later=True)
 
-    def freeze(self) -> None:
-        """Ask the worker for a frozen copy of now; it comes while nobody waits."""
+    def freeze(self, *, later: bool = False) -> None:
+        """Ask the worker for a frozen copy of now; it comes while nobody waits.
+
+        Args:
+            later: In a moment, when the host has told how the cell ended.
+        """
         running = self.session.running
         if running is None:
             return
@@ -142,7 +146,7 @@ class History:
         self._asked[self._ids] = tuple(self.entries)
         self._loose_cells, self._loose_seconds, self._loose_pure = 0, 0.0, True
         try:
-            running.connection.send({"t": "checkpoint", "id": self._ids}, timeout=10)
+            running.connection.send({"t": "checkpoint", "id": self._ids, "later": later}, timeout=10)
         except (OSError, ProtocolError):
             self._asked.pop(self._ids)   # its death is noticed when the next cell is sent
 
@@ -176,7 +180,8 @@ class History:
     def _make_room(self) -> None:
         """Let go of the oldest copies: those nobody named or holds, and under pressure also those; a state that lost
         its copy is still there, to be replayed."""
-        loose = [state for state in self.states if not self._is_pinned(state.entries)]
+        parent = self.session.running.parent if self.session.running is not None else None   # it tells how that ended
+        loose = [state for state in self.states if state.frozen is not parent and not self._is_pinned(state.entries)]
         surplus = loose[:max(0, len(loose) - max(1, self._limits.checkpoints))]
         crowded = (self.session.usage or {}).get("frozen_kb", 0) > self._limits.checkpoint_mb << 10
         if crowded and not surplus and len(self.states) > 1:
@@ -207,6 +212,8 @@ class History:
         """
         running = self.session.running
         deadline = time.monotonic() + seconds
+        if self._asked and running is not None:
+            running.connection.send({"t": "hurry"}, timeout=10)
         while self._asked and running is not None:
             frame = running.connection.receive(timeout=max(0.0, deadline - time.monotonic()))
             if frame is None:

@@ -196,10 +196,13 @@ class Interpreter:
             raise TypeError(f"code is a str, not {type(code).__name__}")
         if timeout is not None:
             check(timeout, "timeout=...")
-        with self._exclusive():
+        self._claim()
+        try:
             self._number += 1
             seconds = timeout or self.limits.wall_seconds
             ran = self._backend.run(code, self._number, seconds=seconds, on_output=on_output or self._on_output)
+        finally:
+            self._busy.release()
         if ran.outcome.fault is not None:
             raise ran.outcome.fault
         return report(ran.outcome, self.style, number=self._number, level=self.level, seconds=seconds,
@@ -410,15 +413,21 @@ class Interpreter:
         state = "closed" if self._closed else f"level {self.level}"
         return f"<Interpreter {state}, {self._number} cells, workspace {self.workspace}>"
 
-    @contextmanager
-    def _exclusive(self) -> Iterator[None]:
+    def _claim(self) -> None:
+        """Be the one who uses the session, until `_busy` is released."""
         if not self._busy.acquire(blocking=False):
             raise InterpreterBusy("a cell is running in this interpreter; wait for it, or interrupt() it")
+        gone = ("this interpreter is closed; make a new one" if self._closed else
+                "this interpreter belongs to the process that forked this one; make a new one"
+                if self._owner != os.getpid() else "")
+        if gone:
+            self._busy.release()
+            raise InterpreterGone(gone)
+
+    @contextmanager
+    def _exclusive(self) -> Iterator[None]:
+        self._claim()
         try:
-            if self._closed:
-                raise InterpreterGone("this interpreter is closed; make a new one")
-            if self._owner != os.getpid():
-                raise InterpreterGone("this interpreter belongs to the process that forked this one; make a new one")
             yield
         finally:
             self._busy.release()

@@ -12,7 +12,6 @@ import re
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 
 from codeact.interpreter.outcome import Outcome
@@ -89,6 +88,8 @@ def _question(header: dict[str, Any], buffers: Sequence[memoryview]) -> str:
 
 def _digest(*parts: bytes | memoryview) -> str:
     """The same in every process: a saved session is loaded in another one."""
+    from hashlib import blake2b  # loads a library for cryptography
+
     digest = blake2b(digest_size=16)
     for part in parts:
         digest.update(len(part).to_bytes(8, "little"))

@@ -13,7 +13,8 @@ import signal
 import socket
 import threading
 import time
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from codeact.errors import SandboxUnavailable
@@ -121,6 +122,9 @@ class Keeper(Line):
     def __init__(self, connection: Connection, pidfd: int, level: int):
         super().__init__(connection)
         self.pidfd, self.level = pidfd, level
+        self._stand_in: Callable[[socket.socket], None] | None = None
+        """Where the first process rests: has another keeper forked behind its walls, with this socket."""
+        self._callers = 0
         self.usages: dict[int, dict[str, Any]] = {}
         """pid of a worker -> the latest account for it."""
         self.members: list[Any] = []
@@ -146,6 +150,79 @@ class Keeper(Line):
             self.walled = True
             return self.connection.take_fd() if self.connection.fds else None
 
+    # While nothing is asked of it, no process that runs Python stands there -------------------------------------------
+
+    def rest(self, stand_in: Callable[[socket.socket], None]) -> None:
+        """The session runs: the first process may become a program that only waits (kernel/init.py).
+
+        Args:
+            stand_in: Has another keeper forked behind the same walls, with this socket.
+        """
+        with self._lock, suppress(OSError):
+            self.connection.send({"t": "rest"}, timeout=5)
+            self._stand_in = stand_in
+
+    def call(self) -> None:
+        """Have a keeper there until `dismiss`.
+
+        Raises:
+            OSError: There is none to be had.
+        """
+        with self._lock:
+            if self._stand_in is not None and not self._callers:
+                self._wake(self._stand_in)
+            self._callers += 1
+
+    def dismiss(self) -> None:
+        """It is not needed any more."""
+        with self._lock:
+            self._callers -= 1
+            if self._stand_in is not None and not self._callers:
+                self.connection.close()
+
+    def _wake(self, stand_in: Callable[[socket.socket], None]) -> None:
+        """Have one stand in, or find that the first one is still there."""
+        if self.connection.fileno() >= 0:
+            with suppress(ProtocolError):
+                frame = self.connection.receive(timeout=START_SECONDS)
+                while frame is not None and frame[0]["t"] != "stays":
+                    self._note(frame)
+                    frame = self.connection.receive(timeout=START_SECONDS)
+                if frame is not None:
+                    self._stand_in = None
+                    return
+            self.connection.close()
+        ours, theirs = socket.socketpair()
+        with theirs:
+            self.connection = Connection(ours)
+            stand_in(theirs)
+
+    @contextmanager
+    def called(self) -> Iterator[None]:
+        """While it is needed."""
+        self.call()
+        try:
+            yield
+        finally:
+            self.dismiss()
+
+    def watched(self) -> int:
+        """A descriptor that is readable when the first process has ended, or when there is something to `hear`."""
+        return self.pidfd if self._stand_in is not None else self.fileno()
+
+    def hear(self) -> bool:
+        with self._lock:
+            if self._stand_in is None:
+                return super().hear()
+            if self._callers and not super().hear():   # the one that stood in was killed
+                self.connection.close()
+                with suppress(OSError):
+                    self._wake(self._stand_in)
+            return not readable(self.pidfd, 0)
+
+    def exit_status(self, pid: int, seconds: float) -> int | None:
+        return super().exit_status(pid, seconds) if self._stand_in is None else self.exits.get(pid)
+
     def _note(self, frame: Frame) -> None:
         header = frame[0]
         if header["t"] == "usage" and type(header.get("pid")) is int:
@@ -159,7 +236,7 @@ class Keeper(Line):
         Raises:
             OSError, ProtocolError: It is gone, or does not answer.
         """
-        with self._lock:
+        with self._lock, self.called():
             self.connection.send(header, timeout=5)
             deadline = time.monotonic() + seconds
             while True:

@@ -253,7 +253,7 @@ class LiveSession:
             outcome = self._runner.run(header, answers, seconds=seconds, on_output=on_output)
         outcome.before, self._news = self._news, ""
         files, touched = self._watch.take()
-        if self._mirror is not None:
+        if touched and self._mirror is not None:
             self._mirror.touched(touched)
         if self._pending is not None:
             self._pending.note(touched)
@@ -289,7 +289,7 @@ class LiveSession:
     def _notice_files(self) -> None:
         """What changed between the cells is no cell's doing."""
         touched = self._watch.take()[1]
-        if self._mirror is not None:
+        if self._mirror is not None and (touched or self._mirror.is_behind):
             self._mirror.touched(touched, by_cells=False)
 
     # States -----------------------------------------------------------------------------------------------------------

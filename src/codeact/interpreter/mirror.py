@@ -146,6 +146,11 @@ class Mirror:
             other._given[path] = given._replace(version=version)
         return other
 
+    @property
+    def is_behind(self) -> bool:
+        """Whether files that changed have not been looked at yet."""
+        return bool(self._dirty)
+
     def touched(self, paths: set[str], *, by_cells: bool = True) -> None:
         """These changed since the last `keep`."""
         self._dirty |= paths

@@ -53,13 +53,18 @@ def report(outcome: Outcome, style: Style, *, number: int, level: int, seconds: 
     if style.hints and hint:
         notes.append(f"[{hint}]")
     events.extend(Note(note) for note in notes if note)
+    printed: dict[str, list[str]] = {"stdout": [], "stderr": []}
+    outputs: list[dict[str, str | bytes]] = []
+    for event in events:
+        if isinstance(event, Text):
+            printed[event.stream].append(event.text)
+        elif isinstance(event, (Display, Value)):
+            outputs.append(dict(event.bundle))
     return ExecutionResult(
         text=style.render(events, number=number),
-        outputs=[dict(event.bundle) for event in events if isinstance(event, (Display, Value))],
-        value=outcome.value,
-        error=error, files=files, status=outcome.status, number=number, seconds=outcome.seconds,
-        stdout="".join(event.text for event in events if isinstance(event, Text) and event.stream == "stdout"),
-        stderr="".join(event.text for event in events if isinstance(event, Text) and event.stream == "stderr"),
+        outputs=outputs, value=outcome.value, error=error, files=files, status=outcome.status, number=number,
+        seconds=outcome.seconds,
+        stdout="".join(printed["stdout"]), stderr="".join(printed["stderr"]),
         level=level, restored=outcome.dead, lost=lost, layer=layer, hint=hint)
 
 

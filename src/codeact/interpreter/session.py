@@ -240,12 +240,13 @@ class Session:
         """Ask for an account and wait for it; None when it does not come."""
         self.forget_usage()
         try:
-            self.ask_usage(exact_above_kb, each=each)
-            deadline = time.monotonic() + seconds
-            while (usage := self.usage) is None:
-                readable(self.keeper, min(0.2, max(0.0, deadline - time.monotonic())))
-                if not self.keeper.hear() or time.monotonic() > deadline:
-                    return None
+            with self.keeper.called():
+                self.ask_usage(exact_above_kb, each=each)
+                deadline = time.monotonic() + seconds
+                while (usage := self.usage) is None:
+                    readable(self.keeper, min(0.2, max(0.0, deadline - time.monotonic())))
+                    if not self.keeper.hear() or time.monotonic() > deadline:
+                        return None
         except OSError:
             return None
         self.asked_usage = 0.0

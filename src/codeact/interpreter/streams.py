@@ -33,7 +33,7 @@ class Collected:
     def __init__(self, max_bytes: int, on_text: Callable[[str, str], None] | None = None):
         self._max, self.on_text = max_bytes, on_text
         self._stream = "stdout"
-        self._decoders = {"stdout": _Decoder("replace"), "stderr": _Decoder("replace")}
+        self._decoders: dict[str, codecs.IncrementalDecoder] = {}
         self._tail = b""
         self.total = 0
         self.dropped = 0
@@ -55,6 +55,8 @@ class Collected:
         room = self._max - self.total
         self.total += len(data)
         if room > 0:
+            if self._stream not in self._decoders:   # most cells print to one stream or none
+                self._decoders[self._stream] = _Decoder("replace")
             text = self._decoders[self._stream].decode(data[:room])
             if text:
                 self._append(text)
@@ -104,8 +106,7 @@ class OutputReader(Collected):
     def __init__(self, fd: int, nonce: str, max_bytes: int, on_text: Callable[[str, str], None] | None = None):
         super().__init__(max_bytes, on_text)
         self._fd = fd
-        self._prefix = b"\0codeact:" + nonce.encode()
-        self._mark = re.compile(self._prefix + rb"([eodx])(\d{1,15})\0")   # nothing in the prefix needs escaping
+        self._nonce = nonce
         self._rest = b""
 
     @property
@@ -133,7 +134,9 @@ class OutputReader(Collected):
         data = self._rest + data
         self._rest = b""
         position = 0
-        for match in self._mark.finditer(data):
+        prefix = b"\0codeact:" + self._nonce.encode()
+        # Nothing in the prefix needs escaping; compiled once a session, re keeps it
+        for match in re.finditer(prefix + rb"([eodx])(\d{1,15})\0", data) if prefix in data else ():
             self._text(data[position:match.start()])
             position = match.end()
             kind, number = match.group(1), int(match.group(2))
@@ -149,7 +152,7 @@ class OutputReader(Collected):
         rest = data[position:]
         # A mark may have come in part: keep it back, if it is short enough to be one
         start = rest.rfind(b"\0")
-        if start >= 0 and len(rest) - start < len(self._prefix) + 18 and _begins(rest[start:], self._prefix):
+        if start >= 0 and len(rest) - start < len(prefix) + 18 and _begins(rest[start:], prefix):
             rest, self._rest = rest[:start], rest[start:]
         self._text(rest)
 

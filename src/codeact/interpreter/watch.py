@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import select
 import stat
 import struct
 import threading
@@ -50,6 +51,8 @@ class _Inotify:
         if self.fd < 0:
             raise OSError(ctypes.get_errno(), "inotify_init1")
         self.lock = threading.RLock()
+        self._news = select.poll()   # asking it costs less than a read that fails
+        self._news.register(self.fd, select.POLLIN)
         self.owners: dict[int, dict[Watch, str]] = {}
         """A folder has one number, however many watch it."""
 
@@ -78,7 +81,7 @@ class _Inotify:
     def drain(self) -> None:
         """Hand every event that has happened to its watch."""
         with self.lock:
-            while True:
+            while self._news.poll(0):
                 try:
                     data = os.read(self.fd, 1 << 16)
                 except BlockingIOError:
@@ -128,9 +131,10 @@ class Watch:
 
     Args:
         root: The workspace. Walked once for its folders; a large one in the background.
+        since: What changed after it counts (seconds since the epoch); None for now.
     """
 
-    def __init__(self, root: Path):
+    def __init__(self, root: Path, since: float | None = None):
         self.root = root
         self.numbers: set[int] = set()
         self.unwatched = 0
@@ -140,7 +144,7 @@ class Watch:
         self._unmeasured: set[str] = set()
         self._sizes: dict[str, int] = {}
         self._used = 0
-        self._since = time.time()
+        self._since = time.time() if since is None else since - CLOCK_SECONDS
         self._made_up = 0.0
         self._closed = threading.Event()
         self._inotify = _inotify()

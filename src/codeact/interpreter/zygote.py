@@ -20,13 +20,14 @@ from queue import SimpleQueue
 from typing import Any, TypeVar
 
 from codeact.errors import InterpreterGone, SandboxUnavailable
+from codeact.interpreter.ahead import process_for
 from codeact.interpreter.folders import Base
 from codeact.interpreter.keeper import START_SECONDS, Keeper
 from codeact.interpreter.levels import Level, identity, is_root
 from codeact.interpreter.limits import Limits
 from codeact.interpreter.mounts import detached, overlay
 from codeact.interpreter.session import Session, new_nonce
-from codeact.interpreter.settings import SPACE, SPACES, Settings, cache_folder, environment, give
+from codeact.interpreter.settings import SPACE, SPACES, Settings, cache_folder, give
 from codeact.kernel.wire import MAX_FDS, PROTOCOL_VERSION, Connection, ProtocolError
 
 __all__ = ["Zygote"]
@@ -38,11 +39,12 @@ log = logging.getLogger("codeact.interpreter")
 STANDBY = 2
 STANDBY_KINDS = 4
 """Sessions of so many kinds (of limits) stand by; those of the kind that was asked for longest ago are given up."""
+PRELOAD_AFTER_SECONDS = 0.1
+"""A program that runs one cell and ends is through by then, and wants the processor for itself."""
 REFILL_AFTER_SECONDS = 0.05
 """The one who has just taken a session wants the processor first."""
 NETWORK_ETC = ("/etc/resolv.conf", "/etc/hosts", "/etc/nsswitch.conf", "/etc/gai.conf")
 """Without them no name resolves."""
-KERNEL = Path(__file__).resolve().parent.parent / "kernel"
 
 
 class Zygote:
@@ -72,18 +74,11 @@ class Zygote:
         self._start()
 
     def _start(self) -> None:
-        ours, theirs = socket.socketpair()
         try:
-            self.process = subprocess.Popen(
-                [self.settings.python, str(KERNEL), str(theirs.fileno())], pass_fds=[theirs.fileno()],
-                env=environment(self.settings.python), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-                stderr=subprocess.PIPE if os.environ.get("CODEACT_DEBUG") is None else None, cwd="/")
+            self.process, ours = process_for(self.settings.python)
         except OSError as error:
-            ours.close()
             raise InterpreterGone(f"{self.settings.python} cannot be started ({error.strerror}); python=... takes the "
                                   "path of a Python 3.9 or later") from None
-        finally:
-            theirs.close()
         self.connection = Connection(ours)
         try:
             self._greet()
@@ -145,6 +140,7 @@ class Zygote:
         self._fill_pools()
 
     def _preload(self) -> None:
+        self._end.wait(PRELOAD_AFTER_SECONDS)
         imports = list(self.settings.imports)
         try:
             while imports and not self.is_closed():
@@ -246,6 +242,8 @@ class Zygote:
         session = Session(keeper, base, self._fork_worker if level == 3 else None)
         try:
             session.spawn(lambda: self._begin(session, settings, base.path, space))
+            if level == 3:
+                keeper.rest(lambda theirs: self._fork_stand_in(session, theirs))
         except BaseException:
             session.close()
             raise
@@ -317,6 +315,12 @@ class Zygote:
         """Have a worker forked into a keeper's walls (level 3)."""
         with self._lock:
             self._from_a_zygote(lambda zygote: zygote.send({"t": "worker"}, fds=fds, timeout=START_SECONDS))
+
+    def _fork_stand_in(self, session: Session, theirs: socket.socket) -> None:
+        """Have a keeper forked behind the walls of a session whose first process rests (level 3)."""
+        with self._lock:
+            self.connection.send({"t": "keeper", "workspace": session.config["workspace"]}, timeout=5,
+                                 fds=[theirs.fileno(), session.keeper.pidfd])
 
     def _from_a_zygote(self, ask: Callable[[Connection], Asked], *, bare: bool = False) -> Asked:
         """Ask the preloaded zygote, if there is one, and else the bare one; the lock is held."""

@@ -14,6 +14,7 @@ import signal
 import socket
 import sys
 import tempfile
+import threading
 from typing import Any, Dict, List, Optional
 
 from .walls import landlock, namespaces, rlimits, seccomp
@@ -52,6 +53,7 @@ def become_worker(worker: Optional[Worker], control: int, output: int, config: D
             prctl(PR_SET_PDEATHSIG, SIGKILL)   # elsewhere the end of the pid namespace does it
         _signal.signal(SIGCHLD, SIG_DFL)
         os.setsid()
+        threading.main_thread()._set_native_id()   # type: ignore[attr-defined]
         reseed()
         worker = worker or make_worker()
         if keeper >= 0:

@@ -1,8 +1,8 @@
 """Keeps the process usable whatever a cell did to its builtins, streams, trace function or `__main__`.
 
-`Repl` calls `Guard.enter` before and `Guard.leave` after every cell. The kernel's own modules run on `BUILTINS`, a
-private copy taken at start (`keep_builtins(globals())` at their top), so that a cell which deletes `len` cannot stop
-the code that puts it back.
+`Repl` calls `Guard.enter` before and `Guard.leave` after every cell, and `Guard.repair`. The kernel's own modules run
+on `BUILTINS`, a private copy taken at start (`keep_builtins(globals())` at their top), so that a cell which deletes
+`len` cannot stop the code that puts it back.
 
 What this does not protect against: a cell that overwrites the standard library's modules, or this one, on purpose.
 Safety comes from the walls; this is about accidents.
@@ -47,8 +47,7 @@ class Guard:
         self._before: Tuple[Any, ...] = ()
 
     def enter(self) -> None:
-        """Before a cell: repair what threads or tasks broke since the last one, and note what to put back."""
-        self.repair()
+        """Before a cell: note what to put back."""
         self._before = (sys.stdout, sys.stderr, sys.stdin, sys.displayhook, sys.excepthook, sys.gettrace(),
                         sys.getprofile())
 
@@ -59,15 +58,17 @@ class Guard:
         if sys.getprofile() is not self._before[6]:
             sys.setprofile(self._before[6])
         sys.stdout, sys.stderr, sys.stdin, sys.displayhook, sys.excepthook = self._before[:5]
-        self.repair()
 
-    def repair(self) -> None:
+    def repair(self, *, whole: bool = True) -> None:
         """Put missing builtins, `__main__` and the stack's room back.
 
         A builtin that was replaced stays replaced, unless a function was made into something that cannot be called.
+
+        Args:
+            whole: Look at each builtin, which writes to the pages of all; otherwise only whether one is missing.
         """
         try:
-            intact = _SHARED == self._pristine
+            intact = _SHARED == self._pristine if whole else len(_SHARED) >= len(self._pristine)
         except BaseException:       # an __eq__ of the user's
             intact = False
         if not intact:

@@ -1,7 +1,9 @@
 """The first process of a session: raises the walls' outer part, starts workers, reaps, counts and kills.
 
 It runs no user code. At level 3 it is the first process of the session's pid namespace, so that its end ends
-everything; at levels 1 and 2 it adopts whatever the session leaves behind, and ends that itself when the host goes.
+everything; there it becomes a small program once the session runs (init.py), and a keeper forked anew stands in for it
+while the host has something to count or to kill. At levels 1 and 2 it adopts whatever the session leaves behind, and
+ends that itself when the host goes.
 It is outside the worker's Landlock domain, so that the worker cannot trace it or (level 2 and up) signal it.
 """
 
@@ -15,6 +17,7 @@ import stat
 import time
 from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Set
 
+from . import init
 from .birth import become_worker
 from .listener import listen
 from .walls import namespaces
@@ -22,10 +25,13 @@ from .walls.libc import PR_SET_CHILD_SUBREAPER, prctl
 from .wire import Connection, ProtocolError
 from .worker import Worker
 
-__all__ = ["keep"]
+__all__ = ["keep", "stand_in"]
 
 PAGE_KB = os.sysconf("SC_PAGE_SIZE") // 1024
 TICKS = os.sysconf("SC_CLK_TCK")
+
+FIRST = 1
+"""The first process of a pid namespace."""
 
 
 class Process(NamedTuple):
@@ -39,7 +45,7 @@ class Process(NamedTuple):
 
 
 def processes(level: int) -> Dict[int, Process]:
-    """Every process of this session but the keeper, by pid."""
+    """Every process of this session but the keepers, by pid."""
     found: Dict[int, Process] = {}
     for name in os.listdir("/proc"):
         if name.isdigit():
@@ -53,6 +59,7 @@ def processes(level: int) -> Dict[int, Process]:
     own = os.getpid()
     if level == 3:
         found.pop(own, None)
+        found.pop(FIRST, None)
         return found
     tree = {own}
     # Parents may have higher numbers than their children once numbers wrap: go on until nothing is added
@@ -119,13 +126,29 @@ def nameless_kb(pids: Sequence[int], workspace: str) -> int:
     return sum(sizes.values())
 
 
-def keep(connection: Connection, config: Dict[str, Any], supervisor: int, worker: Optional[Worker]) -> None:
+def stand_in(connection: Connection, config: Dict[str, Any], session: int) -> None:
+    """Be the keeper of a session of level 3 whose first process rests, until the connection ends. Never returns.
+
+    Args:
+        config: The start frame's fields, and the session's workspace.
+        session: A pidfd of the first process, whose walls are entered.
+    """
+    namespaces.enter_session(session, network=config["network"])
+    os.close(session)
+    keeper = Keeper(connection, config, -1, None)
+    keeper.ends_all = False
+    keeper.serve()
+
+
+def keep(connection: Connection, config: Dict[str, Any], supervisor: int, worker: Optional[Worker],
+         program: int = -1) -> None:
     """Become the keeper of one session. Never returns.
 
     Args:
         config: The start frame's fields; those of the session come in the frame "begin".
         supervisor: A pidfd of the host's process, or -1.
         worker: What the session's workers are forks of (levels 0 to 2), where the zygote made it ready.
+        program: What it becomes when it may rest (init.program).
     """
     try:
         folders: List[int] = []
@@ -148,7 +171,7 @@ def keep(connection: Connection, config: Dict[str, Any], supervisor: int, worker
     except BaseException as error:
         connection.send({"t": "failed", "reason": str(error) or type(error).__name__})
         os._exit(1)
-    Keeper(connection, config, supervisor, worker).serve()
+    Keeper(connection, config, supervisor, worker, program).serve()
 
 
 def _raise_outer_walls(config: Dict[str, Any], folders: Sequence[int]) -> None:
@@ -168,8 +191,12 @@ def _raise_outer_walls(config: Dict[str, Any], folders: Sequence[int]) -> None:
 class Keeper:
     """Answers the host's frames about the session's processes."""
 
-    def __init__(self, connection: Connection, config: Dict[str, Any], supervisor: int, worker: Optional[Worker]):
-        self._worker = worker
+    ends_all = True
+    """Its end is to be that of the session."""
+
+    def __init__(self, connection: Connection, config: Dict[str, Any], supervisor: int, worker: Optional[Worker],
+                 program: int = -1):
+        self._worker, self._program = worker, program
         self.connection, self.config, self.level = connection, config, config["level"]
         self.supervisor = supervisor
         wake, self._wake = socket.socketpair()
@@ -199,7 +226,8 @@ class Keeper:
                         frame = self.connection.take()
             except (OSError, ValueError, ProtocolError, AttributeError, KeyError):
                 break
-        self.kill([])
+        if self.ends_all:
+            self.kill([])
         os._exit(0)
 
     def _reap(self) -> None:
@@ -211,6 +239,11 @@ class Keeper:
             if pid == 0:
                 return
             self.connection.send({"t": "exit", "pid": pid, "status": status}, timeout=1)
+
+    def on_rest(self, header: Dict[str, Any]) -> None:
+        """Nothing to do for now: give the memory up. What says so is that the connection ends."""
+        init.become_init(self._program)
+        self.connection.send({"t": "stays"})
 
     def on_spawn(self, header: Dict[str, Any]) -> None:
         """Fork a worker with the state a session begins with; at level 3 the zygote does."""
@@ -286,20 +319,29 @@ class Keeper:
     def on_usage(self, header: Dict[str, Any]) -> None:
         """What the session uses now, beyond what it began with."""
         found = processes(self.level)
-        spared = belonging(found, header["spare"], {header["pid"], *header["frozen"]})
-        found = {pid: process for pid, process in found.items() if pid not in spared}
+        known = {header["pid"], *header["frozen"]}
+        spared = belonging(found, header["spare"], known)
+        # The zygote is outside of what is seen here: its other children are keepers that stood in, on their way out
+        found = {pid: process for pid, process in found.items()
+                 if pid not in spared and (process.parent or pid in known)}
         frozen = [pid for pid in header["frozen"] if pid in found]
         live = [pid for pid in found if pid not in frozen]
         each = {pid: memory_kb([pid], True) for pid in frozen} if header["each"] else {}
-        times = os.times()
         self.connection.send({
             "t": "usage", "pid": header["pid"], "each_kb": each,
             "processes": len(live), "memory_kb": self._memory_kb(live, header["exact_above_kb"]),
             "frozen_kb": self._memory_kb(frozen, header["exact_above_kb"]),
-            "cpu_seconds": times.children_user + times.children_system
-            + sum(process.cpu_seconds for process in found.values()),
+            "cpu_seconds": self._reaped_seconds() + sum(process.cpu_seconds for process in found.values()),
             "nameless_kb": nameless_kb(list(found), self.config["workspace"]),
             "threads": found[header["pid"]].threads if header["pid"] in found else 0})
+
+    def _reaped_seconds(self) -> float:
+        """Processor time of what the first process has reaped."""
+        if self.ends_all:
+            times = os.times()
+            return times.children_user + times.children_system
+        with open("/proc/%d/stat" % FIRST, "rb") as file:
+            return sum(map(int, file.read().rpartition(b")")[2].split()[13:15])) / TICKS
 
     def _memory_kb(self, pids: List[int], exact_above_kb: int) -> int:
         total = memory_kb(pids, False)

@@ -11,6 +11,7 @@ the business of walls/.
 from __future__ import annotations
 
 import _ast
+import _thread
 import builtins
 import sys
 from types import CodeType, ModuleType
@@ -64,6 +65,8 @@ class Repl:
         self._install(request_input)
         self.guard = Guard(self.module)
         self.guard.repair()
+        self._intact = self._pure = True
+        """Nothing has run since the guard last repaired; nothing has that could break a builtin."""
         hidden = list(self.namespace)
         self.commands = Commands(self.namespace, self._execute_part, self.display, hidden)
 
@@ -115,6 +118,9 @@ class Repl:
         shown: Optional[Dict[str, Any]] = None
         failure: Optional[BaseException] = None
         pure = False
+        if not self._intact or _thread._count():   # tasks, or threads, have been at work meanwhile
+            self.guard.repair()
+        self._intact = self._pure = False
         self.guard.enter()
         try:
             self.sources.remember(cell, code)
@@ -135,10 +141,18 @@ class Repl:
         finally:
             flush_streams()
             self.guard.leave()
+            self._pure = pure
+            if not pure:
+                self.tidy()
         if failure is None:
             return {"status": "ok", "value": shown, "error": None, "pure": pure}
         self.sources.restore()
         return {"status": "error", "value": shown, "error": frames.describe(failure), "pure": False}
+
+    def tidy(self) -> None:
+        """Repair what a cell may have broken. `run` leaves it undone after a pure one, for when nobody waits."""
+        self.guard.repair(whole=not self._pure)
+        self._intact = self._pure = True
 
     def rehearse(self) -> None:
         """Run a cell nobody will know of: the first real one is then as quick as the second."""
@@ -227,6 +241,7 @@ class Repl:
     def run_pending(self, until_readable_fd: int) -> None:
         """Let those tasks go on until there is something to read. Raises nothing but KeyboardInterrupt."""
         self.guard.repair()
+        self._intact = self._pure = False
         try:
             self.loop.run_until_readable(until_readable_fd)
         except KeyboardInterrupt:

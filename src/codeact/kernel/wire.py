@@ -21,7 +21,7 @@ import socket
 import struct
 import time
 from array import array
-from typing import Any, Dict, List, Optional, Sequence, Tuple
+from typing import Any, Dict, List, Optional, Sequence, Tuple, Union
 
 __all__ = ["MAX_BUFFERS", "MAX_DEPTH", "MAX_FDS", "MAX_HEADER_BYTES", "MAX_TAIL_BYTES", "PROTOCOL_VERSION",
            "Connection", "Frame", "ProtocolError", "pack_frame", "unpack_header"]
@@ -35,8 +35,13 @@ MAX_DEPTH = 128
 MAX_FDS = 4
 
 _PREFIX = struct.Struct("<II")
-_encode = json.JSONEncoder(separators=(",", ":"), check_circular=False).encode   # made once: it is slow to make
+_encoder = json.JSONEncoder(separators=(",", ":"), check_circular=False)
 _decode = json.JSONDecoder().decode
+_scan = json.JSONDecoder().scan_once   # type: ignore[attr-defined]
+# `encode` makes its C part anew for each header, which takes as long as the header itself
+_make = getattr(json.encoder, "c_make_encoder", None)
+_chunks = _make and _make(None, _encoder.default, json.encoder.encode_basestring_ascii, None, ":", ",",
+                          False, False, True)
 # Plain numbers: combining the socket module's flags takes longer than the system calls they are for
 _WAIT = int(socket.MSG_CMSG_CLOEXEC)
 _NOW = int(socket.MSG_CMSG_CLOEXEC | socket.MSG_DONTWAIT)
@@ -61,7 +66,7 @@ def pack_frame(header: Dict[str, Any], buffers: Sequence[bytes] = ()) -> bytes:
     """
     if buffers:
         header = {**header, "sizes": [len(b) for b in buffers]}
-    text = _encode(header).encode("ascii")
+    text = ("".join(_chunks(header, 0)) if _chunks is not None else _encoder.encode(header)).encode("ascii")
     tail = sum(map(len, buffers))
     if len(text) > MAX_HEADER_BYTES or tail > MAX_TAIL_BYTES or len(buffers) > MAX_BUFFERS:
         raise ProtocolError("a message of %d + %d bytes in %d buffers is over the limit of %d + %d bytes in %d"
@@ -71,19 +76,23 @@ def pack_frame(header: Dict[str, Any], buffers: Sequence[bytes] = ()) -> bytes:
     return b"".join((_PREFIX.pack(len(text), tail), text, *buffers))
 
 
-def unpack_header(text: bytes) -> Dict[str, Any]:
+def unpack_header(text: Union[bytes, bytearray]) -> Dict[str, Any]:
     """Parse a header: one JSON object, nested at most `MAX_DEPTH` deep.
 
     Raises:
         ProtocolError: It is not.
     """
     try:
-        header = _decode(text.decode("utf-8"))
-    except (ValueError, RecursionError) as error:  # the parser keeps itself from overflowing the stack
-        raise ProtocolError("header is not JSON: %s" % error) from None
+        plain = text.decode("utf-8")
+        header, end = _scan(plain, 0) if plain[:1] == "{" else (None, 0)
+        if end != len(plain):
+            header = _decode(plain)   # blanks around it, or what to say of it
+    except (ValueError, RecursionError, StopIteration) as error:  # the parser keeps itself from overflowing the stack
+        raise ProtocolError("header is not JSON: %s" % (
+            "it ends too early" if isinstance(error, StopIteration) else error)) from None
     if not isinstance(header, dict) or not isinstance(header.get("t"), str):
         raise ProtocolError("header is not an object with a type")
-    if text.count(b"[") + text.count(b"{") > MAX_DEPTH and _deeper_than(MAX_DEPTH, header):
+    if len(text) > MAX_DEPTH and text.count(b"[") + text.count(b"{") > MAX_DEPTH and _deeper_than(MAX_DEPTH, header):
         raise ProtocolError("header nested deeper than %d" % MAX_DEPTH)
     return header
 
@@ -134,6 +143,14 @@ class Connection:
         """
         data = pack_frame(header, buffers)
         view = memoryview(data)
+        if not fds:   # nearly always all of it goes at once
+            try:
+                sent = self.sock.send(data, _SEND)
+                if sent == len(data):
+                    return
+                view = view[sent:]
+            except BlockingIOError:
+                pass
         rights = [(*_RIGHTS, array("i", fds))] if fds else []
         deadline = None if timeout is None else time.monotonic() + timeout
         while view:
@@ -169,6 +186,10 @@ class Connection:
                 if self._buffer:
                     raise ProtocolError("the stream ended inside a frame")
                 return None
+
+    def wait(self, seconds: float) -> None:
+        """Until there is something to read, or so long."""
+        _wait(self.sock, select.POLLIN, seconds)
 
     def fill(self, *, block: bool = True) -> bool:
         """Read what is there; False at the end of the stream.
@@ -208,10 +229,10 @@ class Connection:
         end = 8 + n_header + n_tail
         if len(buffer) < end:
             return None
-        header = unpack_header(bytes(memoryview(buffer)[8:8 + n_header]))
-        tail = memoryview(bytes(memoryview(buffer)[8 + n_header:end]))
+        header = unpack_header(buffer[8:8 + n_header])
+        tail = bytes(memoryview(buffer)[8 + n_header:end]) if n_tail else b""
         del buffer[:end]
-        return header, _split(tail, header.get("sizes", []))
+        return header, _split(memoryview(tail), header.get("sizes", [])) if n_tail or "sizes" in header else []
 
     def take_fd(self) -> int:
         """The oldest descriptor received.

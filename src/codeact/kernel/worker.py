@@ -7,6 +7,7 @@ checkpoints. What it tells the host is only ever a claim: user code shares this 
 from __future__ import annotations
 
 import _signal  # type: ignore[import-not-found]
+import _thread
 import os
 import random
 import signal
@@ -19,10 +20,11 @@ from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 
 from . import frames, stubs, toolset, values
 from .link import Link, Shield
+from .plain import LONG_TEXT
 from .repl import Repl
 from .streams import Marks, Output, install_stdin
 from .walls import landlock, seccomp
-from .walls.libc import MACHINE
+from .walls.libc import MACHINE, fork_quietly
 from .wire import Connection, ProtocolError, pack_frame, unpack_header
 
 __all__ = ["Worker"]
@@ -31,6 +33,8 @@ SIGINT, SIG_UNBLOCK = int(signal.SIGINT), int(signal.SIG_UNBLOCK)
 
 MAX_BUNDLE_ITEM = 48 << 20
 """Characters or bytes of one form of one rich output; the host takes no more than 64 MiB of a cell."""
+
+LATER_SECONDS = 0.002
 
 IDLE_THREADS = ("jemalloc_bg_thd",)
 """Native threads that are known to sleep through a fork, by the name the system shows."""
@@ -50,6 +54,8 @@ class Worker:
         self.output = Output(Marks(1, "", 0))
         self._displays = 0
         self._number = 0
+        self._is_tidy = False
+        """Nothing has run since `_tidy_up`."""
         self._tools: List[str] = []
         self._copies: List[int] = []
         """Pids of the frozen copies that are this process's children."""
@@ -156,6 +162,7 @@ class Worker:
     def _idle(self) -> None:
         """Let asyncio tasks that outlive their cell go on until the host says something."""
         if self.repl.is_busy():
+            self._is_tidy = False
             self.repl.run_pending(self.link.connection.fileno())
 
     def on_open(self, header: Dict[str, Any]) -> None:
@@ -164,6 +171,8 @@ class Worker:
         self._tools = toolset.define(self.repl.namespace, header, lambda spec: self._call, self._call_async)
         error = None
         if header.get("preload"):
+            self._tidy_up()
+            self._is_tidy = False
             error = self._run(header["preload"], 0)["error"]
         self._given, self._environment = dict(self.repl.namespace), dict(os.environ)
         self.link.send({"t": "opened", "error": error})
@@ -186,9 +195,11 @@ class Worker:
         return done, list(buffers)
 
     def on_run(self, header: Dict[str, Any]) -> None:
-        """Run a cell, then say how it went."""
+        """Run a cell, say how it went, then put right what it left behind."""
         self._number = header["n"]
-        self.output.install()
+        if not self._is_tidy or _thread._count():   # a thread may have been at work meanwhile
+            self._tidy_up()
+        self._is_tidy = False
         self.output.marks.start()
         self.link.begin_cell()
         started = time.monotonic()
@@ -202,15 +213,22 @@ class Worker:
             os._exit(0)
         self.output.flush()
         self.output.marks.finish()
-        value, buffers = (None, []) if result["value"] is None else values.pack(_bounded(result["value"]))
+        value, buffers = (None, []) if result["value"] is None else _spelled(result["value"])
         self.link.send({"t": "done", "n": self._number, "status": result["status"], "value": value,
                         "error": result["error"], "pure": result["pure"],
                         "seconds": round(time.monotonic() - started, 6)}, buffers)
+        self._tidy_up()
 
-    def _run(self, code: str, number: int) -> Dict[str, Any]:
+    def _tidy_up(self) -> None:
+        """Before a cell: streams, builtins and the interrupt as they should be."""
+        self.output.install()
+        self.repl.tidy()
         if _signal.getsignal(SIGINT) != self.shield.on_signal:   # _signal: no enumerations, ten times as fast
             signal.signal(SIGINT, self.shield.on_signal)
         _signal.pthread_sigmask(SIG_UNBLOCK, (SIGINT,))
+        self._is_tidy = True
+
+    def _run(self, code: str, number: int) -> Dict[str, Any]:
         self.shield.pending = False
         try:
             self.shield.executing = True
@@ -261,11 +279,10 @@ class Worker:
 
     def _answer(self, make: Callable[[], Dict[str, Any]]) -> None:
         """Do something other than a cell with a cell's care, and send what comes of it as a bundle."""
-        self.output.install()
+        self._tidy_up()
+        self._is_tidy = False
         self.output.marks.start()
         started = time.monotonic()
-        _signal.pthread_sigmask(SIG_UNBLOCK, (SIGINT,))
-        signal.signal(signal.SIGINT, self.shield.on_signal)
         self.shield.pending = False
         value, error = None, None
         buffers: List[bytes] = []
@@ -277,6 +294,7 @@ class Worker:
             finally:
                 self.shield.executing = False
                 self.repl.guard.leave()
+                self.repl.guard.repair()
         except BaseException as failure:
             error = frames.last_resort(failure)
         if os.getpid() != self.pid:
@@ -295,6 +313,8 @@ class Worker:
 
     def on_checkpoint(self, header: Dict[str, Any]) -> None:
         """Fork a frozen copy and hand its socket to the host, or say why this is not possible now."""
+        if header.get("later"):   # the host is about to tell what the cell gave, and may want this processor for it
+            self.link.connection.wait(LATER_SECONDS)
         self.output.install()   # were 0, 1 or 2 closed, the sockets made here would take their places
         reason = self._unsafe_to_fork()
         if reason:
@@ -302,15 +322,13 @@ class Worker:
             return
         self._bury_copies()
         host_end, own_end = socket.socketpair()
-        self._may_speak_after_fork = True
-        dice = random.getstate()   # a fork gives the child's `random` another seed by itself
+        dice = random.getstate()   # the fork that resumes it gives the child's `random` another seed by itself
+        self.output.flush()
         try:
-            pid = os.fork()
+            pid = fork_quietly()   # it only sleeps; what libraries want done after a fork is done when it is resumed
         except OSError as error:
-            self._may_speak_after_fork = False
             self.link.send({"t": "refused", "id": header["id"], "reason": str(error)})
             return
-        self._may_speak_after_fork = False
         if pid == 0:
             try:
                 host_end.close()
@@ -337,6 +355,9 @@ class Worker:
                 gone = pid
             if gone:
                 self._copies.remove(pid)
+
+    def on_hurry(self, header: Dict[str, Any]) -> None:
+        """A checkpoint that was to come later is waited for: that this came ends the delay."""
 
     def _unsafe_to_fork(self) -> Optional[str]:
         others = [thread for thread in threading.enumerate() if thread is not threading.main_thread()]
@@ -427,6 +448,7 @@ class Worker:
         self.output.move(output)
         os.close(output)
         self.repl.after_fork()
+        self._is_tidy = False
 
 
 def _report_deaths(channel: Connection) -> None:
@@ -444,6 +466,14 @@ def _as_json(data: Any) -> Dict[str, Any]:
     import json
 
     return {"application/json": json.dumps(data)}
+
+
+def _spelled(bundle: Dict[str, Any]) -> Tuple[Any, List[bytes]]:
+    """A bundle as it travels."""
+    text = bundle.get("text/plain")
+    if len(bundle) == 1 and type(text) is str and len(text) < LONG_TEXT:
+        return bundle, []   # as most are: a short text stands for itself
+    return values.pack(_bounded(bundle))
 
 
 def _bounded(bundle: Dict[str, Any]) -> Dict[str, Any]:

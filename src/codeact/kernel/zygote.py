@@ -20,8 +20,9 @@ import sys
 from typing import Any, Dict, List, Optional, Tuple
 
 # Everything a session may need is imported here, before anything can be hidden or replaced
-from . import birth, keeper, pages
+from . import birth, init, keeper, pages
 from .walls import landlock, namespaces, rlimits, seccomp  # noqa: F401
+from .walls.libc import fork_quietly
 from .wire import PROTOCOL_VERSION, Connection
 from .worker import Worker
 
@@ -92,6 +93,10 @@ class Zygote:
         self._spare: Optional[Tuple[int, int]] = None
         """The next session's keeper, forked while nothing else was to do: a socket to it, and a pidfd."""
         self._wants_spare = False
+        self._quietly = True
+        """No library has something to do after a fork that `birth` does not do."""
+        self._program = init.program() if self.level == 3 else -1
+        """What the first processes of sessions become (init.py); open in no worker."""
         self.worker: Optional[Worker] = None
         """What the workers are forks of, once everything is imported that may want to see the process unchanged."""
         if self.level == 3:
@@ -162,11 +167,28 @@ class Zygote:
                 ours.close()
                 self._forget()
                 signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-                keeper.keep(Connection(theirs), self.config, self.supervisor, self.worker)
+                keeper.keep(Connection(theirs), self.config, self.supervisor, self.worker, self._program)
             finally:
                 os._exit(1)   # a child must never go on as a second zygote
         theirs.close()
         return ours.detach(), os.pidfd_open(pid)
+
+    def on_keeper(self, header: Dict[str, Any]) -> None:
+        """Fork another keeper of a session whose first process rests (level 3). Its connection ends where it fails."""
+        control, session = self.connection.take_fd(), self.connection.take_fd()
+        try:
+            if self._fork_into(session) == 0:
+                try:
+                    self._forget()
+                    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+                    config = {**self.config, "workspace": header["workspace"]}
+                    keeper.stand_in(Connection(socket.socket(fileno=control)), config, session)
+                finally:
+                    os._exit(1)
+        except OSError:
+            pass
+        os.close(control)
+        os.close(session)
 
     def on_worker(self, header: Dict[str, Any]) -> None:
         """Fork a worker into a keeper's pid namespace (level 3). It, or what goes wrong, speaks on its own socket."""
@@ -182,6 +204,8 @@ class Zygote:
             try:
                 os.close(end)
                 self._forget()
+                if self._program >= 0:
+                    os.close(self._program)
                 if self.supervisor >= 0:
                     os.close(self.supervisor)
                 birth.become_worker(self.worker, control, output, self.config, session)
@@ -211,7 +235,7 @@ class Zygote:
             namespaces.set_namespace(session, "pid")
         pid = -1
         try:
-            pid = os.fork()
+            pid = fork_quietly() if self._quietly else os.fork()
             return pid
         finally:
             if pid != 0:
@@ -245,6 +269,9 @@ class Zygote:
             for fd in self._spare or ():
                 os.close(fd)
             self._spare, self._wants_spare = None, False
+            if self._program >= 0:
+                os.close(self._program)
+                self._program = -1
             self._hear_of_children()
             self.connection = Connection(socket.socket(fileno=control))
             self._preload(header["imports"])
@@ -261,6 +288,7 @@ class Zygote:
                if name.endswith(".py") and not name.startswith("__")]
         imported: List[str] = []
         failed: Dict[str, str] = {}
+        hooks = ForkHooks()
         for name in own + modules:
             try:
                 importlib.import_module(name)
@@ -271,11 +299,39 @@ class Zygote:
                 self.connection.send({"t": "threads", "module": name})
                 os._exit(1)
         warm_up()
+        self._quietly = hooks.are_known()
         self.worker = birth.make_worker()
         gc.collect()
         self._settle_memory()
+        pages.fill_holes()
         pages.collapse()
         self.connection.send({"t": "ready", "imported": imported, "failed": failed, "threads": threads()})
+
+
+class ForkHooks:
+    """What libraries register while they are imported, to be called after a fork."""
+
+    KNOWN = ("random", "logging", "concurrent.futures.thread", "matplotlib.font_manager")
+    """`birth` gives `random` a new seed; the next two make locks anew that nobody holds; the last drops open fonts."""
+
+    def __init__(self) -> None:
+        self._register = os.register_at_fork
+        self._found: List[Tuple[str, Dict[str, Any]]] = []
+        setattr(os, "register_at_fork", self._note)
+
+    def _note(self, **hooks: Any) -> None:
+        self._found.append((str(sys._getframe(1).f_globals.get("__name__")), hooks))
+        self._register(**hooks)
+
+    def are_known(self) -> bool:
+        """Whether a fork may leave them out; from now on nothing is noted any more."""
+        setattr(os, "register_at_fork", self._register)
+        for name, hooks in self._found:
+            if name not in self.KNOWN:
+                return False
+            if name == "matplotlib.font_manager" and "after_in_child" in hooks:
+                hooks["after_in_child"]()   # here, once: an open font is not to be shared
+        return True
 
 
 def warm_up() -> None:

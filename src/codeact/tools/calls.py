@@ -130,6 +130,8 @@ class Calls:
 
         An answer that is being sent at this moment may still arrive; the kernel knows its id no longer.
         """
+        if not self._calls and not self._running:
+            return   # as for most cells; the one thread that starts calls is this one
         with self._lock:
             calls = list(self._calls)
             for call in calls:

@@ -161,9 +161,8 @@ class Link:
         except MCPError as error:
             if _is_over(error):
                 await self._end()
-                raise McpError(f"the connection to the server {shown(self.target)} ended during this call, which may "
-                               "or may not have been done; the next call begins a new one"
-                               f"{self._last_words()}") from None
+                raise McpError(f"the connection to the server {shown(self.target)} has ended, and whether this call "
+                               f"was done is not known; the next one begins anew{self._last_words()}") from None
             raise McpError(tidy(error.message, 8000) or "the server refused the call") from None
         except Exception as error:
             raise McpError(f"the answer of the server {shown(self.target)} cannot be used: {_reason(error)}") from None
