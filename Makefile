@@ -32,9 +32,10 @@ test: setup      ## lint, types and every test but the slow ones
 slow: setup      ## the slow tests: every identity and level of the attack suite
 	$(BIN)/python -m pytest -q -m slow
 
-bench: setup     ## our speed beside Jupyter's, in two tables
+bench: setup     ## our speed: the interpreter beside Jupyter's, the agent, the service
 	$(BIN)/python -m pip install --quiet --group bench
 	$(BIN)/python benchmarks/interpreter.py
+	$(BIN)/python benchmarks/agent.py
 	$(BIN)/python benchmarks/service.py
 
 fix: setup       ## repair what ruff can

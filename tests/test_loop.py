@@ -43,7 +43,7 @@ class FailingModel:
     def __init__(self, error: BaseException) -> None:
         self.error = error
 
-    def complete(self, messages, *, stop, observe, cancel):
+    def complete(self, messages, *, stop, tools=(), observe, cancel):
         raise self.error
 
 
@@ -53,7 +53,7 @@ class CountingModel:
     def __init__(self, usage: Usage = Usage(10, 5, 0.5)) -> None:
         self.usage = usage
 
-    def complete(self, messages, *, stop, observe, cancel):
+    def complete(self, messages, *, stop, tools=(), observe, cancel):
         return Completion(RUN, usage=self.usage)
 
 

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from codeact.actions import Answer, CodeAction, Malformed, Say, ToolCall
 from codeact.errors import TrajectoryError
-from codeact.events import Code, Display, Output, Started, Text
-from codeact.messages import Completion, Message, Usage
+from codeact.events import Approval, Code, Display, Note, Output, Started, Text, ToolCalled
+from codeact.messages import Call, Completion, Image, Message, Usage
 from codeact.trajectory import Observation, Stop, Trajectory, Turn, load, parse
 
 PROMPT = (Message("system", "be brief"), Message("user", "what is 1 + 1?"))
@@ -68,9 +68,10 @@ def test_several_trajectories_share_a_file_and_the_last_may_go_on():
 
 def test_events_that_are_only_watched_are_passed_over():
     start, *rest = spelled(WHOLE)
-    watched = [Text("a"), Code("1"), Output("1"), Display({"image/png": b"1"})]
+    watched = [Text("a"), Code("1"), Output("1"), Display({"image/png": b"1"}), Note("n"),
+               Approval("f", {"x": "1"}), ToolCalled("f", {"x": "1"}, "ValueError: no", 0.5)]
     assert parse([start, *(json.dumps(event.to_json()) for event in watched), "", *rest]) == [WHOLE]
-    assert json.loads(start) == Started(WHOLE).to_json()
+    assert json.loads(start) == Started(Trajectory(PROMPT, about=WHOLE.about)).to_json()
 
 
 @pytest.mark.parametrize(
@@ -78,7 +79,7 @@ def test_events_that_are_only_watched_are_passed_over():
     [
         ([spelled(WHOLE)[0], '{"type": "tu'], "line 2: not JSON .*cut off"),
         (["[1]"], "line 1: expected a JSON object, found list"),
-        (["", '{"type": "walk"}'], "line 2: .*'walk': expected start, turn or end"),
+        (["", '{"type": "walk"}'], "line 2: .*'walk': expected start, turn, continue or end"),
         (["{}"], "line 1: .*None"),
         ([spelled(WHOLE)[1]], "line 1: .*no `start` before it"),
         ([*spelled(WHOLE), spelled(WHOLE)[1]], "line 5: .*no `start` before it"),
@@ -116,7 +117,9 @@ def test_a_reply_is_the_observation_of_the_answer():
 
 def test_a_reply_after_an_interrupted_run_follows_what_was_seen_last():
     cut_off = Trajectory(PROMPT, (RAN,), Stop.TURN_LIMIT)
-    assert cut_off.reply("go on").messages[-1] == Message("user", "Out[1]: 2\n\ngo on")
+    last = cut_off.reply("go on").messages[-1]
+    assert (last.role, last.content) == ("user", "Out[1]: 2\n\ngo on")
+    assert last.images == (Image("image/png", b"\x89PNG\x00\xff"),)
     assert Trajectory(PROMPT, (), Stop.CANCELLED).reply("again").messages[-1].content == "what is 1 + 1?\n\nagain"
 
 
@@ -124,3 +127,45 @@ def test_only_an_answer_counts_as_an_answer():
     assert WHOLE.answer == "2"
     assert Trajectory(PROMPT, (RAN,), Stop.TURN_LIMIT).answer is None
     assert Trajectory(PROMPT).answer is None
+
+
+def test_a_conversation_that_went_on_is_whole_in_its_file():
+    asked = Trajectory(PROMPT, (RAN, ANSWERED), Stop.ANSWER).reply("and now?", [Image("image/png", b"1")])
+    later = asked.add(ANSWERED).end(Stop.ANSWER)
+    lines = [*spelled(WHOLE), json.dumps(Started(asked).to_json()), json.dumps(ANSWERED.to_json()), '{"type": "end", "stop": "answer"}']
+    assert parse(lines) == [Trajectory(later.prompt, later.turns, later.stop, WHOLE.about)]
+    assert parse(spelled(later)) == [later]
+
+
+def test_turns_taken_back_are_gone_from_the_conversation_and_not_from_the_file():
+    once = WHOLE.cut(1)
+    assert once.turns == (RAN,)
+    assert once.stop is None
+    assert parse([*spelled(WHOLE), json.dumps(once.going_on())]) == [once]
+    assert WHOLE.cut(0).messages == PROMPT
+
+
+@pytest.mark.parametrize("n_turns", [-1, 3, "1", None])
+def test_a_continue_line_that_does_not_fit_is_named(n_turns):
+    with pytest.raises(TrajectoryError, match="line 5"):
+        parse([*spelled(WHOLE), json.dumps({"type": "continue", "n_turns": n_turns})])
+    with pytest.raises(TrajectoryError, match="no `start`"):
+        parse([json.dumps({"type": "continue", "n_turns": 0})])
+
+
+def test_each_native_call_has_its_answer():
+    calls = (Call("a", "python", '{"code": "1 + 1"}'), Call("b", "python", '{"code": "2"}'))
+    turn = Turn(Completion("let me see", calls=calls), CodeAction("1 + 1\n2"), Observation("Out[1]: 2"))
+    said, first, second = Trajectory(PROMPT).add(turn).messages[2:]
+    assert said == Message("assistant", "let me see", calls=calls)
+    assert first == Message("user", "Out[1]: 2", call_id="a")
+    assert (second.role, second.call_id) == ("user", "b")
+    assert Trajectory(PROMPT, (turn,)).reply("go on").messages[-1] == Message("user", "go on")
+    assert parse(spelled(Trajectory(PROMPT, (turn,)))) == [Trajectory(PROMPT, (turn,))]
+
+
+def test_messages_derived_turn_by_turn_are_those_derived_at_once():
+    grown = Trajectory(PROMPT)
+    for turn in (RAN, RAN, ANSWERED):
+        grown = grown.add(turn)
+    assert grown.messages == Trajectory(PROMPT, (RAN, RAN, ANSWERED)).messages

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from codeact.interpreter.variables import Variable
     from codeact.loop import Budget, Cancel, rollout
     from codeact.messages import Completion, Message, Usage
+    from codeact.tools.module import ToolModule
     from codeact.tools.tool import Tool, tool
     from codeact.trajectory import Observation, Stop, Trajectory, Turn
 
@@ -74,6 +75,7 @@ _HOMES = {
     "Stop": "trajectory",
     "Style": "interpreter.style",
     "Tool": "tools.tool",
+    "ToolModule": "tools.module",
     "Trajectory": "trajectory",
     "TrajectoryError": "errors",
     "Turn": "trajectory",
@@ -116,6 +118,7 @@ __all__ = [
     "Stop",
     "Style",
     "Tool",
+    "ToolModule",
     "Trajectory",
     "TrajectoryError",
     "Turn",
@@ -131,6 +134,20 @@ def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module 'codeact' has no attribute {name!r}")
     return getattr(importlib.import_module(f"codeact.{_HOMES[name]}"), name)
+
+
+def load_ipython_extension(shell: Any) -> None:
+    """What `%load_ext codeact` calls; see `integrations/ipython.py`."""
+    from codeact.integrations import ipython
+
+    ipython.load(shell)
+
+
+def unload_ipython_extension(shell: Any) -> None:
+    """What `%unload_ext codeact` calls."""
+    from codeact.integrations import ipython
+
+    ipython.unload(shell)
 
 
 def __dir__() -> list[str]:

@@ -29,6 +29,10 @@ class ToolCall:
     name: str
     arguments: Mapping[str, Any] = field(default_factory=dict)
     thought: str = ""
+    ignored: str = ""
+    """What followed the call; as for code."""
+    positional: tuple[Any, ...] = ()
+    """Arguments without a name, before the named ones (the text format)."""
 
 
 @dataclass(frozen=True)
@@ -81,6 +85,8 @@ def action_from_json(data: Mapping[str, Any]) -> Action:
     kind = fields.pop("type", None)
     if kind not in _KINDS:
         raise ValueError(f"unknown action {kind!r}; known: {', '.join(_KINDS)}")
+    if isinstance(fields.get("positional"), list):
+        fields["positional"] = tuple(fields["positional"])
     try:
         return _KINDS[kind](**fields)
     except TypeError as error:

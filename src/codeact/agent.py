@@ -3,29 +3,49 @@
     with Agent("openai:gpt-5-mini", tools=[search]) as agent:
         result = agent.run("Find the three cheapest hotels in Lisbon")
         result.answer, result.files, result.trajectory, result.usage
-        agent.run("now the same for Porto")          # the same conversation, the same variables
+        for event in agent.stream("now the same for Porto"):      # the same conversation, the same variables
+            ...
+        agent.undo()                                              # as if it had not been asked
 
 The command line uses it too. It looks down at every part, so it stands below them in the order of imports. Code runs
 in `Interpreter`, with that class's walls; a tool runs on the host with the host's rights, so give only what the model
 may use.
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+import contextlib
+import logging
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from codeact import plugins
+from codeact.compaction import Compacting
+from codeact.conversation import Conversation, Undone
 from codeact.environments.chat import ChatEnvironment
-from codeact.errors import ConfigError
-from codeact.events import Observer, ignore
+from codeact.environments.stuck import StuckWatch
+from codeact.errors import ConfigError, InterpreterBusy, InterpreterError
+from codeact.events import Code, Event, Note, Observer, ignore
 from codeact.loop import NEVER, Budget, Cancel, rollout
-from codeact.messages import Usage
+from codeact.messages import Image, Usage
 from codeact.protocols import ActionFormat, Model, Runner, Tool
-from codeact.trajectory import Stop, Trajectory
+from codeact.recording import Recorder
+from codeact.resuming import Resumed, Savable, StateFile, Unfinished, read, replay
+from codeact.trajectory import Stop, Trajectory, Turn
+from codeact.watching import aiterate, iterate, wait
 
-__all__ = ["Agent", "Result"]
+if TYPE_CHECKING:
+    from codeact.tools.module import ToolModule
+
+__all__ = ["Agent", "Result", "Undone"]
+
+_log = logging.getLogger(__name__)
+_MAX_TOLD_CHARS = 2_000
+_MAX_VARIABLES = 40
+_ASKED = "Have another agent do a task; tell it all that it needs to know. Gives its answer as text."
 
 
 @dataclass(frozen=True)
@@ -41,98 +61,399 @@ class Result:
     holds the changes to it."""
     trajectory: Trajectory
     """The conversation so far, earlier tasks included."""
+    asked: Usage = field(default_factory=Usage)
+    """What the agents among its tools have cost so far."""
 
     @property
     def usage(self) -> Usage:
-        """What the conversation so far has cost."""
-        return self.trajectory.usage
+        """What the conversation so far has cost, the agents among the tools included."""
+        return self.trajectory.usage + self.asked
 
 
 class Agent:
-    """A model that acts by writing Python."""
+    """A model that acts by writing Python.
+
+    Args:
+        model: As "openai:gpt-5-mini", or an object that fits `protocols.Model`.
+        tools: Functions the model may call, and modules of them (`ToolModule`); they run on the host. Text names
+            built-in tools and servers: "web_fetch", "files:DIR", "mcp:COMMAND", "mcp:URL". An `Agent` among them is
+            asked by calling it.
+        interpreter: One that is there already, with its tools; it stays open when the agent is closed.
+        format: How actions are spelled: "code", "json", ..., or an object that fits `protocols.ActionFormat`.
+        budget: For each task; else `Budget()`.
+        timeout: Seconds of wall clock for one cell.
+        approve: Asked (tool's name, arguments) before a tool marked `needs_approval` runs, while the cell waits.
+        save: A file that the trajectory is written to as it grows; `Agent.resume` goes on from it. The
+            interpreter's state is kept beside it.
+        context_tokens: How much the model can read; else as it says itself. Longer conversations are shortened for it.
+        instructions: Further words to the model, after ours.
+        name, description: What other agents call it, and are told of it, when it is a tool of theirs.
+        options: For the interpreter the agent makes: workspace, read, network, sandbox, limits, ...
+
+    Raises:
+        ConfigError: The model is unknown, or an option contradicts another.
+        InterpreterError: The interpreter could not be started.
+    """
 
     def __init__(
         self,
         model: str | Model,
         *,
-        tools: Sequence[Callable[..., Any]] = (),
+        tools: "Sequence[Callable[..., Any] | ToolModule | Agent | str]" = (),
         interpreter: Runner | None = None,
-        format: ActionFormat | None = None,
+        format: str | ActionFormat | None = None,
         budget: Budget | None = None,
         timeout: float = 60.0,
+        approve: Callable[[str, dict[str, Any]], Any] | None = None,
+        save: str | Path | None = None,
+        context_tokens: int | None = None,
+        instructions: str = "",
+        name: str = "agent",
+        description: str = "",
+        _state: Path | None = None,
         **options: Any,
     ) -> None:
-        """Make one; an interpreter of its own starts here.
-
-        Args:
-            model: As "openai:gpt-5-mini", or an object that fits `protocols.Model`.
-            tools: Functions the model may call; they run on the host.
-            interpreter: One that is there already, with its tools; it stays open when the agent is closed.
-            format: How actions are spelled; else the code format.
-            budget: For each task; else `Budget()`.
-            timeout: Seconds of wall clock for one cell.
-            options: For the interpreter the agent makes: workspace, read, network, sandbox, limits, ...
-
-        Raises:
-            ConfigError: The model is unknown, or an option contradicts another.
-            InterpreterError: The interpreter could not be started.
-        """
-        self.model: Model = plugins.create("models", model) if isinstance(model, str) else model
+        self._settings: dict[str, Any] = {
+            "format": format,
+            "budget": budget,
+            "timeout": timeout,
+            "approve": approve,
+            "context_tokens": context_tokens,
+            "instructions": instructions,
+            "tools": tools,
+        }
+        self.name, self.description = name, description
         self.budget = budget or Budget()
         self.timeout = timeout
-        self._format = format
-        self._given = interpreter is not None
-        if interpreter is not None and (tools or options):
-            given = ", ".join([*(["tools"] if tools else []), *options])
-            raise ConfigError(f"the interpreter is made already: give {given} to it, not to the agent")
+        self.instructions = instructions
+        self._format: ActionFormat | None = plugins.create("formats", format) if isinstance(format, str) else format
+        self._context_tokens = context_tokens
         self._options = options
-        if interpreter is None:
-            from codeact.interpreter.interpreter import Interpreter  # an agent with a given one needs none of it
-            from codeact.tools.toolbox import Toolbox
-
-            toolbox = Toolbox(tools)
-            self.interpreter: Runner = Interpreter(toolbox, **options)
-            self._tools: tuple[Tool, ...] = tuple(toolbox)
-        else:
-            self.interpreter = interpreter
-            self._tools = tuple(getattr(interpreter, "tools", ()))
-        self.about: dict[str, Any] = {
-            "model": model if isinstance(model, str) else type(model).__name__,
-            "level": getattr(self.interpreter, "level", None),
-        }
+        self.about: dict[str, Any] = {}
         """What is kept beside the trajectory: which model, which walls."""
-        self.trajectory: Trajectory | None = None
+        self.model = model if not isinstance(model, str) else plugins.create("models", model)
+        if isinstance(model, str):
+            self.about["model"] = model
+        if interpreter is not None and (tools or approve or options):
+            given = ", ".join([*(["tools"] if tools else []), *(["approve"] if approve else []), *options])
+            raise ConfigError(f"the interpreter is made already: give {given} to it, not to the agent")
+        self._recorder = Recorder(save) if save is not None else None
+        self._state = StateFile(Path(save)) if save is not None else None
+        self._given = interpreter is not None
+        try:
+            self.interpreter: Runner = interpreter if interpreter is not None else self._made(tools, approve, _state)
+        except BaseException:
+            if self._recorder:
+                self._recorder.close()
+            raise
+        self._tools: tuple[Tool, ...] = tuple(getattr(self.interpreter, "tools", ()))
+        self._helpers = [agent for tool in self._tools
+                         if isinstance(agent := getattr(getattr(tool, "function", None), "agent", None), Agent)]
+        self.about["level"] = getattr(self.interpreter, "level", None)
+        self.result: Result | None = None
+        """What came of the last task."""
+        self.resumed = Resumed()
+        """After `resume`: what of the interpreter's state came back."""
+        self.asked = Usage()
+        """What it has cost where other agents asked it as a tool of theirs."""
+        self._conversation = Conversation()
+        self._n_cells = 0
+        """Cells run since the interpreter is this agent's: so far back `undo` can go."""
+        self._asking: set[Cancel] = set()
+        self._lock = threading.Lock()
+        self._busy = threading.Lock()
 
-    def run(self, task: str, *, observe: Observer = ignore, cancel: Cancel = NEVER) -> Result:
+    def _made(self, tools: Sequence[Any], approve: Any, state: Path | None) -> Runner:
+        from codeact.interpreter.interpreter import Interpreter  # an agent with a given one needs none of it
+        from codeact.tools.toolbox import Toolbox
+
+        with Toolbox([tool.as_tool() if isinstance(tool, Agent) else tool for tool in tools]) as toolbox:
+            if state is not None:
+                try:
+                    return Interpreter.load(state, toolbox, approve=approve, **self._options)
+                except ConfigError as error:
+                    _log.warning("the saved state %s cannot be loaded; its cells are run again: %s", state, error)
+            return Interpreter(toolbox, approve=approve, **self._options)
+
+    # The model can be exchanged between two tasks ---------------------------------------------------------------------
+
+    @property
+    def model(self) -> Model:
+        """Who replies; another one may be set between two tasks."""
+        return self._fitting.model
+
+    @model.setter
+    def model(self, model: Model) -> None:
+        self._fitting = Compacting(model, context_tokens=self._context_tokens, state=self._told_instead)
+        self.about["model"] = getattr(model, "name", "") or type(model).__name__
+
+    @property
+    def trajectory(self) -> Trajectory | None:
+        """The conversation so far; None before the first task."""
+        return self._conversation.trajectory
+
+    # One task after another -------------------------------------------------------------------------------------------
+
+    def run(
+        self,
+        task: str | None,
+        *,
+        images: Sequence[Image] = (),
+        observe: Observer = ignore,
+        cancel: Cancel = NEVER,
+    ) -> Result:
         """Do a task; later ones go on with the same conversation and the same variables.
 
+        Args:
+            task: What the user says. None goes on where a limit, an interruption or a crash ended the last one.
+            images: Pictures that go with it, for models that see.
+
         Raises:
-            ModelError: The model could not be reached.
+            ModelError: The model could not be reached. The turns done before that are kept.
             InterpreterError: The interpreter could not be brought back.
+            InterpreterBusy: The agent is at work.
+            ConfigError: There is nothing to go on with.
         """
-        env = ChatEnvironment(
-            self.interpreter,
-            task,
-            format=self._format,
-            tools=self._tools,
-            timeout=self.timeout,
-            memory_mb=getattr(getattr(self.interpreter, "limits", None), "memory_mb", None),
-            network=self._options.get("network", "none"),
-            read=self._options.get("read", ()),
-            packages=self._options.get("packages", "none"),
+        with self._at_rest():
+            return self._run(task, tuple(images), observe, cancel)
+
+    def _run(self, task: str | None, images: tuple[Image, ...], observe: Observer, cancel: Cancel) -> Result:
+        env = StuckWatch(self._environment(task or ""))
+        conversation = self._conversation
+        start = conversation.say(task, images, env.reset, {**self.about, "task": task})
+        switch = Cancel()
+
+        def watch(event: Event) -> None:
+            match event:
+                case Code():
+                    conversation.ran_a_cell()
+                    self._n_cells += 1
+                case Turn() if conversation.trajectory:
+                    conversation.trajectory = conversation.trajectory.add(event)  # kept, also if a later one fails
+            if self._recorder:
+                self._recorder(event)
+            observe(event)
+            if isinstance(event, Turn):
+                self._keep_state(observe)
+
+        if self.budget.max_cost is not None and not getattr(self.model, "knows_cost", True):
+            watch(Note("what this model costs is not known, so the limit of cost may not hold: give its prices"))
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(cancel.calling(switch.set))
+            stack.enter_context(switch.within(self.budget.max_seconds))
+            for helper in self._helpers:
+                stack.enter_context(switch.calling(helper._stop_asking))
+            if cancel.stop:
+                switch.set(cancel.stop)
+            ended = rollout(self._fitting, env, budget=self.budget, start=start, observe=watch, cancel=switch)
+        conversation.trajectory = ended
+        self._keep_state(observe, now=True)
+        self.result = Result(
+            ended.answer,
+            ended.stop or Stop.ANSWER,
+            self._files(ended, len(start.turns)),
+            ended,
+            sum((helper.asked for helper in self._helpers), Usage()),
         )
-        if self.trajectory is None:
-            start = Trajectory(tuple(env.reset()), about={**self.about, "task": task})
-        else:
-            start = self.trajectory.reply(task)
-        ended = rollout(self.model, env, budget=self.budget, start=start, observe=observe, cancel=cancel)
-        self.trajectory = ended
-        return Result(ended.answer, ended.stop or Stop.ANSWER, self._files(ended, len(start.turns)), ended)
+        return self.result
+
+    def stream(self, task: str | None, *, images: Sequence[Image] = ()) -> Iterator[Event]:
+        """Do a task, and see it as it happens; afterwards `result` holds what came of it.
+
+        Whoever stops before the end stops the task. The task runs in a thread of its own.
+
+        Raises:
+            As for `run`.
+        """
+        return iterate(partial(self.run, task, images=images))
+
+    async def arun(
+        self,
+        task: str | None,
+        *,
+        images: Sequence[Image] = (),
+        observe: Observer = ignore,
+        cancel: Cancel | None = None,
+    ) -> Result:
+        """As `run`, in a thread; when the wait is cancelled, the task is stopped and has ended before this returns."""
+        run = partial(self.run, task, images=images)
+        return await wait(run, observe=observe, cancel=cancel or Cancel())
+
+    def astream(self, task: str | None, *, images: Sequence[Image] = ()) -> AsyncIterator[Event]:
+        """As `stream`, in an event loop."""
+        return aiterate(partial(self.run, task, images=images))
+
+    # Back and forth ---------------------------------------------------------------------------------------------------
+
+    def undo(self, n: int = 1) -> Undone:
+        """Take back the last exchanges: what the user said and all that was done on it, variables and small files too.
+
+        A folder of the user's is never put back, nor what tools did. The file of `save` keeps every line.
+
+        Args:
+            n: How many exchanges; at most as many as there were.
+
+        Raises:
+            InterpreterError: The interpreter cannot go back that far; nothing was changed.
+            ValueError: `n` is no number above zero.
+        """
+        if n < 1:
+            raise ValueError(f"undo({n!r}): it is a number of exchanges, from 1")
+        with self._at_rest():
+            taken = self._conversation.last(n)
+            if not taken:
+                return Undone((), ())
+            n_cells = sum(exchange.n_cells for exchange in taken)
+            lost = self._undo_cells(n_cells) if n_cells else []
+            self._conversation.take_back(taken)
+            self.result = None
+            if self._recorder:
+                self._recorder.write({"type": "continue", "n_turns": self._conversation.n_turns, "reply": None})
+            self._keep_state(ignore, now=True)
+            return Undone(tuple(exchange.task for exchange in taken if exchange.task), tuple(lost))
+
+    def retry(self, *, observe: Observer = ignore, cancel: Cancel = NEVER) -> Result:
+        """Take the last exchange back and do its task again.
+
+        Raises:
+            ConfigError: There is none.
+            Further ones as for `undo` and `run`.
+        """
+        tasks = self.undo().tasks
+        if not tasks:
+            raise ConfigError("there is nothing to do again yet")
+        return self.run(tasks[0], observe=observe, cancel=cancel)
+
+    def execute(
+        self, code: str, *, timeout: float | None = None, on_output: Callable[[Any], None] | None = None
+    ) -> Any:
+        """Run a cell of the user's own between two tasks; the model is told with the next one.
+
+        Returns:
+            What `Interpreter.run` returns.
+        """
+        with self._at_rest():
+            self._conversation.ran_a_cell()
+            self._n_cells += 1
+            result = self.interpreter.run(code, timeout=timeout or self.timeout, on_output=on_output)
+            self._conversation.aside.append(f"[The user ran this in the interpreter:]\n{code.rstrip()}\n"
+                               f"[Its result:]\n{result.text[:_MAX_TOLD_CHARS]}")
+            return result
+
+    @classmethod
+    def resume(cls, path: str | Path, model: str | Model | None = None, **settings: Any) -> Self:
+        """Go on with the last conversation of a file that `save` wrote, also after a crash.
+
+        The interpreter's state is loaded from beside the file; cells run since then are run again where that is safe
+        (`resuming.py`), and `resumed` says what did not come back; the model is told with the next task. Then
+        `run(None)` goes on with a task that was under way, `run(task)` with another one.
+
+        Args:
+            path: The file; it is written on.
+            model: Else the one that the file names.
+            settings: As for `Agent`, but `save` and `interpreter`.
+
+        Raises:
+            ConfigError: There is nothing to go on with, or another program is at it.
+            TrajectoryError: The file is no trajectory file.
+        """
+        unfinished = read(path)
+        if model is None:
+            model = unfinished.trajectory.about.get("model")
+            if not isinstance(model, str) or ":" not in model:
+                raise ConfigError(f"{path} does not say which model to go on with: give it, as model=\"openai:...\"")
+        agent = cls(model, save=path, _state=unfinished.state, **settings)
+        agent.about = {**unfinished.trajectory.about, **agent.about}
+        agent._conversation = Conversation(replace(unfinished.trajectory, about=agent.about))
+        agent.resumed = agent._brought_back(unfinished)
+        if agent.resumed.note:
+            agent._conversation.aside.append(agent.resumed.note)
+        return agent
+
+    def _brought_back(self, unfinished: Unfinished) -> Resumed:
+        """Run what the loaded state has not seen; what is missing then."""
+
+        def run(code: str) -> Any:
+            self._n_cells += 1
+            return self.interpreter.run(code, timeout=self.timeout)
+
+        loaded = getattr(self.interpreter, "loaded", None)
+        if loaded is None:
+            unfinished = replace(unfinished, n_state_turns=0)
+        try:
+            done = replay(
+                unfinished,
+                run,
+                own_workspace=self._options.get("workspace") is None,
+                network=self._options.get("network", "none") != "none",
+            )
+        except BaseException:
+            self.close()
+            raise
+        lost = (f"these variables: {', '.join(loaded.lost)}",) if loaded is not None and loaded.lost else ()
+        return replace(done, lost=(*lost, *done.lost))
+
+    # As a tool of another agent ---------------------------------------------------------------------------------------
+
+    def as_tool(self, name: str | None = None, description: str | None = None) -> Any:
+        """This agent as a function that other agents call with a task, and that gives the answer.
+
+        Each call is a conversation of its own in an interpreter of its own, so several can be under way at once; each
+        has this agent's budget. What they cost is in `asked`, and in the `usage` of the agent that asks.
+
+        Args:
+            name: What it is called; else the agent's `name`.
+            description: What the asking model reads of it; else the agent's `description`.
+
+        Raises:
+            ConfigError: The agent works in an interpreter that was given to it, which no two can share.
+        """
+        from codeact.tools.tool import Tool
+
+        if self._given:
+            raise ConfigError("an agent with an interpreter of yours cannot be a tool: let it make its own")
+        called = name or self.name
+
+        def ask(task: str) -> str:
+            return self._ask(task, called)
+
+        ask.__name__ = called
+        ask.__doc__ = description or self.description or _ASKED
+        ask.agent = self  # type: ignore[attr-defined]
+        return Tool(ask, name=called)
+
+    def _ask(self, task: str, called: str) -> str:
+        switch = Cancel()
+        with self._lock:
+            self._asking.add(switch)
+        try:
+            with Agent(self.model, **self._settings, **self._options) as twin:
+                try:
+                    result = twin.run(task, cancel=switch)
+                finally:
+                    if twin.trajectory is not None:
+                        with self._lock:
+                            self.asked += twin.trajectory.usage
+        finally:
+            with self._lock:
+                self._asking.discard(switch)
+        if result.answer is None:
+            raise RuntimeError(f"{called}() ended without an answer: {result.stop}")
+        return result.answer
+
+    def _stop_asking(self) -> bool:
+        with self._lock:
+            under_way = list(self._asking)
+        return sum(switch.set() for switch in under_way) > 0
+
+    # ------------------------------------------------------------------------------------------------------------------
 
     def close(self) -> None:
         """End the interpreter, if the agent made it; its workspace goes too, unless it was the user's."""
         if not self._given:
             self.interpreter.close()
+        if self._recorder:
+            self._recorder.close()
 
     def __enter__(self) -> Self:
         return self
@@ -142,9 +463,66 @@ class Agent:
     ) -> None:
         self.close()
 
+    @contextlib.contextmanager
+    def _at_rest(self) -> Iterator[None]:
+        if not self._busy.acquire(blocking=False):
+            raise InterpreterBusy("this agent is at work: wait for it, or make another one")
+        try:
+            yield
+        finally:
+            self._busy.release()
+
+    def _environment(self, task: str) -> ChatEnvironment:
+        return ChatEnvironment(
+            self.interpreter,
+            task,
+            format=self._format,
+            tools=self._tools,
+            timeout=self.timeout,
+            memory_mb=getattr(getattr(self.interpreter, "limits", None), "memory_mb", None),
+            network=self._options.get("network", "none"),
+            read=self._options.get("read", ()),
+            packages=self._options.get("packages", "none"),
+            attended=self._options.get("on_input") is not None,
+            instructions=self.instructions,
+        )
+
+    def _keep_state(self, observe: Observer, *, now: bool = False) -> None:
+        """Save the interpreter's state beside the conversation."""
+        if self._state is None or not isinstance(self.interpreter, Savable):
+            return
+        if why := self._state.save(self.interpreter, self._conversation.n_turns, now=now):
+            self._state = None  # told once
+            observe(Note(f"the interpreter's state is not saved beside the conversation: {why}"))
+
+    def _undo_cells(self, n: int) -> list[str]:
+        undo = getattr(self.interpreter, "undo", None)
+        if undo is None:
+            raise InterpreterError("this interpreter cannot go back")
+        if n > self._n_cells:
+            raise InterpreterError("the interpreter cannot go back to before the conversation was resumed")
+        lost = undo(n)
+        self._n_cells -= n
+        return list(lost)
+
+    def _told_instead(self) -> str:
+        """What a model should know of turns that are no longer sent: what was asked, what the interpreter holds."""
+        earlier = self._conversation.exchanges[1:-1]
+        lines = [f"The user had asked: {exchange.task[:_MAX_TOLD_CHARS]}" for exchange in earlier]
+        variables = getattr(self.interpreter, "variables", None)
+        with contextlib.suppress(InterpreterError):
+            held = variables() if variables else []
+            lines += ["Variables in the interpreter now:"] if held else []
+            for one in held[:_MAX_VARIABLES]:
+                shape = f" {one.shape}" if one.shape is not None else f" of length {one.length}" if one.length else ""
+                lines.append(f"- {one.name}: {one.type}{shape}, {one.preview}")
+            lines += [f"- and {len(held) - _MAX_VARIABLES} more"] if len(held) > _MAX_VARIABLES else []
+        return "\n".join(lines)
+
     def _files(self, trajectory: Trajectory, n_before: int) -> tuple[Path, ...]:
         turns = trajectory.turns[n_before:]
         names = dict.fromkeys(name for turn in turns for name in turn.observation.files)
         folder = getattr(self.interpreter, "output_folder", self.interpreter.workspace)
         paths = (folder / name for name in names)
         return tuple(path for path in paths if path.is_file())
+

@@ -3,19 +3,21 @@
 `Agent`, the command line, evaluations and data generation all call `rollout`; what differs between them is the
 environment. `Budget` and `Cancel` are the only things that stop it from outside.
 
-A budget is checked between turns: a turn that has begun is finished, so a cell's own timeout and a model's own timeout
-bound how far a limit can be overrun.
+A budget is checked between turns: a turn that has begun is finished. Where that is too late, as for a limit of time,
+`Cancel.within` interrupts what is running.
 """
 
+import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from codeact.errors import Cancelled, ContextOverflow
 from codeact.events import Ended, Observer, Started, ignore
+from codeact.messages import Usage
 from codeact.protocols import Environment, Model
-from codeact.trajectory import Stop, Trajectory, Turn, sum_usage
+from codeact.trajectory import Stop, Trajectory, Turn
 
 __all__ = ["NEVER", "Budget", "Cancel", "rollout"]
 
@@ -32,16 +34,27 @@ class Budget:
     max_cost: float | None = None
     """US dollars, as far as the back-end tells."""
 
-    def spent(self, turns: Sequence[Turn]) -> Stop | None:
-        """Which limit the turns of this rollout have reached, if any."""
-        usage = sum_usage(turns)
-        spending = (
-            (Stop.TURN_LIMIT, len(turns), self.max_turns),
-            (Stop.TIME_LIMIT, sum(turn.seconds for turn in turns), self.max_seconds),
-            (Stop.TOKEN_LIMIT, usage.tokens, self.max_tokens),
-            (Stop.COST_LIMIT, usage.cost, self.max_cost),
+    def reached(self, spent: "Spent") -> Stop | None:
+        """Which limit has been reached, if any."""
+        limits = (
+            (Stop.TURN_LIMIT, spent.n_turns, self.max_turns),
+            (Stop.TIME_LIMIT, spent.seconds, self.max_seconds),
+            (Stop.TOKEN_LIMIT, spent.usage.tokens, self.max_tokens),
+            (Stop.COST_LIMIT, spent.usage.cost, self.max_cost),
         )
-        return next((stop for stop, spent, limit in spending if limit is not None and spent >= limit), None)
+        return next((stop for stop, amount, limit in limits if limit is not None and amount >= limit), None)
+
+
+@dataclass(frozen=True)
+class Spent:
+    """What the turns of one rollout have used up, added up as they come."""
+
+    n_turns: int = 0
+    seconds: float = 0.0
+    usage: Usage = field(default_factory=Usage)
+
+    def __add__(self, turn: Turn) -> "Spent":
+        return Spent(self.n_turns + 1, self.seconds + turn.seconds, self.usage + turn.completion.usage)
 
 
 class Cancel:
@@ -53,32 +66,42 @@ class Cancel:
 
     @property
     def stop(self) -> Stop | None:
-        """`Stop.CANCELLED` once set."""
+        """Why to stop, once set."""
         return self._stop
 
-    def set(self) -> bool:
-        """Stop as soon as possible.
+    def set(self, stop: Stop = Stop.CANCELLED) -> bool:
+        """Stop as soon as possible; may be set again, where what runs has not stopped yet.
 
         Returns:
             Whether something was running that has now been interrupted. If not, the rollout notices by itself
             when it next looks.
         """
-        self._stop = Stop.CANCELLED
-        interrupts, self._interrupts = self._interrupts, []
-        for interrupt in interrupts:
-            interrupt()
-        return bool(interrupts)
+        self._stop = self._stop or stop
+        interrupts = tuple(self._interrupts)
+        # One that says False is a switch below this one, with nothing to interrupt.
+        return sum(interrupt() is not False for interrupt in interrupts) > 0
 
     @contextmanager
     def calling(self, interrupt: Callable[[], object]) -> Iterator[None]:
-        """While inside, `interrupt` is called once if the switch is set."""
+        """While inside, `interrupt` is called whenever the switch is set."""
         self._interrupts.append(interrupt)
         try:
             yield
         finally:
-            # `set` may have taken it out.
-            if interrupt in self._interrupts:
-                self._interrupts.remove(interrupt)
+            self._interrupts.remove(interrupt)
+
+    @contextmanager
+    def within(self, seconds: float | None) -> Iterator[None]:
+        """While inside, the switch sets itself with `Stop.TIME_LIMIT` when the time is up; None: never."""
+        timer = threading.Timer(seconds, self.set, (Stop.TIME_LIMIT,)) if seconds is not None else None
+        if timer:
+            timer.daemon = True
+            timer.start()
+        try:
+            yield
+        finally:
+            if timer:
+                timer.cancel()
 
 
 NEVER = Cancel()
@@ -106,22 +129,24 @@ def rollout(
     Source: paper figure 2 and section 2.1.
     """
     trajectory = start or Trajectory(prompt=tuple(env.reset()))
-    n_before = len(trajectory.turns)
+    form, spent = env.format, Spent()
     observe(Started(trajectory))
-    while not (stop := cancel.stop or budget.spent(trajectory.turns[n_before:])):
+    while not (stop := cancel.stop or budget.reached(spent)):
         began = time.perf_counter()
         try:
-            completion = model.complete(trajectory.messages, stop=env.format.stop, observe=observe, cancel=cancel)
+            completion = model.complete(
+                trajectory.messages, stop=form.stop, tools=form.native_tools, observe=observe, cancel=cancel
+            )
         except ContextOverflow:
             stop = Stop.CONTEXT_LIMIT
             break
         except Cancelled:
-            stop = Stop.CANCELLED
+            stop = cancel.stop or Stop.CANCELLED
             break
-        action = env.format.parse(completion.text, truncated=completion.truncated)
+        action = form.parse(completion.text, truncated=completion.truncated, calls=completion.calls)
         observation = env.step(action, observe=observe, cancel=cancel)
         turn = Turn(completion, action, observation, seconds=time.perf_counter() - began)
-        trajectory = trajectory.add(turn)
+        trajectory, spent = trajectory.add(turn), spent + turn
         observe(turn)
         if stop := observation.stop:
             break

@@ -1,17 +1,57 @@
 """What is said to a model and what it says back: frozen values, used by every other file.
 
-`Message` is one entry of a conversation, `Completion` one reply with what it cost. They hold text and numbers only,
-never a key or a connection, so that they can be written to a file as they are.
+`Message` is one entry of a conversation, `Completion` one reply with what it cost. They hold text, numbers and pictures
+only, never a key or a connection, so that they can be written to a file as they are.
 """
 
+import base64
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, Self, cast, get_args
 
-__all__ = ["Completion", "Finish", "Message", "Role", "Usage"]
+__all__ = ["Call", "Completion", "Finish", "Image", "Message", "Role", "Usage"]
 
 Role = Literal["system", "user", "assistant"]
 Finish = Literal["stop", "length", "filter"]
+
+
+@dataclass(frozen=True)
+class Image:
+    """A picture for a model that sees; one that does not gets the text alone."""
+
+    mime: str
+    """As `image/png`."""
+    data: bytes
+
+    def to_json(self) -> dict[str, Any]:
+        """Spell as plain JSON values."""
+        return {"mime": self.mime, "base64": base64.b64encode(self.data).decode("ascii")}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        """Read what `to_json` wrote; `KeyError`, `TypeError` or `ValueError` if it is not that."""
+        if not isinstance(data["mime"], str):
+            raise TypeError("the MIME type of an image must be a string")
+        return cls(data["mime"], base64.b64decode(data["base64"], validate=True))
+
+
+@dataclass(frozen=True)
+class Call:
+    """A model's call of a native tool: of the API's own kind, not written as text."""
+
+    id: str
+    """As the API named it; the answer carries it."""
+    name: str
+    arguments: str
+    """As the model wrote them: JSON, if it kept to it."""
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        """Read what `asdict` wrote; `TypeError` or `ValueError` if it is not that."""
+        read = cls(**data)
+        if not all(isinstance(value, str) for value in asdict(read).values()):
+            raise ValueError("the fields of a call must be strings")
+        return read
 
 
 @dataclass(frozen=True)
@@ -22,10 +62,23 @@ class Message:
     """Who speaks; observations are spoken by the user, as in the paper."""
     content: str
     """The text, as the model reads or wrote it."""
+    images: tuple[Image, ...] = ()
+    """Pictures that belong to the text and follow it."""
+    calls: tuple[Call, ...] = ()
+    """Native tool calls; the assistant's only."""
+    call_id: str = ""
+    """Of the user only: the native call that this answers."""
+    reasoning: str = ""
+    """Reasoning of the assistant that its back-end delivered apart; sent back only where an API asks for it."""
 
     def to_json(self) -> dict[str, Any]:
-        """Spell as plain JSON values."""
-        return {"role": self.role, "content": self.content}
+        """Spell as plain JSON values; what is empty is left out."""
+        spelled: dict[str, Any] = {"role": self.role, "content": self.content}
+        if self.images:
+            spelled["images"] = [image.to_json() for image in self.images]
+        if self.calls:
+            spelled["calls"] = [asdict(call) for call in self.calls]
+        return spelled | {key: value for key in ("call_id", "reasoning") if (value := getattr(self, key))}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Self:
@@ -33,7 +86,17 @@ class Message:
         role, content = data["role"], data["content"]
         if role not in get_args(Role) or not isinstance(content, str):
             raise ValueError(f"not a message: role {role!r} with content of type {type(content).__name__}")
-        return cls(role, content)
+        call_id, reasoning = data.get("call_id", ""), data.get("reasoning", "")
+        if not isinstance(call_id, str) or not isinstance(reasoning, str):
+            raise ValueError("call_id and reasoning of a message must be strings")
+        return cls(
+            role,
+            content,
+            tuple(map(Image.from_json, data.get("images", ()))),
+            tuple(map(Call.from_json, data.get("calls", ()))),
+            call_id,
+            reasoning,
+        )
 
 
 @dataclass(frozen=True)
@@ -79,6 +142,8 @@ class Completion:
     usage: Usage = field(default_factory=Usage)
     finish: Finish = "stop"
     """Why it ended: by itself or at a stop string, at its length limit, or by a content filter."""
+    calls: tuple[Call, ...] = ()
+    """Native tool calls in it, in order."""
 
     @property
     def truncated(self) -> bool:
@@ -87,7 +152,9 @@ class Completion:
 
     def to_json(self) -> dict[str, Any]:
         """Spell as plain JSON values."""
-        return asdict(self)
+        spelled = asdict(self)
+        spelled["calls"] = list(spelled["calls"])
+        return spelled
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Self:
@@ -96,4 +163,5 @@ class Completion:
         finish = data.get("finish", "stop")
         if not isinstance(text, str) or not isinstance(reasoning, str) or finish not in get_args(Finish):
             raise ValueError("not a completion: text and reasoning must be strings, finish one of stop, length, filter")
-        return cls(text, reasoning, Usage.from_json(data.get("usage", {})), cast(Finish, finish))
+        calls = tuple(map(Call.from_json, data.get("calls", ())))
+        return cls(text, reasoning, Usage.from_json(data.get("usage", {})), cast(Finish, finish), calls)

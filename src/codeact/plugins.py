@@ -20,10 +20,13 @@ from codeact.errors import ConfigError, UnknownPlugin
 
 __all__ = ["available", "create", "load"]
 
+_FOLDERS = {"tools": "tools.builtin"}
+"""Kinds whose folder holds other files too."""
+
 
 def available(kind: str) -> list[str]:
     """The names there are, sorted; `kind` is a folder of the package, as "models"."""
-    package = importlib.import_module(f"codeact.{kind}")
+    package = importlib.import_module(_home(kind))
     return sorted(module.name for module in pkgutil.iter_modules(package.__path__) if not module.name.startswith("_"))
 
 
@@ -33,7 +36,7 @@ def load(kind: str, name: str) -> ModuleType:
     Raises:
         UnknownPlugin: There is none; the message lists what there is.
     """
-    known = sys.modules.get(f"codeact.{kind}.{name}")   # looking through the folder takes longer than a session needs
+    known = sys.modules.get(f"{_home(kind)}.{name}")   # looking through the folder takes longer than a session needs
     if known is not None and not name.startswith("_"):
         return known
     if "." in name:
@@ -41,7 +44,7 @@ def load(kind: str, name: str) -> ModuleType:
     names = available(kind)
     if name not in names:
         raise UnknownPlugin(f"unknown {kind.removesuffix('s')} {name!r}; available: {', '.join(names)}")
-    return importlib.import_module(f"codeact.{kind}.{name}")
+    return importlib.import_module(f"{_home(kind)}.{name}")
 
 
 def create(kind: str, spec: str, **options: Any) -> Any:
@@ -62,6 +65,10 @@ def create(kind: str, spec: str, **options: Any) -> Any:
     except TypeError as error:
         raise ConfigError(f"{kind.removesuffix('s')} {spec!r}: {error}; it takes {_signature_of(maker)}") from None
     return maker(*([argument] if colon else []), **given)
+
+
+def _home(kind: str) -> str:
+    return f"codeact.{_FOLDERS.get(kind, kind)}"
 
 
 def _load_outside(kind: str, name: str) -> ModuleType:

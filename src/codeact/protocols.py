@@ -3,17 +3,32 @@
 `loop.rollout` knows a `Model` and an `Environment`; environments know an `ActionFormat`, `Tool`s and a `Runner`.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 from codeact.actions import Action
 from codeact.events import Observer
-from codeact.messages import Completion, Message
+from codeact.messages import Call, Completion, Message
 from codeact.trajectory import Bundle, Observation, Stop
 
-__all__ = ["ActionFormat", "Environment", "Model", "RunError", "RunResult", "Runner", "Stopper", "Tool"]
+__all__ = [
+    "MANY_TOOLS",
+    "ActionFormat",
+    "Environment",
+    "Model",
+    "NativeTool",
+    "RunError",
+    "RunResult",
+    "Runner",
+    "Stopper",
+    "Tool",
+]
+
+MANY_TOOLS = 20
+"""With more tools than this a prompt has a line for each, and code looks the rest up: `help(tool)`, `search_tools`."""
 
 
 class Stopper(Protocol):
@@ -24,22 +39,44 @@ class Stopper(Protocol):
         """Why to stop, or None to go on; cheap enough to ask for every piece of a stream."""
 
     def calling(self, interrupt: Callable[[], object]) -> AbstractContextManager[None]:
-        """While inside, `interrupt` is called once when it is time to stop; from any thread, or a signal handler."""
+        """While inside, `interrupt` is called when it is time to stop; from any thread, or a signal handler."""
+
+
+@dataclass(frozen=True)
+class NativeTool:
+    """A tool as chat APIs want it described; a format may offer some in place of text to write."""
+
+    name: str
+    description: str
+    parameters: Mapping[str, Any]
+    """A JSON schema of the arguments."""
 
 
 class Model(Protocol):
-    """Something that continues a conversation."""
+    """Something that continues a conversation.
+
+    Two attributes are looked for and need not be there: `name` (as people know it) and `context_tokens` (how many
+    tokens it can read; None or absent: unknown).
+    """
 
     def complete(
-        self, messages: Sequence[Message], *, stop: Sequence[str], observe: Observer, cancel: Stopper
+        self,
+        messages: Sequence[Message],
+        *,
+        stop: Sequence[str],
+        tools: Sequence[NativeTool] = (),
+        observe: Observer,
+        cancel: Stopper,
     ) -> Completion:
         """Write the next reply; `rollout` calls this once a turn.
 
         Args:
             stop: The reply ends where one of these first occurs.
+            tools: The API's own tools, where the format acts by them; the reply then has `calls`.
             observe: Receives `Text` events as the reply is written.
 
         Raises:
+            ConfigError: It has no tools of its own, and is given some.
             ContextOverflow: The messages are too long.
             ModelError: Any other failure, after the retries that make sense.
             Cancelled: `cancel` was set while waiting.
@@ -51,7 +88,7 @@ class Tool(Protocol):
 
     @property
     def name(self) -> str:
-        """A Python identifier."""
+        """What cells call it: an identifier, or `module.function`."""
 
     @property
     def signature(self) -> Any:
@@ -69,14 +106,19 @@ class ActionFormat(Protocol):
     def stop(self) -> Sequence[str]:
         """Strings at which a reply is over."""
 
+    @property
+    def native_tools(self) -> Sequence[NativeTool]:
+        """Tools of the API's own kind that this format acts by; empty for formats that are text."""
+
     def instructions(self, tools: Sequence[Tool]) -> str:
         """The part of the prompt that teaches the model to act."""
 
-    def parse(self, text: str, *, truncated: bool = False) -> Action:
+    def parse(self, text: str, *, truncated: bool = False, calls: Sequence[Call] = ()) -> Action:
         """Read the action in a reply; never raises, a reply without a readable action is `Malformed`.
 
         Args:
             truncated: The reply was cut off, so what is not closed is not complete.
+            calls: Native tool calls in it; formats that are text pass them over.
         """
 
     def spell(self, action: Action) -> str:

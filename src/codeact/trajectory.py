@@ -2,7 +2,9 @@
 
 `rollout` makes one; `messages` is what the model reads, derived from it. A trajectory only grows: each method returns a
 longer one. As a file it is lines of JSON: one `start` with the prompt, one `turn` each, one `end`; several may follow
-one another in a file. Lines of the other events (see `events.py`) are skipped, so what `codeact --json` prints is
+one another in a file. A line `continue` cuts the last one back to a number of turns and may add what the user said
+next: so a conversation that went on, or from which turns were taken back, is whole in its file, and every line ever
+written is still there. Lines of the other events (see `events.py`) are skipped, so what `codeact --json` prints is
 itself such a file.
 
 Nothing here removes secrets: what a user or a cell wrote is kept as written. Keys of model back-ends never get here,
@@ -20,7 +22,7 @@ from typing import Any, Self
 
 from codeact.actions import Action, Answer, Say, action_from_json, action_to_json
 from codeact.errors import TrajectoryError
-from codeact.messages import Completion, Message, Usage
+from codeact.messages import Completion, Image, Message, Usage
 
 __all__ = ["Bundle", "Observation", "Stop", "Trajectory", "Turn", "load", "parse", "plain", "sum_usage"]
 
@@ -28,7 +30,12 @@ Bundle = Mapping[str, str | bytes]
 """One rich output: MIME type to text or bytes."""
 
 VERSION = 1
-_WATCHED_ONLY = {"text", "code", "output", "display"}
+_WATCHED_ONLY = {"text", "code", "output", "display", "tool_called", "approval", "note"}
+_SEEN = ("image/png", "image/jpeg", "image/gif", "image/webp")
+"""The pictures that models read."""
+_NOT_RUN = "[this call was not run]"
+_TOGETHER = "[this call was taken together with the first one: the result stands there]"
+
 
 
 class Stop(StrEnum):
@@ -43,6 +50,8 @@ class Stop(StrEnum):
     CONTEXT_LIMIT = "context_limit"
     """The conversation no longer fits the model."""
     CANCELLED = "cancelled"
+    STUCK = "stuck"
+    """The model repeated itself, also after it had been told."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +69,13 @@ class Observation:
     files: tuple[str, ...] = ()
     """Files the cell created or changed, relative to the workspace."""
 
+    @property
+    def images(self) -> tuple[Image, ...]:
+        """The pictures among the outputs, for models that see."""
+        found = (next(((mime, one[mime]) for mime in _SEEN if isinstance(one.get(mime), bytes)), None)
+                 for one in self.outputs)
+        return tuple(Image(mime, data) for mime, data in filter(None, found) if isinstance(data, bytes))
+
 
 @dataclass(frozen=True)
 class Turn:
@@ -70,12 +86,25 @@ class Turn:
     observation: Observation
     seconds: float = 0.0
     """Wall clock from asking the model to having the observation."""
+    reply: Message | None = None
+    """What the user said next, where the rollout had ended with this turn."""
 
     @cached_property
     def messages(self) -> tuple[Message, ...]:
         """What this turn adds to the conversation."""
-        said = Message("assistant", self.completion.text)
-        return (said,) if self.observation.stop else (said, Message("user", self.observation.text))
+        done, seen = self.completion, self.observation
+        said = Message("assistant", done.text, calls=done.calls, reasoning=done.reasoning)
+        told: tuple[Message, ...] = () if seen.stop is Stop.ANSWER else (Message("user", seen.text, seen.images),)
+        if done.calls:
+            # An API wants an answer to each call, whatever became of the reply.
+            first, *others = done.calls
+            answer = replace(told[0] if told else Message("user", _NOT_RUN), call_id=first.id)
+            told = (answer, *(Message("user", _TOGETHER, call_id=call.id) for call in others))
+        elif told and self.reply:
+            # Two messages of one role in a row are refused by many chat templates.
+            text = f"{seen.text}\n\n{self.reply.content}".strip()
+            return (said, Message("user", text, (*seen.images, *self.reply.images)))
+        return (said, *told, self.reply) if self.reply else (said, *told)
 
     def to_json(self) -> dict[str, Any]:
         """Spell as one line of a trajectory file."""
@@ -87,13 +116,14 @@ class Turn:
             "outputs": [plain(bundle) for bundle in seen.outputs],
             "files": list(seen.files),
         }
-        return {
+        spelled = {
             "type": "turn",
             "completion": self.completion.to_json(),
             "action": action_to_json(self.action),
             "observation": observation,
             "seconds": self.seconds,
         }
+        return spelled | ({"reply": self.reply.to_json()} if self.reply else {})
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Self:
@@ -109,7 +139,9 @@ class Turn:
             files=tuple(seen.get("files", ())),
         )
         completion = Completion.from_json(data["completion"])
-        return cls(completion, action_from_json(data["action"]), observation, float(data.get("seconds", 0.0)))
+        reply = Message.from_json(data["reply"]) if data.get("reply") else None
+        action, seconds = action_from_json(data["action"]), float(data.get("seconds", 0.0))
+        return cls(completion, action, observation, seconds, reply)
 
 
 @dataclass(frozen=True)
@@ -124,7 +156,7 @@ class Trajectory:
     about: Mapping[str, Any] = field(default_factory=dict)
     """Plain JSON values the caller wants kept beside it: model, task, version."""
 
-    @property
+    @cached_property
     def messages(self) -> tuple[Message, ...]:
         """The conversation as the model reads it."""
         return (*self.prompt, *(message for turn in self.turns for message in turn.messages))
@@ -142,23 +174,46 @@ class Trajectory:
 
     def add(self, turn: Turn) -> "Trajectory":
         """The same conversation, one turn longer."""
-        return replace(self, turns=(*self.turns, turn))
+        longer = replace(self, turns=(*self.turns, turn))
+        # Deriving them anew would make each turn dearer than the last.
+        longer.__dict__["messages"] = (*self.messages, *turn.messages)
+        return longer
 
     def end(self, stop: Stop) -> "Trajectory":
         """The same conversation, ended."""
         return replace(self, stop=stop)
 
-    def reply(self, text: str) -> "Trajectory":
-        """Go on: the user's next message is the observation of an answer, else it follows what the model last saw."""
+    def cut(self, n_turns: int) -> "Trajectory":
+        """The conversation as it was after so many turns, still to be answered.
+
+        Raises:
+            ValueError: It never had so many.
+        """
+        if not 0 <= n_turns <= len(self.turns):
+            raise ValueError(f"cannot go back to turn {n_turns}: there are {len(self.turns)}")
+        kept = self.turns[:n_turns]
+        if kept:
+            kept = (*kept[:-1], replace(kept[-1], reply=None))
+        return replace(self, turns=kept, stop=None)
+
+    def reply(self, text: str, images: Sequence[Image] = ()) -> "Trajectory":
+        """Go on: the user's next message answers an answer, else it follows what the model last saw."""
         if not self.turns:
             # Two messages of one role in a row are refused by many chat templates.
             asked = self.prompt[-1].content if self.prompt and self.prompt[-1].role == "user" else ""
             before = self.prompt[:-1] if asked else self.prompt
-            return replace(self, prompt=(*before, Message("user", f"{asked}\n\n{text}".strip())), stop=None)
-        seen = self.turns[-1].observation
-        said = text if seen.stop else f"{seen.text}\n\n{text}"
-        turn = replace(self.turns[-1], observation=replace(seen, text=said, stop=None))
+            pictures = (*(self.prompt[-1].images if asked else ()), *images)
+            message = Message("user", f"{asked}\n\n{text}".strip(), pictures)
+            return replace(self, prompt=(*before, message), stop=None)
+        turn = replace(self.turns[-1], reply=Message("user", text, tuple(images)))
         return replace(self, turns=(*self.turns[:-1], turn), stop=None)
+
+    def going_on(self) -> dict[str, Any]:
+        """The line of a file that takes up what stands above it: `start`, or `continue` where there are turns."""
+        if not self.turns:
+            return self.head()
+        reply = self.turns[-1].reply
+        return {"type": "continue", "n_turns": len(self.turns), "reply": reply.to_json() if reply else None}
 
     def head(self) -> dict[str, Any]:
         """The `start` line of a file."""
@@ -178,16 +233,20 @@ class Trajectory:
         Path(path).write_text("".join(line + "\n" for line in self.lines()), encoding="ascii")
 
 
-def load(path: str | Path) -> list[Trajectory]:
+def load(path: str | Path, *, cut_off: bool = False) -> list[Trajectory]:
     """Read the trajectories in a file.
+
+    Args:
+        cut_off: Pass over an unfinished last line, as a program leaves it that was killed while it wrote.
 
     Raises:
         TrajectoryError: A line is not part of a trajectory; the message has the path and the line's number.
         OSError: The file cannot be read.
     """
     with open(path, encoding="utf-8", errors="surrogateescape", newline="\n") as file:
+        lines: Iterable[str] = (line for line in file if line.endswith("\n")) if cut_off else file
         try:
-            return parse(file)
+            return parse(lines)
         except TrajectoryError as error:
             error.args = (f"{path}: {error}",)
             raise
@@ -227,8 +286,12 @@ def _grow(found: list[Trajectory], data: dict[str, Any]) -> None:
             raise ValueError(f"written by another version of the format: {data['version']!r}, this one reads {VERSION}")
         prompt = tuple(Message.from_json(message) for message in data["prompt"])
         found.append(Trajectory(prompt, about=dict(data.get("about", {}))))
-    elif kind not in ("turn", "end"):
-        raise ValueError("expected start, turn or end")
+    elif kind not in ("turn", "end", "continue"):
+        raise ValueError("expected start, turn, continue or end")
+    elif found and kind == "continue":
+        cut = found[-1].cut(data["n_turns"])
+        said = Message.from_json(data["reply"]) if data.get("reply") else None
+        found[-1] = cut.reply(said.content, said.images) if said else cut
     elif not found or found[-1].stop:
         raise ValueError("there is no `start` before it")
     elif kind == "turn":

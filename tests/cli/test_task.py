@@ -11,16 +11,21 @@ from pathlib import Path
 import pytest
 
 from codeact import demo
+from codeact.actions import ToolCall
 from codeact.cli import main
 from codeact.cli._files import Shelf
 from codeact.cli._reply import Reply
-from codeact.cli._terminal import PlainPaint, Terminal
+from codeact.cli._sheet import PlainSheet
+from codeact.cli._terminal import Terminal
 from codeact.cli._wrap import Wrap
 from codeact.events import Code, Display, Output, Text
 from codeact.trajectory import Stop, load
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "models"))
 from fake_openai import FakeServer, chunk, failed, streamed
+
+sys.path.insert(0, str(Path(__file__).parent))
+from person import Person
 
 PNG = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAQAAAC1HAwCAAAAC0lEQVR42mNk+A8AAQUBAScY42YAAAAASUVORK5CYII="
 SHOW_PNG = f"""
@@ -158,7 +163,7 @@ def test_a_task_may_come_from_standard_input(monkeypatch, capsys):
         (["exce"], "did you mean the verb `codeact exec`"),
         (["--model", "scripted:../s.jsonl", "--python", "/nowhere", "x"], "/nowhere"),
         (["--model", "scripted:none.jsonl", "x"], "cannot read the script none.jsonl"),
-        (["--model", "scriptet:x", "x"], "unknown model 'scriptet'; available: openai, scripted"),
+        (["--model", "scriptet:x", "x"], "unknown model 'scriptet'; available: "),
         (["--model", "no.such.module:x", "x"], "no module 'no.such.module'"),
         (["--model", "openai:gpt-5-mini", "x"], "OPENAI_API_KEY"),
         (["--model", "scripted:x", "--base-url", "http://x", "x"], "base_url"),
@@ -297,6 +302,88 @@ def test_the_file_of_the_demo_is_always_the_same():
     assert demo.sales().splitlines()[1] == '2024-01-07,North,"1,086.00"'
 
 
+# Tools, pictures, limits -----------------------------------------------------------------------------------------------
+
+MAIL = execute("try:\n    print(send_mail('bob'))\nexcept PermissionError as error:\n    print(error)")
+TOOL = ("--tool", "acting.tools")
+
+
+def test_a_tool_that_asks_is_refused_where_nobody_can_be_asked(capsys):
+    assert main([script(MAIL, ANSWER), *TOOL, "mail"]) == 0
+    assert "send_mail() needs approval" in capsys.readouterr().err
+    assert main([script(MAIL, ANSWER), *TOOL, "--yes", "mail"]) == 0
+    err = capsys.readouterr().err
+    assert "    > send_mail(to='bob', body='')\n" in err
+    assert "    sent to bob\n" in err
+
+
+def test_in_a_terminal_the_person_is_asked_and_keys_typed_before_do_not_answer():
+    person = Person(script(execute("import sys; sys.stdin.readline()"), MAIL, ANSWER), *TOOL, "mail")
+    person.press("y")   # waits, and is dropped
+    person.see("Allow it?")
+    person.press("x")
+    person.press("\x03")
+    assert person.end() == 130
+    assert "sent to bob" not in person.text
+    person = Person(script(MAIL, ANSWER), *TOOL, "mail")
+    person.see("Allow it?")
+    person.press("y")
+    assert person.end() == 0
+    assert "    sent to bob\n" in person.text
+    assert "\nIt is 42.\n" in person.text
+
+
+def test_a_task_may_be_done_in_another_format(capsys):
+    from codeact.formats import text
+
+    reply = text.create().spell(ToolCall("send_mail", {"to": "bob"}))
+    assert main([script(reply, "It is sent."), *TOOL, "--yes", "--format", "text", "mail"]) == 0
+    assert capsys.readouterr().out == "It is sent.\n"
+
+
+def test_pictures_and_instructions_go_to_the_model(capsys):
+    Path("dot.png").write_bytes(__import__("base64").b64decode(PNG))
+    Path("more.txt").write_text("Be brief.")
+    assert main(["--model", "acting.models:echo", "--image", "dot.png", "--instructions", "more.txt", "the prompt"]) == 0
+    assert capsys.readouterr().out == "You said: the prompt (1 pictures) Be brief.\n"
+
+
+def test_a_task_goes_on_from_a_file(capsys):
+    assert main([script(execute("x = 41"), ANSWER), "--save", "log.jsonl", "begin"]) == 0
+    assert main([script(execute("x + 1"), ANSWER), "--resume", "log.jsonl", "go on"]) == 0
+    assert "    42\n" in capsys.readouterr().err
+    (trajectory,) = load("log.jsonl")
+    assert len(trajectory.turns) == 4
+
+
+@pytest.mark.parametrize("limit", [("--max-cost", "1"), ("--max-tokens", "1000"), ("--max-seconds", "0.2")])
+def test_what_a_task_may_spend_is_held_to(limit, capsys):
+    code = "__import__('time').sleep(30)" if "seconds" in limit[0] else "1"
+    model = script(*[execute(code)] * 3).replace("scripted:", "acting.models:costly=")
+    assert main([model, *limit, "spend"]) == 1
+    err = capsys.readouterr().err
+    assert f"allow more with {limit[0]}" in err
+    assert "1 turn, " in err
+    assert "1,000 tokens, $1.0000" in err
+
+
+@pytest.mark.parametrize(("argv", "message"), [
+    (["--image", "none.png", "x"], "cannot read the picture none.png"),
+    (["--image", "../script.jsonl", "x"], "no picture that models read"),
+    (["--instructions", "none.txt", "x"], "cannot read the instructions"),
+    (["--resume", "none.jsonl", "x"], "none.jsonl"),
+    (["--resume", "a", "--save", "b", "x"], "leave out --save"),
+    (["--format", "jason", "x"], "unknown format 'jason'"),
+    (["--tool", "nothing", "x"], "no tool 'nothing'"),
+    (["--max-cost", "-1", "x"], "positive"),
+])  # fmt: skip
+def test_flags_that_cannot_be_had_are_told(argv, message, capsys):
+    assert main([script(ANSWER), *argv]) == 2
+    err = capsys.readouterr().err
+    assert message in err
+    assert "Traceback" not in err
+
+
 # What is shown --------------------------------------------------------------------------------------------------------
 
 
@@ -332,7 +419,7 @@ def shown(*events, tmp_path, **options) -> str:
     import io
 
     screen = io.StringIO()
-    terminal = Terminal(PlainPaint(screen), Shelf(tmp_path), **options)
+    terminal = Terminal(PlainSheet(screen), Shelf(tmp_path), **options)
     for event in events:
         terminal(event)
     terminal.finish()
@@ -358,8 +445,8 @@ def test_a_terminal_cannot_be_steered_by_what_it_shows(tmp_path):
 
 def test_much_output_is_cut_for_the_eye(tmp_path):
     text = shown(Code("f()"), *[Output("line\n")] * 1000, tmp_path=tmp_path)
-    assert text.count("line") == 100
-    assert text.count("more output") == 1
+    assert text.count("    line\n") == 100
+    assert "... 900 more lines of output" in text
 
 
 def test_a_long_traceback_is_shown_without_its_middle(tmp_path):

@@ -18,6 +18,7 @@ NO_STATES = {
     "test_a_replay_that_differs_stops_and_says_what_is_missing": STATES,
     "test_tool_calls_are_answered_from_the_journal_in_a_replay": STATES,
     "test_checkpoint_and_restore": STATES,
+    "test_a_long_session_keeps_its_states_and_its_room_for_processes": STATES,
     "test_variables_are_listed_without_running_what_hangs": STATES,
     "test_a_session_survives_a_restart": STATES,
     "test_a_helper_file_lives_inside_the_kernel": STATES,
@@ -37,6 +38,7 @@ CANNOT = {
     },
     "inprocess": {
         **NO_STATES,
+        "test_variables_are_listed_without_running_what_hangs": "runs no repr of the user's for the table",
         "test_prints_errors_displays_and_children_keep_their_order": OWN_OUTPUT,
         "test_a_flood_of_a_child_process_is_cut_too": OWN_OUTPUT,
         "test_invalid_utf8_is_shown_as_far_as_it_can_be": OWN_OUTPUT,

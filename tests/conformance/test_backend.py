@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from codeact import InterpreterBusy, InterpreterGone, Limits, tool
+from codeact import InterpreterBusy, InterpreterGone, Limits, ToolModule, tool
+from codeact.events import Approval, ToolCalled
 from codeact.interpreter.output import Display, Text
 
 SYSTEM_PYTHON = "/usr/bin/python3"
@@ -388,6 +389,16 @@ def test_checkpoint_and_restore(py):
         py.restore("never")
 
 
+def test_a_long_session_keeps_its_states_and_its_room_for_processes(make):
+    py = make(limits=Limits(processes=24))
+    for number in range(60):
+        assert py.run(f"x = {number}\nprint(x)").status == "ok"
+    assert py.checkpoint().frozen
+    assert py.run("import subprocess, sys; subprocess.run([sys.executable, '-c', 'print(7)'])").error is None
+    assert py.run("import os; os._exit(1)").status == "died"
+    assert py.run("x").text.endswith("59")
+
+
 def test_reset_begins_again(py):
     py.run("x = 1")
     py.reset()
@@ -410,6 +421,29 @@ def test_tools_are_functions_of_the_host(make):
     assert py.run("try:\n    rate('EUR')\nexcept KeyError as e: print('caught', e)").text.startswith("caught")
     assert py.run("rate(5)").error is not None
     assert "cannot cross" in py.run("rate(lambda: 1)").error.message
+
+
+def test_tools_come_in_modules(make):
+    def add(a: int, b: int = 1) -> int:
+        """Add two numbers."""
+        return a + b
+
+    py = make([ToolModule("sums", [add], doc="All about sums.")])
+    assert py.run("from sums import add\nimport sums as s\nadd(1), s.add(1, b=2), sums.add is add").text.endswith("(2, 3, True)")
+    assert "All about sums." in py.run("help(sums)").stdout
+    assert "argument 'a'" in py.run("sums.add([])").error.message
+
+
+def test_tool_calls_and_approvals_are_told_as_they_happen(make):
+    @tool(needs_approval=True)
+    def wipe(path: str) -> str:
+        """Remove a path."""
+        return "wiped"
+
+    seen = []
+    make([wipe], approve=lambda name, arguments: True).run("wipe('/x')", on_output=seen.append)
+    told = [(type(event).__name__, dict(event.arguments)) for event in seen if isinstance(event, Approval | ToolCalled)]
+    assert told == [("Approval", {"path": "'/x'"}), ("Approval", {"path": "'/x'"}), ("ToolCalled", {"path": "'/x'"})]
 
 
 def test_tool_calls_run_at_once_from_threads_and_from_asyncio(make):

@@ -161,8 +161,22 @@ def test_a_malformed_reply_is_answered_with_the_right_form(runner):
 
 
 def test_a_tool_call_is_a_cell_that_calls_the_tool(runner):
-    step(runner, ToolCall("hotels", {"city": "Lisbon's", "nights": 2}))
-    assert runner.cells[0][0] == """hotels(city="Lisbon's", nights=2)"""
+    def hotels(**options: object) -> None: ...
+
+    tools = tuple(Toolbox([hotels]))
+    step(runner, ToolCall("hotels", {"city": "Lisbon's", "nights": 2}), tools=tools)
+    step(runner, ToolCall("hotels", {"from": 1, "nights": 2}, positional=("x",)), tools=tools)
+    assert [code for code, _ in runner.cells] == ["""hotels(city="Lisbon's", nights=2)""", "hotels('x', nights=2, **{'from': 1})"]
+
+
+def test_a_call_of_what_is_no_tool_runs_nothing(runner):
+    def hotels() -> None: ...
+
+    for tools, told in (((), "There are no tools."), (tuple(Toolbox([hotels])), "The tools are: hotels.")):
+        observation, events = step(runner, ToolCall("exec", positional=("import os",)), tools=tools)
+        assert observation == Observation(f"There is no tool 'exec'. {told}", status="none")
+        assert events == []
+    assert runner.cells == []
 
 
 def test_cancelling_interrupts_the_cell(tmp_path):

@@ -10,8 +10,8 @@ import pytest
 from origins import Door, Origin, proxying
 
 from codeact import Agent, Interpreter, NetworkRequest, SandboxUnavailable
+from codeact.addresses import why_refused
 from codeact.interpreter import proxy, supervisor
-from codeact.interpreter.addresses import why_refused
 from codeact.interpreter.gateway import PROXY_PORT
 from codeact.interpreter.supervisor import Settings, zygote_of
 from codeact.models.scripted import ScriptedModel

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from codeact.interpreter import addresses
-from codeact.interpreter.addresses import Refused, Unresolved, resolve, why_not_public, why_refused
+from codeact import addresses
+from codeact.addresses import Refused, Unresolved, resolve, why_not_public, why_refused
 from codeact.interpreter.network import AllowList, host_of
 
 

@@ -10,8 +10,8 @@ import urllib.request
 import pytest
 from origins import OK, Door, Origin, is_whole, only_loopback, proxying, read
 
+from codeact.addresses import why_refused
 from codeact.interpreter import access, exchange, proxy
-from codeact.interpreter.addresses import why_refused
 
 
 @pytest.fixture

@@ -46,7 +46,7 @@ class Host:
 
 def stub(host: Host) -> Any:
     namespace: dict[str, Any] = {}
-    bridge.install(namespace, [SPEC], host.ask, "n")
+    bridge.install(namespace, {"tools": [SPEC]}, host.ask, "n")
     return namespace["double"]
 
 

@@ -5,7 +5,7 @@
 
 import json
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -13,7 +13,8 @@ Answer = Callable[[BaseHTTPRequestHandler], None]
 
 
 class FakeServer:
-    def __init__(self, *answers: Answer, models: Sequence[str] = ()) -> None:
+    def __init__(self, *answers: Answer, models: Sequence[str] = (), gets: Mapping[str, Any] | None = None) -> None:
+        """`gets`: what is answered to GET, by path; everything else is 404 then."""
         self.requests: list[dict[str, Any]] = []
         self.keys: list[str | None] = []
         server = self
@@ -26,7 +27,9 @@ class FakeServer:
                 answers[min(len(server.requests), len(answers)) - 1](self)
 
             def do_GET(self) -> None:
-                fixed(200, {"object": "list", "data": [{"id": name, "object": "model"} for name in models]})(self)
+                if gets is not None:
+                    return fixed(200, gets[self.path])(self) if self.path in gets else failed(404, "not found")(self)
+                return fixed(200, {"object": "list", "data": [{"id": name, "object": "model"} for name in models]})(self)
 
             def log_message(self, *args: object) -> None:
                 pass
@@ -80,8 +83,10 @@ def used(prompt: int, completion: int, **extra: Any) -> dict[str, Any]:
     return {"id": "c", "object": "chat.completion.chunk", "created": 0, "model": "m", "choices": [], "usage": usage}
 
 
-def streamed(*chunks: dict[str, Any] | str, done: bool = True, cut: bool = False, each: Callable[[], object] = lambda: None) -> Answer:
-    """A stream of chunks; with `cut` the connection breaks off after them."""
+def streamed(
+    *chunks: dict[str, Any] | str, done: bool = True, cut: bool = False, each: Callable[[], object] = lambda: None, named: Sequence[str] = ()
+) -> Answer:
+    """A stream of chunks; with `cut` the connection breaks off after them. `named`: the events' names, where they have any."""
 
     def answer(handler: BaseHTTPRequestHandler) -> None:
         handler.protocol_version = "HTTP/1.1"
@@ -89,8 +94,9 @@ def streamed(*chunks: dict[str, Any] | str, done: bool = True, cut: bool = False
         handler.send_header("Content-Type", "text/event-stream")
         handler.send_header("Transfer-Encoding", "chunked")
         handler.end_headers()
-        for data in [*chunks, *(["[DONE]"] if done and not cut else [])]:
-            text = f"data: {data if isinstance(data, str) else json.dumps(data)}\n\n".encode()
+        for at, data in enumerate([*chunks, *(["[DONE]"] if done and not cut else [])]):
+            name = f"event: {named[at]}\n" if at < len(named) else ""
+            text = f"{name}data: {data if isinstance(data, str) else json.dumps(data)}\n\n".encode()
             try:
                 handler.wfile.write(b"%x\r\n%s\r\n" % (len(text), text))
             except OSError:

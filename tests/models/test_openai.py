@@ -8,11 +8,12 @@ from fake_openai import FakeServer, chunk, failed, fixed, streamed, used
 
 from codeact import plugins
 from codeact.errors import Cancelled, ConfigError, ContextOverflow, MissingExtra, ModelError
-from codeact.events import Text, ignore
+from codeact.events import Note, Text, ignore
 from codeact.formats.code import CodeFormat
 from codeact.loop import NEVER, Cancel
-from codeact.messages import Completion, Message, Usage
+from codeact.messages import Call, Completion, Image, Message, Usage
 from codeact.models.openai import OpenAIModel, create
+from codeact.protocols import NativeTool
 
 KEY = "sk-very-secret-1234567890"
 ASKED = [Message("system", "be brief"), Message("user", "hello")]
@@ -23,16 +24,16 @@ HELLO = streamed(chunk("Hel"), chunk("lo"), chunk(finish="stop"), used(7, 2))
 def no_settings_of_the_user(monkeypatch):
     for name in ("OPENAI_API_KEY", "OPENAI_BASE_URL", "OPENAI_ORG_ID", "OPENAI_PROJECT_ID"):
         monkeypatch.delenv(name, raising=False)
-    # The pauses between retries are the client's own; here they would only cost time.
-    monkeypatch.setattr("openai._base_client.INITIAL_RETRY_DELAY", 0.001)
+    # Pauses between tries would only cost time here.
+    monkeypatch.setattr("codeact.models._trying.FIRST_SECONDS", 0.001)
 
 
 def model(server: FakeServer, **options) -> OpenAIModel:
     return create("m", base_url=server.url, **{"max_retries": 1, "timeout_seconds": 5.0, **options})
 
 
-def complete(model: OpenAIModel, *, stop=CodeFormat().stop, observe=ignore, cancel=NEVER) -> Completion:
-    return model.complete(ASKED, stop=stop, observe=observe, cancel=cancel)
+def complete(model: OpenAIModel, asked=ASKED, *, stop=CodeFormat().stop, tools=(), observe=ignore, cancel=NEVER) -> Completion:
+    return model.complete(asked, stop=stop, tools=tools, observe=observe, cancel=cancel)
 
 
 def test_a_reply_is_streamed_and_its_usage_kept():
@@ -205,3 +206,191 @@ def test_a_password_in_the_address_is_in_no_message():
     with FakeServer(failed(400, "no")) as server, pytest.raises(ModelError) as raised:
         complete(create("m", base_url=server.url.replace("127", "user:pass@127"), max_retries=0))
     assert "pass" not in str(raised.value)
+
+
+# Trying again
+
+
+@pytest.mark.parametrize("status", [408, 409, 429, 500, 503, 529])
+def test_a_fault_that_may_pass_is_tried_again_and_told(status):
+    events = []
+    with FakeServer(failed(status, "busy"), HELLO) as server:
+        assert complete(model(server), observe=events.append).text == "Hello"
+    assert next(event for event in events if isinstance(event, Note)).text.startswith(f"{server.url} answered {status}; trying")
+
+
+def test_a_server_says_how_long_to_wait(monkeypatch):
+    pauses = []
+    monkeypatch.setattr("codeact.models._trying._pause", lambda seconds, cancel: pauses.append(seconds))
+    busy = [failed(429, "busy", headers={"Retry-After": "7"}), failed(503, "busy", headers={"retry-after-ms": "2500"})]
+    with FakeServer(*busy, HELLO) as server:
+        complete(model(server, max_retries=2))
+    assert pauses == [7.0, 2.5]
+
+
+def test_a_server_that_asks_for_hours_is_not_waited_for():
+    with FakeServer(failed(429, "tomorrow", headers={"Retry-After": "86400"})) as server:
+        with pytest.raises(ModelError, match="answered 429"):
+            complete(model(server))
+        assert len(server.requests) == 1
+
+
+def test_a_stream_that_breaks_before_the_first_word_is_tried_again():
+    with FakeServer(streamed(cut=True), HELLO) as server:
+        assert complete(model(server)).text == "Hello"
+    assert len(server.requests) == 2
+
+
+def test_a_stream_that_breaks_after_words_were_shown_is_not_asked_for_again():
+    with FakeServer(streamed(chunk("Hel"), cut=True), HELLO) as server:
+        with pytest.raises(ModelError, match=r"broke off|was cut"):
+            complete(model(server))
+        assert len(server.requests) == 1
+
+
+def test_a_quota_that_is_used_up_is_not_tried_again():
+    with FakeServer(failed(429, "quota", code="insufficient_quota")) as server:
+        with pytest.raises(ModelError, match="quota"):
+            complete(model(server))
+        assert len(server.requests) == 1
+
+
+def test_an_interruption_is_answered_while_nothing_has_come_yet():
+    asked, go_on, cancel = threading.Event(), threading.Event(), Cancel()
+
+    def silent(handler):
+        asked.set()
+        go_on.wait(30)
+
+    def interrupt():
+        asked.wait(30)
+        cancel.set()
+
+    with FakeServer(silent) as server:
+        threading.Thread(target=interrupt).start()
+        with pytest.raises(Cancelled):
+            complete(model(server), cancel=cancel)
+        go_on.set()
+
+
+def test_an_interruption_ends_a_pause():
+    cancel = Cancel()
+    with FakeServer(failed(429, "busy", headers={"Retry-After": "100"})) as server, pytest.raises(Cancelled):
+        complete(model(server), observe=lambda event: cancel.set(), cancel=cancel)
+
+
+# Pictures, roles, native tools
+
+
+PICTURE = Image("image/png", b"\x89PNG")
+TOOL = NativeTool("python", "Run Python.", {"type": "object", "properties": {"code": {"type": "string"}}})
+
+
+def test_pictures_are_sent_beside_the_text():
+    with FakeServer(HELLO) as server:
+        complete(model(server), [Message("user", "look", (PICTURE,))])
+    parts = server.requests[0]["messages"][0]["content"]
+    assert parts == [{"type": "text", "text": "look"}, {"type": "image_url", "image_url": {"url": "data:image/png;base64,iVBORw=="}}]
+
+
+def test_a_model_that_refuses_pictures_is_sent_the_text_from_then_on():
+    events, asked = [], [Message("user", "look", (PICTURE,))]
+    with FakeServer(failed(400, "this model does not support image input"), HELLO) as server:
+        ours = model(server)
+        complete(ours, asked, observe=events.append)
+        complete(ours, asked)
+    assert [request["messages"][0]["content"] for request in server.requests[1:]] == ["look", "look"]
+    assert any(isinstance(event, Note) and "pictures" in event.text for event in events)
+
+
+@pytest.mark.parametrize("said", ["System role not supported", "Conversation roles must alternate user/assistant/user/assistant/..."])
+def test_a_template_without_a_system_role_gets_it_as_the_users_first_words(said):
+    with FakeServer(failed(400, said), HELLO) as server:
+        ours = model(server)
+        complete(ours)
+        complete(ours)
+    assert [request["messages"] for request in server.requests[1:]] == [[{"role": "user", "content": "be brief\n\nhello"}]] * 2
+
+
+def test_neighbours_of_one_role_are_joined():
+    with FakeServer(HELLO) as server:
+        complete(model(server), [Message("user", "a"), Message("user", "b", (PICTURE,)), Message("assistant", "c")])
+    assert [message["role"] for message in server.requests[0]["messages"]] == ["user", "assistant"]
+
+
+def call_chunk(at: int, arguments: str, *, call_id: str | None = None, name: str | None = None):
+    return chunk(tool_calls=[{"index": at, "id": call_id, "type": "function", "function": {"name": name, "arguments": arguments}}])
+
+
+def test_a_native_call_is_pieced_together_and_its_code_shown_as_it_is_written():
+    events = []
+    pieces = [call_chunk(0, "", call_id="c1", name="python"), call_chunk(0, '{"code": "print('), call_chunk(0, '\\"caf\\u00'),
+              call_chunk(0, 'e9\\")\\n1'), call_chunk(0, '"}'), chunk(finish="tool_calls")]
+    with FakeServer(streamed(*pieces)) as server:
+        done = complete(model(server), tools=[TOOL], observe=events.append)
+    assert done.calls == (Call("c1", "python", '{"code": "print(\\"caf\\u00e9\\")\\n1"}'),)
+    assert "".join(event.text for event in events if event.channel == "call") == 'print("café")\n1'
+    assert server.requests[0]["tools"][0]["function"]["name"] == "python"
+
+
+def test_calls_and_their_answers_are_sent_as_the_api_wants_them():
+    asked = [Message("user", "go"), Message("assistant", "", calls=(Call("c1", "python", "{}"),)),
+             Message("user", "Out[1]: 1", (PICTURE,), call_id="c1")]
+    with FakeServer(HELLO) as server:
+        complete(model(server), asked, tools=[TOOL])
+    _, called, answered, picture = server.requests[0]["messages"]
+    assert called["content"] is None
+    assert called["tool_calls"][0]["id"] == "c1"
+    assert answered == {"role": "tool", "tool_call_id": "c1", "content": "Out[1]: 1"}
+    assert picture["content"][0]["type"] == "image_url"
+
+
+def test_a_server_without_native_tools_is_a_matter_of_settings():
+    with FakeServer(failed(400, "'tools' is not supported by this model", param="tools")) as server, pytest.raises(ConfigError, match="--format code"):
+        complete(model(server), tools=[TOOL])
+
+
+def test_a_longest_reply_goes_by_two_names():
+    with FakeServer(failed(400, "Unsupported parameter: 'max_tokens'. Use 'max_completion_tokens' instead.", param="max_tokens"), HELLO) as server:
+        complete(model(server, max_tokens=512))
+    assert server.requests[1]["max_completion_tokens"] == 512
+    assert "max_tokens" not in server.requests[1]
+
+
+# What it costs and how much it reads
+
+
+def test_prices_make_a_cost_where_the_server_tells_none():
+    with FakeServer(HELLO) as server:
+        ours = model(server, prices=(2.0, 10.0))
+        assert complete(ours).usage == Usage(7, 2, 34e-6)
+        assert ours.knows_cost
+        assert not model(server).knows_cost
+    with pytest.raises(ConfigError, match="two numbers"):
+        create("m", base_url="http://127.0.0.1:1", prices=(1.0,))
+
+
+@pytest.mark.parametrize(
+    ("answers", "tokens"),
+    [
+        ({"/v1/models": {"data": [{"id": "m", "max_model_len": 8192}]}}, 8192),
+        ({"/props": {"default_generation_settings": {"n_ctx": 4096}}}, 4096),
+        ({"/api/ps": {"models": [{"name": "m", "model": "m", "context_length": 2048}]}}, 2048),
+        ({"/v1/models": {"data": [{"id": "m", "max_model_len": "many"}]}, "/props": [], "/api/ps": {"models": None}}, None),
+        ({}, None),
+    ],
+)
+def test_a_local_server_is_asked_how_much_its_model_reads(answers, tokens):
+    with FakeServer(HELLO, gets=answers) as server:
+        ours = model(server)
+        assert ours.context_tokens is None  # it is not asked before there is a conversation
+        complete(ours)
+        assert ours.context_tokens == tokens
+        assert model(server, context_tokens=5).context_tokens == 5
+
+
+def test_a_huge_reply_and_a_slow_one_come_whole():
+    with FakeServer(streamed(*[chunk("x" * 100_000)] * 30, chunk(finish="stop"))) as server:
+        assert len(complete(model(server)).text) == 3_000_000
+    with FakeServer(streamed(*[chunk(letter) for letter in "drip"], chunk(finish="stop"), each=lambda: threading.Event().wait(0.01))) as server:
+        assert complete(model(server)).text == "drip"

@@ -485,3 +485,15 @@ def test_the_schema_names_every_path_and_needs_the_token(service):
     schema = service.get("/openapi.json").json()
     assert {"/execute", "/sessions", "/sessions/{id}/run", "/sessions/{id}/files/{path}"} <= set(schema["paths"])
     assert service.get("/openapi.json", headers={"Authorization": ""}).status_code == 401
+
+
+def test_tool_calls_of_a_cell_are_streamed_as_events(serve):
+    def double(n: int) -> int:
+        """Twice n."""
+        return 2 * n
+
+    client = serve(Sessions({"tools": [double], "limits": Limits(wall_seconds=60)}))
+    client.post("/sessions", json={"id": "a"})
+    streamed = events(client, "/sessions/a", "double(21)")
+    [(_, called)] = [one for one in streamed if one[0] == "tool_called"]
+    assert (called["tool"], called["arguments"], called["error"]) == ("double", {"n": "21"}, None)

@@ -24,11 +24,11 @@ def test_plain_functions_and_tools_go_in_and_keep_their_order():
     assert box["wipe"] is wipe
     assert "add" in box
     assert "sub" not in box
-    assert [spec["name"] for spec in box.specs()] == ["add", "wipe"]
+    assert [spec["name"] for spec in box.told()["tools"]] == ["add", "wipe"]
 
 
 def test_an_empty_toolbox_is_one():
-    assert Toolbox().specs() == []
+    assert Toolbox().told()["tools"] == []
     with pytest.raises(LookupError, match="available: none"):
         Toolbox()["add"]
 
@@ -50,4 +50,4 @@ def test_a_function_instead_of_a_list_is_refused_with_advice():
 
 def test_something_else_in_the_list_is_refused():
     with pytest.raises(TypeError, match="a tool is a function"):
-        Toolbox(["add"])  # type: ignore[list-item]
+        Toolbox([7])  # type: ignore[list-item]

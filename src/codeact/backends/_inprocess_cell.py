@@ -15,10 +15,12 @@ import signal
 import sys
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+from codeact.events import Approval, ToolCalled
 from codeact.interpreter.backend import OnOutput, Request
 from codeact.interpreter.outcome import Outcome
 from codeact.interpreter.output import Display, Text
@@ -49,7 +51,9 @@ class Cell:
     def __init__(self, request: Request, seconds: float | None, on_output: OnOutput | None):
         self.outcome = Outcome()
         self._on_input, self._on_output, self._seconds = request.on_input, on_output, seconds
-        self._calls = Calls(request.toolbox, request.approve)
+        self._news: deque[ToolCalled | Approval] = deque()
+        """What tools did, told by their threads, for the thread of the cell."""
+        self._calls = Calls(request.toolbox, request.approve, self._news.append if on_output is not None else None)
         self._may_pause = len(request.toolbox) > 0 or request.on_input is not None
         self._text = Collected(request.limits.output_kb << 10)
         self._text.on_text = self._show_text if on_output is not None else None
@@ -123,6 +127,10 @@ class Cell:
         self._calls.cancel_all()
         if self._handles:
             signal.signal(signal.SIGINT, self._before)
+        try:
+            self._show_news()
+        except KeyboardInterrupt:
+            pass   # what a callback raised is kept
 
     def _watch(self, started: float) -> None:
         """The clock's thread."""
@@ -179,12 +187,18 @@ class Cell:
     def _show_text(self, stream: str, text: str) -> None:
         self._tell_program(Text("stderr" if stream == "stderr" else "stdout", text))
 
-    def _tell_program(self, event: Text | Display) -> None:
-        if self._on_output is None:
-            return
+    def _show_news(self) -> None:
+        if self._news:
+            self._tell_program(None)
+
+    def _tell_program(self, event: Text | Display | None) -> None:
+        """Pass on what tools did, and then this."""
         try:
             with self._lock, self._as_the_program():
-                self._on_output(event)
+                while self._news and self._on_output is not None:
+                    self._on_output(self._news.popleft())
+                if event is not None and self._on_output is not None:
+                    self._on_output(event)
         except BaseException as error:
             self._fail(error)
             raise KeyboardInterrupt from None   # ends the cell
@@ -212,7 +226,8 @@ class Cell:
             number = len(displays) + 1
             displays[number] = bundle
             self._text.display(number)
-        self._tell_program(Display(bundle))
+        if self._on_output is not None:
+            self._tell_program(Display(bundle))
 
     def ask(self, prompt: object, hidden: bool) -> str:
         """A line from a person; EOFError where nobody is there."""
@@ -242,11 +257,16 @@ class Cell:
         answers: queue.SimpleQueue[tuple[dict[str, Any], Sequence[bytes]]] = queue.SimpleQueue()
         self._calls.start(number, header, [memoryview(part) for part in buffers],
                           lambda answer, parts: answers.put((answer, parts)))
+        ours = threading.get_ident() == self._thread
         while not self._over.is_set():
             try:
-                return stubs.answer(*answers.get(timeout=0.1))
+                answer = answers.get(timeout=LOOK_SECONDS)
             except queue.Empty:
-                continue
+                answer = None
+            if ours:
+                self._show_news()   # of other threads' calls it is shown with the next text
+            if answer is not None:
+                return stubs.answer(*answer)
         raise RuntimeError("the cell ended before the answer came")
 
 

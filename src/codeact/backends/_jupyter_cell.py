@@ -10,11 +10,13 @@ import base64
 import json
 import re
 import time
+from collections import deque
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeAlias
 
 from codeact.backends._jupyter_tools import Questions
 from codeact.backends._jupyter_wire import KernelLost, Message, Wire
+from codeact.events import Approval, ToolCalled
 from codeact.interpreter.backend import OnOutput
 from codeact.interpreter.journal import HostAnswers
 from codeact.interpreter.limits import Limits
@@ -23,7 +25,9 @@ from codeact.interpreter.output import Display, Text
 from codeact.interpreter.result import ErrorInfo, Status
 from codeact.interpreter.streams import Collected
 
-__all__ = ["Cell", "bundle_of", "plain"]
+__all__ = ["Cell", "News", "bundle_of", "plain"]
+
+News: TypeAlias = "deque[ToolCalled | Approval]"
 
 GRACE_SECONDS = 2.0
 """Between an interrupt and the end of a cell that does not obey it."""
@@ -46,12 +50,13 @@ class Cell:
         answers: Who answers tool calls and input.
         nonce: Of tool calls.
         can_ask: Somebody is there to type.
+        news: What tools did, told by their threads.
     """
 
     def __init__(self, wire: Wire, limits: Limits, answers: HostAnswers, nonce: str, *, can_ask: bool,
-                 seconds: float | None, on_output: OnOutput | None):
+                 seconds: float | None, on_output: OnOutput | None, news: News):
         self._wire, self._answers, self._can_ask, self._seconds = wire, answers, can_ask, seconds
-        self._on_output = on_output
+        self._on_output, self._news = on_output, news
         self.outcome = Outcome()
         self._questions = Questions(nonce, answers, wire.wake)
         self._text = Collected(limits.output_kb << 10, self._show_text if on_output is not None else None)
@@ -87,6 +92,10 @@ class Cell:
         last = self._questions.end()
         if last is not None and not outcome.dead:
             self._type(last)
+        try:
+            self._show_news()
+        except BaseException as error:   # a callback's
+            outcome.fault = outcome.fault or error
         outcome.pieces = self._text.finish()
         outcome.seconds = outcome.kernel_seconds = max(0.0, time.monotonic() - self._started)
         return outcome
@@ -104,6 +113,7 @@ class Cell:
     def _step(self) -> None:
         for message in self._wire.wait(self._patience()):
             self._take(message)
+        self._show_news()
         before, self._now = self._now, time.monotonic()
         if self._deadline is not None and self._kill_at is None and self._answers.waiting():
             self._deadline += self._now - before
@@ -164,8 +174,18 @@ class Cell:
             self._error(content)
 
     def _show_text(self, stream: str, text: str) -> None:
+        self._show(Text("stderr" if stream == "stderr" else "stdout", text))
+
+    def _show(self, event: Text | Display) -> None:
         if self._on_output is not None:
-            self._on_output(Text("stderr" if stream == "stderr" else "stdout", text))
+            self._show_news()
+            self._on_output(event)
+
+    def _show_news(self) -> None:
+        while self._news:
+            event = self._news.popleft()
+            if self._on_output is not None:
+                self._on_output(event)
 
     def _display(self, bundle: dict[str, str | bytes]) -> None:
         displays = self.outcome.displays
@@ -176,8 +196,7 @@ class Cell:
             number = len(displays) + 1
             displays[number] = bundle
             self._text.display(number)
-            if self._on_output is not None:
-                self._on_output(Display(bundle))
+            self._show(Display(bundle))
 
     def _input(self, content: Mapping[str, Any], mine: bool) -> None:
         prompt = str(content.get("prompt", ""))

@@ -17,10 +17,10 @@ from typing import Any
 from codeact.interpreter.journal import HostAnswers
 from codeact.tools.toolbox import Toolbox
 
-__all__ = ["MARK", "Questions", "definition"]
+__all__ = ["MARK", "REMOVAL", "Questions", "definition"]
 
 KERNEL = Path(__file__).resolve().parent.parent / "kernel"
-FILES = ("wire", "plain", "arrays", "tables", "values", "stubs", "bridge")
+FILES = ("wire", "plain", "arrays", "tables", "values", "stubs", "toolset", "bridge")
 """In the order in which they import one another."""
 MARK = "codeact-tool:"
 MAX_QUESTION = 64 << 20
@@ -41,7 +41,7 @@ def _codeact_define():
             exec(compile(text, "<codeact " + name + ">", "exec"), module.__dict__)
             setattr(package, name, module)
         ask = getattr(getattr(shell, "kernel", None), "raw_input", None) or builtins.input
-        package.bridge.install(shell.user_ns, given["tools"], ask, given["nonce"])
+        package.tools = package.bridge.install(shell.user_ns, given, ask, given["nonce"])
     if given["owned"]:
         def leave(code=None):
             raise SystemExit() if code is None else SystemExit(code)
@@ -52,6 +52,16 @@ _codeact_define()
 del _codeact_define
 """
 
+REMOVAL = """
+def _codeact_remove():
+    import sys
+    package = sys.modules["_codeact_kernel"]
+    package.toolset.undefine(get_ipython().user_ns, package.tools)
+_codeact_remove()
+del _codeact_remove
+"""
+"""The cell that takes tools out of a kernel that was there before."""
+
 
 def definition(toolbox: Toolbox, nonce: str, *, owned: bool, number: int) -> str:
     """The cell that prepares an IPython kernel.
@@ -60,9 +70,8 @@ def definition(toolbox: Toolbox, nonce: str, *, owned: bool, number: int) -> str
         nonce: Of the questions.
         owned: The kernel is ours: cells are counted from `number`, and `exit()` ends a cell only.
     """
-    specs = toolbox.specs()
-    files = [[name, (KERNEL / f"{name}.py").read_text(encoding="utf-8")] for name in FILES] if specs else []
-    return DEFINITION.format(given=json.dumps({"tools": specs, "files": files, "nonce": nonce, "owned": owned,
+    files = [[name, (KERNEL / f"{name}.py").read_text(encoding="utf-8")] for name in FILES] if len(toolbox) else []
+    return DEFINITION.format(given=json.dumps({**toolbox.told(), "files": files, "nonce": nonce, "owned": owned,
                                                "number": number}))
 
 

@@ -18,15 +18,17 @@ import logging
 import os
 import time
 import weakref
+from collections import deque
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from codeact.backends._jupyter_cell import Cell, plain
+from codeact.backends._jupyter_cell import Cell, News, plain
 from codeact.backends._jupyter_http import HttpWire
-from codeact.backends._jupyter_tools import definition
+from codeact.backends._jupyter_tools import REMOVAL, definition
 from codeact.backends._jupyter_wire import START_SECONDS, KernelLost, Message, Wire
 from codeact.backends._jupyter_zmq import ZmqWire
 from codeact.errors import ConfigError, InterpreterError, InterpreterGone
+from codeact.events import Approval, ToolCalled
 from codeact.interpreter.backend import KeepsNoStates, OnOutput, Ran, Request, only_locally
 from codeact.interpreter.folders import new_folder, remove
 from codeact.interpreter.journal import HostAnswers
@@ -232,9 +234,16 @@ class JupyterBackend(KeepsNoStates):
         before = self._bring_up(number)
         if self._watch is not None:
             self._watch.take()
-        answers = HostAnswers(Calls(request.toolbox, request.approve), request.on_input)
+        news: News = deque()
+
+        def tell(event: ToolCalled | Approval) -> None:
+            news.append(event)
+            self._wire.wake()
+
+        calls = Calls(request.toolbox, request.approve, tell if on_output is not None else None)
+        answers = HostAnswers(calls, request.on_input)
         cell = Cell(self._wire, request.limits, answers, self._nonce, can_ask=request.on_input is not None,
-                    seconds=seconds, on_output=on_output)
+                    seconds=seconds, on_output=on_output, news=news)
         self._cell = cell
         try:
             outcome = cell.run(code)
@@ -280,9 +289,7 @@ class JupyterBackend(KeepsNoStates):
     def close(self) -> None:
         try:
             if not self._wire.owned and len(self._request.toolbox):
-                names = [tool.name for tool in self._request.toolbox]
-                self._silently(f"for _codeact_name in {names!r}: globals().pop(_codeact_name, None)\n"
-                               "globals().pop('_codeact_name', None)")
+                self._silently(REMOVAL)
         except KernelLost:
             pass
         if self._watch is not None:

@@ -1,4 +1,4 @@
-"""The flags of `codeact "task"`, and its help, which teaches by example."""
+"""The flags of `codeact "task"` and `codeact chat`, and the help of a task, which teaches by example."""
 
 import argparse
 from collections.abc import Callable
@@ -8,8 +8,8 @@ from typing import Any
 from codeact.cli import load, verbs
 from codeact.cli._files import OUTPUT_FOLDER
 
-__all__ = ["add_backend", "add_memory", "add_network", "add_packages", "network_of", "packages_of", "parser",
-           "positive", "sentence"]
+__all__ = ["add_agent", "add_backend", "add_memory", "add_network", "add_packages", "network_of", "packages_of",
+           "parser", "positive", "sentence"]
 
 MOST = 1_000_000_000
 """As `interpreter.limits.MOST`, which is not imported before it is needed."""
@@ -20,6 +20,9 @@ examples:
   codeact --model openai:gpt-5-mini "What is in sales.csv?" --workspace .
   codeact --model openai:qwen3:8b --base-url http://localhost:11434/v1 "Plot sin(x)/x"
   echo "a long task" | codeact --model openai:gpt-5-mini -
+  codeact --image plot.png "What is odd about this plot?"     CODEACT_MODEL names the model
+  codeact --tool web_fetch --max-cost 0.50 "What is new on https://www.python.org?"
+  codeact chat                                                a conversation, with the variables kept
 
 verbs:
 """
@@ -34,7 +37,7 @@ class _Parser(argparse.ArgumentParser):
 
 
 def parser() -> argparse.ArgumentParser:
-    """A parser of the flags; what it gives is used by `task.py`."""
+    """A parser of the flags of a task; what it gives is used by `task.py`."""
     made = _Parser(
         prog="codeact",
         description="Do a task by writing Python and running it, step by step, in an interpreter with walls around it.",
@@ -43,8 +46,37 @@ def parser() -> argparse.ArgumentParser:
     )
     add = made.add_argument
     add("task", nargs="*", help="what to do, in your words; - reads it from standard input")
-    add("--model", metavar="PROVIDER:NAME", help="as openai:gpt-5-mini or scripted:FILE (else CODEACT_MODEL)")
+    add_agent(made)
+    add("--image", metavar="FILE", type=Path, action="append", default=[],
+        help="a picture that goes with the task, for models that see; may be repeated")
+    add("--resume", metavar="FILE", type=Path, help="go on with the conversation in this file, and its variables")
+    add("--save", metavar="FILE.jsonl", type=Path, help="add the trajectory to this file, as it grows")
+    add("--json", action="store_true", help="print events as lines of JSON instead")
+    add("--version", action="store_true", help="print the version")
+    return made
+
+
+def add_agent(parser: argparse.ArgumentParser) -> None:
+    """The flags that say which model does what, where, and for how long; `_agent.py` reads them."""
+    group = parser.add_argument_group("the model")
+    add = group.add_argument
+    add("--model", metavar="PROVIDER:NAME", help="as openai:gpt-5-mini, scripted:FILE or the name of a profile "
+        "(else CODEACT_MODEL, else `codeact config`)")
     add("--base-url", metavar="URL", help="where an OpenAI-compatible server is (else OPENAI_BASE_URL)")
+    add("--format", metavar="NAME", help="how it writes its actions: code (default), json, text, native")
+    add("--instructions", metavar="FILE", type=Path, help="what else it should know and heed, as text")
+    add("--tool", metavar="SPEC", action="append", default=[],
+        help="give it a tool: web_fetch, files:DIR, 'mcp:COMMAND', or a module of yours; may be repeated")
+    add("--yes", action="store_true", help="allow, unasked, the calls of tools that ask first")
+    group = parser.add_argument_group("how much it may spend on a task")
+    add = group.add_argument
+    add("--max-turns", metavar="N", type=positive(int), help="turns (default: 30)")
+    add("--max-seconds", metavar="SECONDS", type=positive(float), help="time for all turns together")
+    add("--max-tokens", metavar="N", type=positive(int), help="tokens read and written, as far as the server tells")
+    add("--max-cost", metavar="DOLLARS", type=positive(float), help="US dollars, as far as the server tells")
+    add("--timeout", metavar="SECONDS", type=positive(float), help="for one piece of code (default: 60)")
+    group = parser.add_argument_group("where the code runs")
+    add = group.add_argument
     add(
         "--workspace",
         metavar="DIR",
@@ -54,34 +86,28 @@ def parser() -> argparse.ArgumentParser:
     )
     add("--live", action="store_true", help="let the code change the files of --workspace themselves, at once")
     add("--read", metavar="DIR", type=Path, action="append", default=[], help="also let it read here; may be repeated")
-    add_network(made)
-    add_packages(made)
-    add("--sandbox", default="auto", metavar="WALLS",
+    add_network(group)
+    add_packages(group)
+    add("--sandbox", metavar="WALLS",
         help="auto (default: the strongest that works), or a level as `codeact doctor` lists them; none means none")
     add("--python", metavar="PATH", help="run the code with this Python instead; nothing needs to be installed there")
-    add_backend(made)
-    add("--max-turns", metavar="N", type=positive(int), default=30, help="give up after N turns (default: 30)")
-    add("--timeout", metavar="SECONDS", type=positive(float), default=60.0, help="for one piece of code (default: 60)")
-    add_memory(made)
-    add("--save", metavar="FILE.jsonl", type=Path, help="add the trajectory to this file, as it grows")
-    add("--json", action="store_true", help="print events as lines of JSON instead")
-    add("--version", action="store_true", help="print the version")
-    return made
+    add_backend(group)
+    add_memory(group)
 
 
-def add_backend(parser: argparse.ArgumentParser) -> None:
+def add_backend(parser: argparse._ActionsContainer) -> None:
     """The flag `--backend`."""
     parser.add_argument("--backend", metavar="SPEC", default="local",
                         help="what runs the code: local (default), docker:IMAGE, podman:IMAGE, jupyter:NAME, inprocess")
 
 
-def add_memory(parser: argparse.ArgumentParser) -> None:
+def add_memory(parser: argparse._ActionsContainer) -> None:
     """The flag `--memory-mb`."""
     parser.add_argument("--memory-mb", type=positive(int), metavar="MB",
                         help="memory of all its processes together (default: 2048)")
 
 
-def add_network(parser: argparse.ArgumentParser) -> None:
+def add_network(parser: argparse._ActionsContainer) -> None:
     """The flag `--network`; `network_of` reads it."""
     parser.add_argument("--network", metavar="HOST", action="append", default=[],
                         help="what the code may reach: none (default), all, or a host, as api.example.com, "
@@ -98,7 +124,7 @@ def network_of(values: list[str]) -> str | list[str]:
     return words[0]
 
 
-def add_packages(parser: argparse.ArgumentParser) -> None:
+def add_packages(parser: argparse._ActionsContainer) -> None:
     """The flags about packages; `packages_of` reads two of them."""
     parser.add_argument("--package", metavar="NAME", action="append", default=[],
                         help="install this for the code, as einops or 'einops>=0.7'; may be repeated")

@@ -16,7 +16,7 @@ from codeact.cli._files import OUTPUT_FOLDER
 from codeact.cli._session import in_flags
 
 if TYPE_CHECKING:
-    from codeact.interpreter.output import Bundle, Display, Text
+    from codeact.interpreter.output import Bundle
     from codeact.interpreter.result import ExecutionResult
 
 __all__ = ["CONTROL", "Printer"]
@@ -44,13 +44,14 @@ class Printer:
         self._shown = {"stdout": 0, "stderr": 0}
         """Characters shown as they came."""
 
-    def __call__(self, event: Text | Display) -> None:
-        from codeact.interpreter.output import Text
+    def __call__(self, event: object) -> None:
+        """Take what comes to `on_output`; tool calls are not shown."""
+        from codeact.interpreter.output import Display, Text
 
         if isinstance(event, Text):
             self._shown[event.stream] += len(event.text)
             self._write(event.text, sys.stderr if event.stream == "stderr" else sys.stdout)
-        else:
+        elif isinstance(event, Display):
             self._bundle(event.bundle)
 
     def _write(self, text: str, stream: TextIO | None) -> None:

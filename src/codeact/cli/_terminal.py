@@ -1,187 +1,144 @@
-"""Show a rollout to a person, as it happens: words, code, output, figures; with colour where `rich` is installed.
+"""Show a rollout to a person, as it happens: words, code, output, tool calls, tables, figures.
 
-`Terminal` is an observer: it gets events and writes. Text of models and cells is stripped of control characters, so
-that it can neither move the cursor nor talk to the terminal.
+`Terminal` is an observer: it is handed events and writes to a sheet: a `LiveSheet` where standard output is a terminal
+and `rich` is installed, else a `PlainSheet`. What a model or a cell wrote is cleaned there of all that a terminal
+obeys.
 """
 
 import os
-import re
+import shutil
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal, Protocol, TextIO
+from typing import TextIO
 
-from codeact.actions import CodeAction, Malformed, Say
+from codeact.actions import CodeAction, Malformed, Say, ToolCall
 from codeact.cli._files import FIGURES, Shelf
+from codeact.cli._inline import inline
 from codeact.cli._reply import Kind, Reply
 from codeact.cli._session import in_flags
-from codeact.cli._wrap import Wrap
-from codeact.events import Code, Display, Event, Output, Text
+from codeact.cli._sheet import PlainSheet, Sheet, Style
+from codeact.cli._tables import table_in
+from codeact.events import Approval, Code, Display, Ended, Event, Note, Output, Started, Text, ToolCalled
 from codeact.interpreter.output import image_name
 from codeact.trajectory import Turn
 
-__all__ = ["Paint", "PlainPaint", "Terminal", "paint_for", "shown"]
+__all__ = ["Terminal", "called", "can_move", "sheet_for", "shown"]
 
-Style = Literal["words", "code", "answer", "output", "error", "note", "reasoning", "title", "margin"]
-
-_CONTROL = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|[\x00-\x08\x0b-\x1f\x7f-\x9f]")
-_MARGINS: dict[Style, str] = {"code": "  │ ", "output": "    ", "error": "    ", "note": "    "}
-_WRAPPED: tuple[Style, ...] = ("words", "answer", "reasoning")
 _MAX_LINES = 100
 """Shown of one cell's output; the model is shown less."""
 _HEAD, _TAIL = 6, 4
 """Lines of a long traceback."""
+_MAX_CALL = 200
+_MAX_IGNORED = 160
 
 
-class Paint(Protocol):
-    """Puts text on a screen."""
-
-    def write(self, text: str, style: Style) -> None:
-        """Write text where the cursor is; code comes in whole lines."""
+def can_move(file: TextIO) -> bool:
+    """Whether it is a terminal whose cursor can be moved."""
+    return file.isatty() and os.environ.get("TERM", "dumb") not in ("dumb", "", "unknown")
 
 
-class PlainPaint:
-    """Without colour."""
-
-    def __init__(self, file: TextIO) -> None:
-        self._file = file
-
-    def write(self, text: str, style: Style) -> None:
-        """Write text as it is."""
-        self._file.write(text)
-        self._file.flush()
-
-
-class RichPaint:
-    """With colour and highlighted code, by `rich`."""
-
-    _STYLES: dict[Style, str] = {
-        "answer": "bold",
-        "output": "",
-        "error": "red",
-        "note": "dim italic",
-        "reasoning": "dim",
-        "title": "cyan",
-        "margin": "dim",
-    }
-
-    def __init__(self, console: Any) -> None:
-        from rich.syntax import Syntax
-        from rich.text import Text as RichText
-
-        self._console, self._text = console, RichText
-        self._syntax = Syntax("", "python", theme="ansi_dark", background_color="default")
-        self._code = ""
-
-    def write(self, text: str, style: Style) -> None:
-        """Write text in its style."""
-        if style == "code":
-            # Highlighted in its context, as a line may stand inside a long string.
-            before, self._code = len(self._code), self._code + text
-            painted = self._syntax.highlight(self._code)[before : len(self._code)]
-        else:
-            self._code = self._code if style == "margin" else ""
-            painted = self._text(text, self._STYLES.get(style, ""))
-        self._console.print(painted, end="", soft_wrap=True)
-
-
-def paint_for(file: TextIO) -> Paint:
-    """Colour if `file` is a terminal and `rich` is installed, else plain text."""
-    if file.isatty() and not os.environ.get("NO_COLOR"):
+def sheet_for(file: TextIO) -> Sheet:
+    """A live one where that can be, else plain text."""
+    if can_move(file):
         try:
-            from rich.console import Console
-        except ImportError:
+            from codeact.cli._live import LiveSheet
+
+            return LiveSheet(file)
+        except ImportError:   # without rich
             pass
-        else:
-            return RichPaint(Console(file=file, highlight=False, markup=False, emoji=False))
-    return PlainPaint(file)
+    return PlainSheet(file, shutil.get_terminal_size().columns if file.isatty() else None)
 
 
 class Terminal:
-    """Writes events as they come: parts of different kinds, a blank line between."""
+    """Writes events as they come.
 
-    def __init__(self, paint: Paint, shelf: Shelf, *, with_answer: bool = True, width: int | None = None) -> None:
-        """Make one.
+    Args:
+        sheet: Where to.
+        shelf: Where figures are saved.
+        with_answer: Also show the answer; without, the caller prints it where it belongs.
+        images: Show figures in the terminal too, where it can.
+    """
 
-        Args:
-            shelf: Where figures are saved.
-            width: Characters in a line of words; None leaves lines as they are.
-            with_answer: Also show the answer; without, the caller prints it where it belongs.
-        """
-        self._paint, self._shelf, self._with_answer = paint, shelf, with_answer
+    def __init__(self, sheet: Sheet, shelf: Shelf, *, with_answer: bool = True, images: bool = False) -> None:
+        self._sheet, self._shelf, self._with_answer, self._images = sheet, shelf, with_answer, images
         self._reply = Reply()
-        self._wrap = Wrap(width)
         self._line_of_code = ""
-        self._style: Style | None = None
-        self._newlines = 0
-        self._n_lines, self._cut = 0, False
-        self._heard = False
+        self._n_lines = 0
+        self._heard = self._in_cell = False
         self._held: list[tuple[Kind, str]] = []
         """What may turn out to be the answer, where the caller prints that."""
+        self.by_hand = False
+        """Whether the model's replies are typed at this terminal."""
+        self._decided: dict[str, bool] = {}
+        """Tools somebody was asked about, in this cell, and the last answer."""
         self.saved: list[Path] = []
         """Figures saved so far."""
 
     def __call__(self, event: Event) -> None:
         """Show one event."""
         match event:
+            case Started():
+                self._await_model()
             case Text(text, "reasoning"):
+                self._write_on("the model reasons")
                 self.write(text, "reasoning")
-            case Text(text):
+            case Text(text, channel):
                 self._heard = True
-                for kind, segment in self._reply.feed(text):
-                    self._say(kind, segment)
+                self._write_on("the model writes")
+                for kind, segment in [("code", text)] if channel == "call" else self._reply.feed(text):
+                    self._say(kind, segment)   # type: ignore[arg-type]  # mypy widens the literal
             case Code(code):
-                self._end_reply()
-                self._release()
-                if not self._heard:
-                    self._say("code", f"{code}\n")
-                self._n_lines, self._cut = 0, False
+                self._begin_cell(code)
             case Output(text, "error"):
+                self._end_output()
                 self.write(in_flags(_shortened(text)), "error")
             case Output(text):
                 self._show_output(text)
             case Display(bundle):
                 self._show_bundle(dict(bundle))
+            case Approval(tool, _, granted):
+                if granted is not None:   # before, the question itself is to be seen
+                    self._decided[tool] = granted
+            case ToolCalled():
+                self._show_call(event)
+            case Note(text):
+                self.write(f"[{text}]\n", "note")
             case Turn():
+                self._in_cell = False
                 self._end_turn(event)
+                self._await_model()
+            case Ended():
+                self._sheet.phase(None)
+
+    def now(self, words: str) -> None:
+        """What goes on in the cell that runs; from any thread. Once the cell is over, nobody is told."""
+        if self._in_cell:
+            self._sheet.phase(words)
 
     def write(self, text: str, style: Style) -> None:
         """Write a piece of a part; a new style begins a new part."""
-        text = _CONTROL.sub("", text.replace("\r\n", "\n").replace("\r", "\n"))
-        if style != self._style:
-            text = text.lstrip("\n")
-            if not text.strip():
-                return
-            self._end_part()
-            if self._style is not None:
-                self._paint.write("\n\n", "words")
-            self._style, self._newlines = style, 0
-            self._paint.write(_MARGINS.get(style, ""), "margin")
-        self._put(self._wrap.feed(text) if style in _WRAPPED else text, style)
-
-    def _put(self, text: str, style: Style) -> None:
-        """Write with the margin; newlines wait until something follows, so that no part ends in blank lines."""
-        margin = _MARGINS.get(style, "")
-        for line in text.splitlines(keepends=True):
-            body = line.rstrip("\n")
-            if body:
-                for left in range(self._newlines, 0, -1):
-                    self._paint.write("\n", style)
-                    self._paint.write(margin if left == 1 else margin.rstrip(), "margin")
-                self._newlines = 0
-                self._paint.write(body, style)
-            self._newlines += len(line) - len(body)
-
-    def _end_part(self) -> None:
-        if self._style in _WRAPPED:
-            self._put(self._wrap.end(), self._style)
+        self._sheet.write(text, style)
 
     def finish(self) -> None:
         """End the last line."""
         self._end_reply()
         self._release()
-        self._end_part()
-        if self._style is not None:
-            self._paint.write("\n", "words")
-            self._style = None
+        self._end_output()
+        self._heard = self._in_cell = False
+        self._sheet.phase(None)
+        self._sheet.finish()
+
+    def _await_model(self) -> None:
+        if self.by_hand:
+            self._sheet.finish()   # nothing is to be drawn where somebody types
+        else:
+            self._sheet.phase("waiting for the model")
+
+    def _write_on(self, words: str) -> None:
+        if not self.by_hand:
+            self._sheet.phase(words)
+
+    # The model's reply ------------------------------------------------------------------------------------------------
 
     def _say(self, kind: Kind, text: str) -> None:
         if self._with_answer:
@@ -219,41 +176,82 @@ class Terminal:
             self._say(kind, segment)
         self._flush_code()
 
+    # The cell ---------------------------------------------------------------------------------------------------------
+
+    def _begin_cell(self, code: str) -> None:
+        self._end_reply()
+        self._release()
+        if not self._heard:
+            self._say("code", f"{code}\n")
+        self._flush_code()
+        self.begin_cell()
+
+    def begin_cell(self) -> None:
+        """A cell runs whose code needs not be shown."""
+        self._n_lines = 0
+        self._in_cell = True
+        self._decided.clear()
+        self._sheet.phase("the code runs")
+
     def _show_output(self, text: str) -> None:
         lines = text.splitlines(keepends=True)
         room = max(_MAX_LINES - self._n_lines, 0)
-        self._n_lines += text.count("\n")
-        self.write("".join(lines[:room]), "output")
-        if len(lines) > room and not self._cut:
-            self._cut = True
-            self.write("... more output is not shown here\n", "note")
+        self._n_lines += len(lines) if text.endswith("\n") else len(lines) - 1
+        if room:
+            self.write("".join(lines[:room]), "output")
+
+    def _end_output(self) -> None:
+        """Say how much of it was not shown."""
+        if (left := self._n_lines - _MAX_LINES) > 0:
+            self.write(f"... {left:,} more line{'s' * (left != 1)} of output\n", "note")
+        self._n_lines = 0
 
     def _show_bundle(self, bundle: dict[str, str | bytes]) -> None:
         mime = next((mime for mime in FIGURES if mime in bundle), "")
         if not mime:
-            self._show_output(f"{bundle.get('text/plain', list(bundle))}\n")
+            self._show_output(table_in(bundle) or f"{bundle.get('text/plain', list(bundle))}\n")
             return
+        content = bundle[mime]
         try:
-            path = self._shelf.add_figure(mime, bundle[mime])
+            path = self._shelf.add_figure(mime, content)
         except OSError as error:
             self.write(f"a figure could not be saved: {error}\n", "error")
             return
         self.saved.append(path)
-        self.write(f"{image_name(mime, bundle[mime])} saved as {shown(path)}\n", "title")
+        if self._images and isinstance(content, bytes):
+            self._sheet.raw(inline(mime, content, os.environ, shutil.get_terminal_size().columns))
+        self.write(f"{image_name(mime, content)} saved as {shown(path)}\n", "title")
+
+    def _show_call(self, event: ToolCalled) -> None:
+        decided = self._decided.pop(event.tool, None)
+        if decided is False and event.error:
+            return   # whoever refused it knows
+        ended = f" failed: {event.error}" if event.error else ""
+        # The time that somebody took to decide says nothing of the tool.
+        took = f" ({event.seconds:.1f} s)" if event.seconds >= 0.1 and decided is None else ""
+        self.write(f"> {called(event.tool, event.arguments)}{took}{ended}\n", "tool")
 
     def _end_turn(self, turn: Turn) -> None:
         self._end_reply()
         if isinstance(turn.action, Say):
             self._held = []
         self._release()
+        self._end_output()
         self._heard = False
         if isinstance(turn.action, Malformed):
             self.write("[the reply could not be read; the model is shown the right form]\n", "note")
-        elif isinstance(turn.action, CodeAction) and turn.action.ignored:
-            self.write("[what it wrote after the code was ignored, as the code had not run yet]\n", "note")
-        self._end_part()
-        # The next part is a new one, also in the same style.
-        self._style = self._style and "margin"
+        elif isinstance(turn.action, CodeAction | ToolCall) and turn.action.ignored:
+            start = " ".join(turn.action.ignored[: 4 * _MAX_IGNORED].split())
+            start = start if len(start) <= _MAX_IGNORED else start[:_MAX_IGNORED] + "..."
+            self.write(f"[ignored, as it was written before the code had run: {start}]\n", "note")
+        self._sheet.end_part()
+
+
+def called(tool: str, arguments: Mapping[str, str]) -> str:
+    """A call of a tool on one line, as short as the eye wants it."""
+    given = ", ".join(f"{name}={value}" for name, value in arguments.items())
+    call = " ".join(f"{tool}({given})".split())
+    return call if len(call) <= _MAX_CALL else f"{call[:_MAX_CALL]}...)"
 
 
 def _shortened(traceback: str) -> str:

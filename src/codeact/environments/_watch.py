@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from codeact.events import Display, Observer, Output
+from codeact.events import Approval, Display, Observer, Output, ToolCalled
 from codeact.interpreter import output
 from codeact.protocols import RunResult
 
@@ -12,7 +12,7 @@ __all__ = ["CellWatch"]
 
 
 class CellWatch:
-    """Passes on what a cell shows: text and displays as they come, the value and the error at the end."""
+    """Passes on what a cell shows: text, displays and tool calls as they come, the value and the error at the end."""
 
     def __init__(self, observe: Observer) -> None:
         self._observe = observe
@@ -26,6 +26,8 @@ class CellWatch:
             case output.Display(bundle):
                 self._n_displays += 1
                 self._observe(Display(bundle))
+            case ToolCalled() | Approval():
+                self._observe(seen)
 
     def end(self, result: RunResult) -> None:
         """The cell is over."""

@@ -7,6 +7,7 @@ limits is in the prompt that `reset` makes.
 The walls are the interpreter's. Nothing here looks at code before it is run.
 """
 
+import keyword
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -23,6 +24,8 @@ from codeact.trajectory import Observation, Stop
 __all__ = ["ChatEnvironment"]
 
 _MAX_FILES_TOLD = 40
+_ALONE = "input() has nobody to ask. If you cannot go on without the user, ask in your answer."
+_ATTENDED = "input() asks the user, who may be away: ask in your answer unless the code itself needs a line."
 _MAX_IGNORED_CHARS = 200
 
 
@@ -41,6 +44,8 @@ class ChatEnvironment:
         network: str | Sequence[str] = "none",
         read: Sequence[str | Path] = (),
         packages: str | Sequence[str] = "none",
+        attended: bool = False,
+        instructions: str = "",
     ) -> None:
         """Make one; nothing is run yet.
 
@@ -48,6 +53,8 @@ class ChatEnvironment:
             runner: Where code runs. It has the tools already; here they are only described.
             timeout: Seconds of wall clock for one cell.
             memory_mb, network, read, packages: What the runner was made with, for the prompt.
+            attended: Whether somebody answers when code reads a line.
+            instructions: Further words of the system's to the model, after ours.
         """
         self.format = format or CodeFormat()
         self.runner = runner
@@ -57,6 +64,8 @@ class ChatEnvironment:
         self.memory_mb = memory_mb
         self.network = network
         self.packages = packages
+        self.attended = attended
+        self.instructions = instructions.strip()
         self.read = tuple(map(str, read))
 
     def reset(self) -> list[Message]:
@@ -68,24 +77,33 @@ class ChatEnvironment:
             memory=f", and use {self.memory_mb} MB of memory" if self.memory_mb else "",
             network=f"{self._reachable()} {self._installable()}",
             files=self._files(),
+            input=_ATTENDED if self.attended else _ALONE,
         )
-        return [Message("system", prompt), Message("user", self.task)]
+        return [Message("system", f"{prompt}\n\n{self.instructions}".strip()), Message("user", self.task)]
 
     def step(self, action: Action, *, observe: Observer, cancel: Stopper) -> Observation:
         """Do what the action asks; see `protocols.Environment`."""
         match action:
             case CodeAction(code, ignored=ignored):
                 return self._run(code, ignored, observe, cancel)
-            case ToolCall(name, arguments):
+            case ToolCall(name, arguments, ignored=ignored, positional=positional):
+                known = [tool.name for tool in self.tools]
+                if name not in known:   # such as `exec`: a format without code runs none
+                    told = f"The tools are: {_listed(known)}." if known else "There are no tools."
+                    return Observation(f"There is no tool {name!r}. {told}", status="none")
                 # Tools live in the interpreter, under every format.
-                given = ", ".join(f"{key}={value!r}" for key, value in arguments.items())
-                return self._run(f"{name}({given})", "", observe, cancel)
+                named = [f"{key}={value!r}" for key, value in arguments.items() if not keyword.iskeyword(key)]
+                odd = {key: value for key, value in arguments.items() if keyword.iskeyword(key)}
+                given = [*map(repr, positional), *named, *([f"**{odd!r}"] if odd else [])]
+                return self._run(f"{name}({', '.join(given)})", ignored, observe, cancel)
             case Answer() | Say():
                 return Observation("", stop=Stop.ANSWER, status="none")
             case Malformed(message):
                 return Observation(message, status="none")
 
     def _run(self, code: str, ignored: str, observe: Observer, cancel: Stopper) -> Observation:
+        if cancel.stop:  # since the model was asked
+            return Observation("[not run: the task was interrupted]", status="none")
         observe(Code(code))
         watch = CellWatch(observe)
         with cancel.calling(self.runner.interrupt):

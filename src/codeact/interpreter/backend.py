@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Literal, Protocol
 from codeact.errors import ConfigError, InterpreterError
 from codeact.interpreter.limits import Limits
 from codeact.interpreter.outcome import Outcome
-from codeact.interpreter.output import Display, Text
+from codeact.interpreter.output import OnOutput
 from codeact.interpreter.settings import DEFAULT_IMPORTS
 from codeact.tools.calls import Approve
 from codeact.tools.toolbox import Toolbox
@@ -28,8 +28,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Backend", "KeepsNoStates", "OnInput", "OnOutput", "Ran", "Request", "Reviewed", "only_locally"]
 
-OnOutput = Callable[["Text | Display"], None]
-"""Called with each piece of output as it comes."""
 OnInput = Callable[[str, bool], "str | None"]
 """Asked for a line: prompt, hidden."""
 

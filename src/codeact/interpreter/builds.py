@@ -16,7 +16,7 @@ from pathlib import Path
 
 from codeact.errors import InterpreterError, PackageError
 from codeact.interpreter.backend import Backend, Request
-from codeact.interpreter.output import Display, Text
+from codeact.interpreter.output import Text
 from codeact.interpreter.package_job import Job
 from codeact.interpreter.pip import OPTIONS, Pip
 from codeact.interpreter.requirements import Requirement
@@ -139,7 +139,7 @@ class _Teller:
     def __init__(self, job: Job, clear: Callable[[str], str]):
         self._job, self._clear, self._rest, self._n_lines = job, clear, "", 0
 
-    def __call__(self, event: Text | Display) -> None:
+    def __call__(self, event: object) -> None:
         if isinstance(event, Text):
             *lines, rest = (self._rest + event.text).split("\n")
             self._rest = rest[-2000:]

@@ -11,12 +11,14 @@ import select
 import sys
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
+from codeact.events import Approval, ToolCalled
 from codeact.interpreter.limits import Limits
 from codeact.interpreter.outcome import Outcome, death_in_words
-from codeact.interpreter.output import Display, Text
+from codeact.interpreter.output import Display, OnOutput, Text
 from codeact.interpreter.result import ErrorInfo, Status
 from codeact.interpreter.session import Running, Session
 from codeact.interpreter.streams import OutputReader
@@ -72,6 +74,8 @@ class CellRunner:
         self._idle, self._idle_fd = select.poll(), -1
         self._stop_asked = False
         self._send_lock = threading.Lock()
+        self._news: deque[ToolCalled | Approval] = deque()
+        """What tools did, told by their threads, for the thread that runs the cell."""
 
     def close(self) -> None:
         with self._wake_lock:
@@ -81,12 +85,21 @@ class CellRunner:
     def interrupt(self) -> None:
         """Stop the running cell; from any thread."""
         self._stop_asked = True
+        self._wake_up()
+
+    def tell(self, event: ToolCalled | Approval) -> None:
+        """Have `on_output` told of a tool call by the thread that runs the cell; from any thread."""
+        self._news.append(event)
+        if isinstance(event, Approval):   # a person waits; all else is told with the next look at the latest
+            self._wake_up()
+
+    def _wake_up(self) -> None:
         with self._wake_lock:   # its number may be another file's once it is closed
             if self._wake >= 0:
                 os.eventfd_write(self._wake, 1)
 
     def run(self, header: dict[str, Any], answers: Answers, *, seconds: float | None,
-            on_output: Callable[[Text | Display], None] | None = None, buffers: Sequence[bytes] = ()) -> Outcome:
+            on_output: OnOutput | None = None, buffers: Sequence[bytes] = ()) -> Outcome:
         """Send a "run" frame, or another one that "done" answers, and see it through.
 
         Args:
@@ -97,6 +110,7 @@ class CellRunner:
         if self._stop_asked:
             self._stop_asked = False
             self._drain_wake()
+        self._news.clear()
         started, refused = time.monotonic(), ""
         try:
             running.connection.send(header, buffers, timeout=30)   # first of all: what follows is done while it runs
@@ -164,7 +178,7 @@ class _Cell:
     """The state of one run."""
 
     def __init__(self, runner: CellRunner, running: Running, answers: Answers, started: float, seconds: float | None,
-                 on_output: Callable[[Text | Display], None] | None):
+                 on_output: OnOutput | None):
         self.runner, self.session, self.limits = runner, runner.session, runner.limits
         self.running, self.answers, self.on_output = running, answers, on_output
         self.outcome = Outcome()
@@ -181,7 +195,7 @@ class _Cell:
         self.cpu_before: float | None = None
         self.disk_before: int | None = None
         self.display_bytes = self.nameless_bytes = 0
-        on_text = None if on_output is None else lambda stream, text: on_output(Text(stream, text))
+        on_text: Any = None if on_output is None else lambda stream, text: self._show(Text(stream, text))
         self.reader = OutputReader(running.output, self.session.nonce, self.limits.output_kb << 10, on_text)
         self.session.forget_usage()
 
@@ -195,6 +209,7 @@ class _Cell:
             try:
                 ready = dict(poll.poll(self._wait_ms()))
                 self._tick()
+                self._show_news()
                 if output in ready:
                     self._read_output()
                 if control in ready:
@@ -227,6 +242,19 @@ class _Cell:
         if self.deadline is not None and self.kill_at is None and self.answers.waiting():
             self.deadline += self.now - before
             self.started += self.now - before
+
+    def _show(self, event: Text | Display) -> None:
+        """Pass on what the cell shows, after what its tools did before it went on."""
+        if self.on_output is not None:
+            self._show_news()
+            self.on_output(event)
+
+    def _show_news(self) -> None:
+        news = self.runner._news
+        while news:
+            event = news.popleft()
+            if self.on_output is not None:
+                self.on_output(event)
 
     def _read_output(self) -> None:
         self.reader.read()
@@ -337,6 +365,8 @@ class _Cell:
         elif kind == "display":
             self._display(header, buffers)
         elif kind == "call" and type(header.get("id")) is int:
+            if self.on_output is not None:
+                self.reader.read()   # what it wrote before it called
             self.answers.call(header, buffers, lambda answer, parts=(): self.runner.send(self.running, answer, parts))
         elif kind == "input" and type(header.get("id")) is int:
             self._input(header)
@@ -357,8 +387,7 @@ class _Cell:
         number = header.get("id")
         if bundle and type(number) is int:
             self.outcome.displays[number] = bundle
-            if self.on_output is not None:
-                self.on_output(Display(bundle))
+            self._show(Display(bundle))
 
     def _input(self, header: dict[str, Any]) -> None:
         self.reader.read()
@@ -396,7 +425,13 @@ class _Cell:
         """Everything there is to say of the cell."""
         if self.called:
             self.session.keeper.dismiss()
-        if not self.read_all:
+        try:
+            self._show_news()
+            if not self.read_all:
+                self.reader.read()
+        except BaseException as error:   # a callback's
+            self.outcome.fault = self.outcome.fault or error
+            self.on_output = self.reader.on_text = None
             self.reader.read()
         self.outcome.pieces = self.reader.finish()
         self.outcome.seconds = max(0.0, time.monotonic() - self.started)

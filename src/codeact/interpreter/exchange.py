@@ -12,8 +12,8 @@ import socket
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
+from codeact.addresses import Refused, Unresolved
 from codeact.interpreter.access import NetworkAccess, Record
-from codeact.interpreter.addresses import Refused, Unresolved
 from codeact.interpreter.http1 import MAX_HEAD_BYTES, BadRequest, Request, parse, response
 from codeact.interpreter.relay import Crossed, origin_answer, send_body, tunnel
 

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from codeact.interpreter.saved import Saved
     from codeact.interpreter.saving import LoadReport, SaveReport
     from codeact.interpreter.variables import Variable
+    from codeact.tools.module import ToolModule
 
 __all__ = ["Interpreter"]
 
@@ -41,7 +42,8 @@ class Interpreter:
     """A Python session behind walls. A context manager; not for two threads at once (`interrupt` excepted).
 
     Args:
-        tools: Functions of the host that cells can call by name.
+        tools: Functions of the host that cells can call by name; whole modules of them (`ToolModule`); and text that
+            names built-in tools and servers, as "web_fetch", "files:DIR", "mcp:COMMAND", "mcp:URL".
         limits: What the session may use.
         workspace: A folder of the user's to work in; None gives the session a fresh one, removed at the end.
         mode: What cells do with `workspace`: "live", they change it; "copy", they change an overlay or a copy of it,
@@ -63,9 +65,11 @@ class Interpreter:
         preload: A Python file whose names every session begins with (helpers that run inside the walls).
         imports: Modules imported ahead, so that every session has them at once.
         style: How results are put to a model: "default", "mint", "m3tooleval", "chat", or a `Style`.
-        on_output: Called with each piece of output as it comes.
+        on_output: Called with what a cell shows (`output.Text`, `output.Display`) and with what its tools do
+            (`events.ToolCalled`, `events.Approval`), in order, as it comes, in the thread that calls `run`.
         on_input: Asked (prompt, hidden) when a cell reads standard input; without it a cell gets EOFError.
-        approve: Asked (tool's name, arguments) before a tool marked `needs_approval` runs.
+        approve: Asked (tool's name, arguments) before a tool marked `needs_approval` runs; plain or async, in another
+            thread. Only True lets it run.
         backend: What runs the cells: "local", or another one of `codeact/backends/` ("docker:IMAGE",
             "jupyter:python3", "inprocess", ...); or a function that makes one of a `Request`, as
             `functools.partial(inprocess.create, namespace=globals())`.
@@ -78,7 +82,7 @@ class Interpreter:
         ConfigError: There is no such back-end, or it cannot do what is asked.
     """
 
-    def __init__(self, tools: Iterable[Callable[..., Any]] = (), limits: Limits | None = None, *,
+    def __init__(self, tools: Iterable[Callable[..., Any] | ToolModule | str] = (), limits: Limits | None = None, *,
                  workspace: str | Path | None = None, mode: Literal["live", "copy"] = "live",
                  keep_changes: bool = False, read: str | Path | Sequence[str | Path] = (),
                  network: Literal["none", "all"] | Sequence[str] = "none", sandbox: str | int = "auto",
@@ -99,25 +103,30 @@ class Interpreter:
             raise TypeError(f"limits={limits!r}: it is a Limits, such as Limits(memory_mb=1024)")
         self.limits = limits or Limits()
         self.style = style_named(style)
-        self._toolbox = tools if isinstance(tools, Toolbox) else Toolbox(tools)
         self._on_output = on_output
         self._busy = threading.Lock()
         self._number = _saved.cells if _saved is not None else 0
         self._closed = False
         self._owner = os.getpid()
+        helpers = Path(preload).read_text() if preload is not None else None
+        self._toolbox = (tools if isinstance(tools, Toolbox) else Toolbox(tools)).hold()
         request = Request(
             toolbox=self._toolbox, limits=self.limits, workspace=workspace, mode=mode, keep_changes=keep_changes,
             read=tuple([read] if isinstance(read, (str, Path)) else read),
             network=network if isinstance(network, str) else tuple(network), sandbox=sandbox,
-            python=python, preload=Path(preload).read_text() if preload is not None else None, imports=tuple(imports),
+            python=python, preload=helpers, imports=tuple(imports),
             packages=packages if isinstance(packages, str) else tuple(packages), index_url=index_url,
             on_input=on_input, approve=approve, saved=_saved)
-        self._backend: Backend = backend(request=request) if callable(backend) else \
-            plugins.create("backends", backend, request=request)
+        try:
+            self._backend: Backend = backend(request=request) if callable(backend) else \
+                plugins.create("backends", backend, request=request)
+        except BaseException:
+            self._toolbox.release()
+            raise
 
     @classmethod
-    def load(cls, path: str | Path, tools: Iterable[Callable[..., Any]] = (), limits: Limits | None = None,
-             **options: Any) -> Interpreter:
+    def load(cls, path: str | Path, tools: Iterable[Callable[..., Any] | ToolModule | str] = (),
+             limits: Limits | None = None, **options: Any) -> Interpreter:
         """Go on with a session that `save` wrote: its files, its variables, the numbers of its cells.
 
         `loaded` says of each variable whether it was restored, recomputed or lost; the model is told with the first
@@ -326,6 +335,7 @@ class Interpreter:
         other = object.__new__(type(self))
         vars(other).update(vars(self))
         other._busy, other._backend = threading.Lock(), backend
+        self._toolbox.hold()
         return other
 
     @property
@@ -384,7 +394,10 @@ class Interpreter:
             return   # a forked child of the program: the session is its parent's
         if self._busy.locked():
             self._backend.interrupt()
-        self._backend.close()
+        try:
+            self._backend.close()
+        finally:
+            self._toolbox.release()
 
     def __enter__(self) -> Interpreter:
         return self

@@ -206,7 +206,9 @@ class LiveSession:
         running = self._session.running
         assert running is not None
         try:
-            running.connection.send({"t": "open", "tools": self._toolbox.specs(), "preload": self._preload}, timeout=30)
+            told = self._toolbox.told()
+            running.connection.send({"t": "open", "tools": told["tools"], "modules": told["modules"],
+                                     "search": told["search"], "preload": self._preload}, timeout=30)
             frame = running.connection.receive(timeout=60)
             deadline = time.monotonic() + 60
             while frame is not None and frame[0]["t"] != "opened":   # what the helpers displayed
@@ -241,7 +243,8 @@ class LiveSession:
     def _run(self, code: str, number: int, seconds: float | None, on_output: OnOutput | None) -> Ran:
         self._notice_files()
         crossed = self._gateway.access.activity if self._gateway is not None else 0
-        answers = HostAnswers(Calls(self._toolbox, self._approve), self._on_input, self._package_calls())
+        calls = Calls(self._toolbox, self._approve, self._runner.tell if on_output is not None else None)
+        answers = HostAnswers(calls, self._on_input, self._package_calls())
         self._revive()
         header = {"t": "run", "n": number, "code": code}
         outcome = self._runner.run(header, answers, seconds=seconds, on_output=on_output)

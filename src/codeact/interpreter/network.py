@@ -14,7 +14,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from codeact.interpreter.addresses import Address, why_not_public
+from codeact.addresses import Address, why_not_public
 
 __all__ = ["DEFAULT_PORTS", "AllowList", "Rule", "host_of"]
 

@@ -7,11 +7,14 @@ nothing here is evaluated, and sizes of images are read from their headers with 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
-__all__ = ["Bundle", "Display", "Event", "Failure", "Note", "Text", "Value", "image_name", "without_base64"]
+from codeact.events import Approval, ToolCalled
+
+__all__ = ["Bundle", "Display", "Event", "Failure", "Note", "OnOutput", "Text", "Value", "image_name",
+           "without_base64"]
 
 Bundle: TypeAlias = Mapping[str, str | bytes]
 """MIME type -> text, or bytes for images."""
@@ -59,6 +62,8 @@ class Note:
 
 
 Event: TypeAlias = Text | Display | Value | Failure | Note
+OnOutput: TypeAlias = Callable[[Text | Display | ToolCalled | Approval], None]
+"""Called with what a running cell shows and with what its tools do, in order, as it comes."""
 
 _BASE64 = re.compile(r"data:([\w.+-]+/[\w.+-]+)(?:;[\w=.-]+)*;base64,[A-Za-z0-9+/=\s]{40,}")
 

@@ -23,8 +23,8 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, TypeVar
 
+from codeact.addresses import Check, Resolver, ask_system, resolve, why_refused
 from codeact.interpreter.access import NetworkAccess
-from codeact.interpreter.addresses import Check, Resolver, ask_system, resolve, why_refused
 from codeact.interpreter.exchange import Connection, serve
 
 __all__ = ["Proxy", "shared"]

@@ -21,7 +21,7 @@ import sys
 import threading
 from typing import Any, Callable, Dict, List, Sequence, Tuple
 
-from . import stubs
+from . import stubs, toolset
 
 __all__ = ["MARK", "Bridge", "either", "install"]
 
@@ -89,16 +89,18 @@ class Bridge:
             self._answers[number] = header, buffers
 
 
-def install(namespace: Dict[str, Any], specs: Sequence[Dict[str, Any]], ask: Callable[[str], str], nonce: str) -> None:
-    """Put a stub for each tool into a namespace.
+def install(namespace: Dict[str, Any], given: Dict[str, Any], ask: Callable[[str], str], nonce: str) -> List[str]:
+    """Put the tools into a namespace, and give their names.
 
     Stubs of async tools wait like all others in a plain cell, and return an awaitable in a coroutine of the user's: a
     kernel has a loop that runs at all times.
+
+    Args:
+        given: `tools`, `modules` and `search`, as in an `open` frame.
     """
     bridge = Bridge(ask, nonce)
-    for spec in specs:
-        call = either(bridge.call, bridge.call_async) if spec.get("async") else bridge.call
-        namespace[spec["name"]] = stubs.make_stub(spec, call)
+    return toolset.define(namespace, given, lambda spec: (
+        either(bridge.call, bridge.call_async) if spec.get("async") else bridge.call))
 
 
 def either(call: Callable[..., Any], call_async: Callable[..., Any]) -> Callable[..., Any]:

@@ -1,6 +1,6 @@
 """Tools as the cells of a kernel see them: functions of the same name, signature and docstring.
 
-The worker makes one stub for each tool of the session. A stub does not know how a call travels: it hands name and
+toolset.py makes one stub for each tool of the session. A stub does not know how a call travels: it hands name and
 arguments to the `call` it was given, which uses `request` and `answer` below to spell the question and to read the
 answer. Frames on the wire:
 
@@ -26,7 +26,7 @@ __all__ = ["ToolError", "answer", "make_stub", "request"]
 
 Spec = Dict[str, Any]
 """{"name", "doc", "params": [{"name", "kind", "annotation"?, "default"? (packed) or "default_repr"?}], "returns"?,
-"async"}; a kind is the name of an attribute of `inspect.Parameter`."""
+"async"}; a name may be "module.function"; a kind is the name of an attribute of `inspect.Parameter`."""
 Call = Callable[[str, Tuple[Any, ...], Dict[str, Any]], Any]
 
 
@@ -50,6 +50,7 @@ def make_stub(spec: Spec, call: Call, call_async: Optional[Callable[..., Awaitab
             stub returns it; outside it waits, so that a cell may call it plainly.
     """
     name = spec["name"]
+    module, _, own_name = name.rpartition(".")
 
     def stub(*args: Any, **kwargs: Any) -> Any:
         return call(name, args, kwargs)
@@ -60,9 +61,9 @@ def make_stub(spec: Spec, call: Call, call_async: Optional[Callable[..., Awaitab
         return call(name, args, kwargs)
 
     function = async_stub if spec.get("async") else stub
-    function.__name__ = function.__qualname__ = name
+    function.__name__ = function.__qualname__ = own_name
     function.__doc__ = spec.get("doc")
-    function.__module__ = "__main__"
+    function.__module__ = module or "__main__"
     function.__annotations__ = {param["name"]: _annotation(param["annotation"])
                                 for param in spec["params"] if param.get("annotation") is not None}
     if spec.get("returns") is not None:

@@ -26,7 +26,7 @@ from typing import Any, Dict, List, Optional, Sequence, Tuple, Union
 __all__ = ["MAX_BUFFERS", "MAX_DEPTH", "MAX_FDS", "MAX_HEADER_BYTES", "MAX_TAIL_BYTES", "PROTOCOL_VERSION",
            "Connection", "Frame", "ProtocolError", "pack_frame", "unpack_header"]
 
-PROTOCOL_VERSION = 1
+PROTOCOL_VERSION = 2
 MAX_HEADER_BYTES = 16 << 20
 MAX_TAIL_BYTES = 512 << 20
 MAX_BUFFERS = 4096

@@ -18,7 +18,7 @@ import threading
 import time
 from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 
-from . import frames, stubs, values
+from . import frames, stubs, toolset, values
 from .link import Link, Shield
 from .plain import LONG_TEXT
 from .repl import Repl
@@ -57,6 +57,8 @@ class Worker:
         self._is_tidy = False
         """Nothing has run since `_tidy_up`."""
         self._tools: List[str] = []
+        self._copies: List[int] = []
+        """Pids of the frozen copies that are this process's children."""
         install_stdin(self._ask_input)
         self.repl = Repl(self._emit)
         self._may_speak_after_fork = True   # until it begins, its forks are workers
@@ -102,6 +104,7 @@ class Worker:
 
     def _call(self, name: str, args: Sequence[Any], kwargs: Dict[str, Any]) -> Any:
         header, buffers = stubs.request(name, args, kwargs)
+        self.output.flush()   # what was printed before comes before the call
         try:
             return stubs.answer(*self.link.ask(header, buffers))
         except ProtocolError as error:
@@ -109,6 +112,7 @@ class Worker:
 
     async def _call_async(self, name: str, args: Sequence[Any], kwargs: Dict[str, Any]) -> Any:
         header, buffers = stubs.request(name, args, kwargs)
+        self.output.flush()
         try:
             return stubs.answer(*await self.link.ask_async(header, buffers))
         except ProtocolError as error:
@@ -163,11 +167,8 @@ class Worker:
 
     def on_open(self, header: Dict[str, Any]) -> None:
         """Take a session over: its tools, its helper module."""
-        for name in self._tools:
-            self.repl.namespace.pop(name, None)
-        self._tools = [spec["name"] for spec in header.get("tools", ())]
-        for spec in header.get("tools", ()):
-            self.repl.namespace[spec["name"]] = stubs.make_stub(spec, self._call, self._call_async)
+        toolset.undefine(self.repl.namespace, self._tools)
+        self._tools = toolset.define(self.repl.namespace, header, lambda spec: self._call, self._call_async)
         error = None
         if header.get("preload"):
             self._tidy_up()
@@ -319,6 +320,7 @@ class Worker:
         if reason:
             self.link.send({"t": "refused", "id": header["id"], "reason": reason})
             return
+        self._bury_copies()
         host_end, own_end = socket.socketpair()
         dice = random.getstate()   # the fork that resumes it gives the child's `random` another seed by itself
         self.output.flush()
@@ -335,6 +337,7 @@ class Worker:
                 os._exit(1)   # a copy that cannot sleep must not go on as a second worker
             return
         own_end.close()
+        self._copies.append(pid)
         with self.shield:
             try:
                 answer = {"t": "checkpointed", "id": header["id"], "pid": pid}
@@ -342,6 +345,16 @@ class Worker:
             except OSError:
                 os._exit(0)
         host_end.close()
+
+    def _bury_copies(self) -> None:
+        """Copies that the host has let go count against the session's processes until their parent has asked."""
+        for pid in self._copies[:]:
+            try:
+                gone = os.waitpid(pid, os.WNOHANG)[0]
+            except OSError:   # user code has asked already
+                gone = pid
+            if gone:
+                self._copies.remove(pid)
 
     def on_hurry(self, header: Dict[str, Any]) -> None:
         """A checkpoint that was to come later is waited for: that this came ends the delay."""
@@ -429,6 +442,7 @@ class Worker:
         """In a process just forked: what is its own."""
         _signal.signal(SIGINT, self.shield.on_signal)
         self.pid = os.getpid()
+        self._copies = []
         self.shield.depth, self.shield.pending, self.shield.executing = 0, False, False
         self.link.after_fork(connection)
         self.output.move(output)

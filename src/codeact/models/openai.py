@@ -3,39 +3,36 @@
     codeact --model openai:gpt-5-mini "task"                                       OPENAI_API_KEY is set
     codeact --model openai:qwen3:8b --base-url http://localhost:11434/v1 "task"    a local server
 
-The official client does the talking and the retries (429, 5xx, refused connections; it honours Retry-After). This file
-translates: streams into events, its errors into ours, and it drops a parameter that a server says it does not support.
-The key stays in the client; it is taken out of every error message and is in no value that leaves this file.
+The official client does the talking. This file translates: streams into events, its errors into ours. It learns from
+what a server refuses, and asks again without it: a parameter, pictures, the system's role. Tries after faults that may
+pass are in `_trying.py`; text that was shown is never asked for again. The key stays in the client; it is taken out of
+every error message and is in no value that leaves this file.
 """
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
-from codeact.errors import Cancelled, ConfigError, ContextOverflow, MissingExtra, ModelError
-from codeact.events import Observer, Text
-from codeact.messages import Completion, Finish, Message, Usage
-from codeact.models._stopping import cut, restore
-from codeact.protocols import Stopper
+from codeact.errors import ConfigError, MissingExtra, ModelError
+from codeact.events import Note, Observer
+from codeact.messages import Completion, Message, Usage
+from codeact.models._chat_reply import Chunks, Reply
+from codeact.models._chat_request import described, spelled
+from codeact.models._faults import Faults
+from codeact.models._messages import joined, without_images, without_system
+from codeact.models._server import context_of
+from codeact.models._trying import Passing, pieces, trying
+from codeact.protocols import NativeTool, Stopper
 
 __all__ = ["OpenAIModel", "create"]
 
 _HOME = "https://api.openai.com/v1"
 _NO_KEY = "no-key-needed"
 _CONNECT_SECONDS = 10.0
-_OVERFLOW = (
-    "context_length_exceeded",
-    "exceed_context_size",
-    "maximum context length",
-    "context window",
-    "context length",
-    "context size",
-    "prompt is too long",
-    "too many tokens",
-)
+_NO_SYSTEM = ("system role", "roles must alternate", "'system'", '"system"', "system message")
+_NO_IMAGES = ("image", "vision", "multimodal", "mmproj", "content type", "content must be a string")
 _REFUSALS = ("unsupported", "not supported", "unrecognized", "unknown", "extra", "not permitted")
-_FINISHES: dict[str, Finish] = {"length": "length", "content_filter": "filter"}
 
 
 class OpenAIModel:
@@ -49,6 +46,9 @@ class OpenAIModel:
         api_key: str | None = None,
         timeout_seconds: float = 600.0,
         max_retries: int = 4,
+        sees: bool = True,
+        context_tokens: int | None = None,
+        prices: Sequence[float] | None = None,
         **parameters: Any,
     ) -> None:
         """Prepare the client; nothing is sent yet.
@@ -58,6 +58,10 @@ class OpenAIModel:
             base_url: Where the server is; else OPENAI_BASE_URL, else OpenAI.
             api_key: Else OPENAI_API_KEY; a server of your own may need none.
             timeout_seconds: Longest silence of the server, not the length of a reply; long, for those that think.
+            max_retries: Further tries after faults that may pass: 408, 409, 429, 5xx, refused and broken connections.
+            sees: Whether it is sent pictures; where it refuses them it is sent none from then on.
+            context_tokens: How much it can read; else what the server tells, if it does.
+            prices: US dollars for a million tokens read, and for a million written; where servers do not tell the cost.
             parameters: Sent along with each request: temperature, max_completion_tokens, ...
 
         Raises:
@@ -86,121 +90,146 @@ class OpenAIModel:
         self._client = openai.OpenAI(
             api_key=self._key or _NO_KEY,
             base_url=url,
-            max_retries=max_retries,
+            max_retries=0,
             timeout=openai.Timeout(timeout_seconds, connect=_CONNECT_SECONDS),
+        )
+        self._faults = Faults(
+            openai,
+            model=name,
+            where=self.where,
+            key=self._key,
+            key_name="OPENAI_API_KEY",
+            models_there=self._models_there,
         )
         self._parameters = {"stream_options": {"include_usage": True}, **parameters}
         self._refused: set[str] = set()
+        self._takes_system, self._sees = True, sees
+        self._max_retries = max_retries
+        if prices is not None and len(prices) != 2:
+            raise ConfigError("prices are two numbers: dollars for a million tokens read, and for a million written")
+        self._prices = tuple(prices) if prices is not None else None
+        self.knows_cost = prices is not None
+        """Whether `Usage.cost` can be trusted; a server that tells it makes it true."""
+        self._context_tokens, self._asks_context = context_tokens, context_tokens is None
+        self._n_done = 0
+
+    @property
+    def context_tokens(self) -> int | None:
+        """How much it can read, in tokens; None where nobody tells. A server is asked once, after its first reply."""
+        if self._asks_context and self._n_done:
+            self._asks_context = False
+            if urlsplit(self.where).hostname != urlsplit(_HOME).hostname:
+                self._context_tokens = context_of(self._client, self.name, self.where)
+        return self._context_tokens
 
     def complete(
-        self, messages: Sequence[Message], *, stop: Sequence[str], observe: Observer, cancel: Stopper
+        self,
+        messages: Sequence[Message],
+        *,
+        stop: Sequence[str],
+        tools: Sequence[NativeTool] = (),
+        observe: Observer,
+        cancel: Stopper,
     ) -> Completion:
         """Write the next reply; see `protocols.Model`."""
-        stream = self._open([message.to_json() for message in messages], stop)
+        done = trying(lambda: self._attempt(messages, stop, tools, observe, cancel), self._max_retries, observe, cancel)
+        self._n_done += 1
+        return done
+
+    def _attempt(
+        self,
+        messages: Sequence[Message],
+        stop: Sequence[str],
+        tools: Sequence[NativeTool],
+        observe: Observer,
+        cancel: Stopper,
+    ) -> Completion:
+        """One try.
+
+        Raises:
+            Passing: It failed before anything was shown, and may not the next time.
+        """
+        reply = Reply(stop, observe)
         try:
-            return self._listen(stream, stop, observe, cancel)
+            for chunk in pieces(lambda: self._opened(messages, stop, tools, observe), cancel):
+                if reply.take(chunk):
+                    break
         except self._errors.OpenAIError as error:
-            raise self._translated(error) from None
+            raise self._faults.judged(error, shown=reply.shown) from None
         except (ValueError, KeyError, TypeError, AttributeError) as error:
+            said = self._faults.clean(str(error))
             raise ModelError(
-                f"{self.where} sent something that is not a Chat Completions stream ({self._clean(str(error))}); "
+                f"{self.where} sent something that is not a Chat Completions stream ({said}); "
                 "is this the address of an OpenAI-compatible server?"
             ) from None
         except Exception as error:
-            # Older clients let the errors of their HTTP library through when a stream breaks.
+            # Some clients let the errors of their HTTP library through when a stream breaks.
             if not type(error).__module__.startswith("http"):
                 raise
-            raise self._unreachable(error) from None
-        finally:
-            stream.close()
+            told = self._faults.unreachable(error)
+            raise (told if reply.shown else Passing("the connection broke", told)) from None
+        return self._finished(reply)
 
-    def _open(self, messages: list[dict[str, Any]], stop: Sequence[str]) -> Any:
+    def _opened(
+        self, messages: Sequence[Message], stop: Sequence[str], tools: Sequence[NativeTool], observe: Observer
+    ) -> Iterable[Any]:
         """Send the request, without what the server has refused before."""
         while True:
-            wanted = {**self._parameters, "stop": list(stop) or None}
+            wanted = {**self._parameters, "stop": list(stop) or None, "tools": [*map(described, tools)] or None}
             given = {key: value for key, value in wanted.items() if value is not None and key not in self._refused}
+            sent = messages if self._sees else without_images(messages)
+            sent = joined(sent) if self._takes_system else without_system(sent)
             try:
-                return self._client.chat.completions.create(
+                stream = self._client.chat.completions.create(
                     model=self.name,
-                    messages=messages,  # type: ignore[arg-type]
+                    messages=[one for message in sent for one in spelled(message)],  # type: ignore[misc]
                     stream=True,
                     **given,
                 )
-            except self._errors.OpenAIError as error:
-                refused = _refused_parameter(error, given)
-                if refused is None:
-                    raise self._translated(error) from None
-                self._refused.add(refused)
+            except self._errors.BadRequestError as error:
+                if not self._learns(error, given, sent, observe):
+                    raise
+            except self._errors.UnprocessableEntityError as error:
+                if not self._learns(error, given, sent, observe):
+                    raise
             except (ValueError, TypeError) as error:
-                raise ModelError(f"cannot ask {self.where}: {self._clean(str(error))}") from None
+                raise ModelError(f"cannot ask {self.where}: {self._faults.clean(str(error))}") from None
+            else:
+                return Chunks(stream)
 
-    def _listen(self, stream: Any, stop: Sequence[str], observe: Observer, cancel: Stopper) -> Completion:
-        """Read a stream to its end, or to a stop string the server did not heed."""
-        text = reasoning = ""
-        usage, finish, n_chunks = Usage(), "", 0
-        for chunk in _chunks(stream):
-            if cancel.stop:
-                raise Cancelled
-            n_chunks += 1
-            usage = _usage(chunk) or usage
-            if not chunk.choices:
-                continue
-            choice = chunk.choices[0]
-            finish = choice.finish_reason or finish
-            thought = getattr(choice.delta, "reasoning_content", None) or getattr(choice.delta, "reasoning", None)
-            if isinstance(thought, str):
-                reasoning += thought
-                observe(Text(thought, "reasoning"))
-            if not choice.delta.content:
-                continue
-            last = cut(text, choice.delta.content, stop)
-            new = choice.delta.content if last is None else last
-            text += new
-            observe(Text(new))
-            if last is not None:
-                return Completion(text, reasoning, usage)
-        if finish in _FINISHES:
-            return Completion(text, reasoning, usage, _FINISHES[finish])
-        closed = restore(text, stop)
-        if not finish and (closed != text or not text):
-            raise ModelError(
-                f"the connection to {self.where} was cut after {n_chunks} pieces of a reply; "
+    def _learns(self, error: Exception, given: dict[str, Any], sent: Sequence[Message], observe: Observer) -> bool:
+        """Whether the server refused something that can be left out; it will be, from now on."""
+        said = str(error).lower()
+        refused = _refused_parameter(error, given)
+        if refused == "tools":
+            raise ConfigError(f"{self.name} at {self.where} takes no native tools: use --format code") from None
+        if refused is not None:
+            if refused == "max_tokens" and "max_completion_tokens" in said:
+                self._parameters["max_completion_tokens"] = given["max_tokens"]
+            self._refused.add(refused)
+            return True
+        if self._sees and any(one.images for one in sent) and any(sign in said for sign in _NO_IMAGES):
+            self._sees = False
+            observe(Note(f"{self.name} does not take pictures: it is sent the text alone"))
+            return True
+        if self._takes_system and sent[0].role == "system" and any(sign in said for sign in _NO_SYSTEM):
+            self._takes_system = False
+            return True
+        return False
+
+    def _finished(self, reply: "Reply") -> Completion:
+        """The reply, if it is whole."""
+        if reply.told_cost:
+            self.knows_cost = True
+        elif self._prices:
+            reply.usage = _priced(reply.usage, self._prices)
+        if reply.is_cut:
+            broken = ModelError(
+                f"the connection to {self.where} was cut after {reply.n_chunks} pieces of a reply; "
                 "run it again, and if it stays so look at the server's log"
             )
-        if closed != text:
-            observe(Text(closed[len(text) :]))
-        return Completion(closed, reasoning, usage)
-
-    def _translated(self, error: Exception) -> ModelError:
-        """Our error for one of the client's, saying what to do next."""
-        status, said = getattr(error, "status_code", None), self._clean(str(getattr(error, "message", error)))
-        names = f"{getattr(error, 'code', '')} {getattr(error, 'type', '')} {said}".lower()
-        if status in (400, 413, 422, 500, None) and any(sign in names for sign in _OVERFLOW):
-            return ContextOverflow(f"the conversation is longer than {self.name} can read: {said}")
-        if isinstance(error, self._errors.APITimeoutError):
-            return ModelError(f"{self.where} did not answer in time; is it loading {self.name}, or overloaded?")
-        if isinstance(error, self._errors.APIConnectionError):
-            return self._unreachable(error.__cause__ or error)
-        match status:
-            case 401 | 403:
-                advice = "check OPENAI_API_KEY" if self._key else "it wants a key: set OPENAI_API_KEY"
-            case 404:
-                there = self._models_there()
-                advice = f"is {self.name!r} a model there ({there}), and does the URL end as it should (often /v1)?"
-            case 429:
-                advice = "too many requests, or the account's quota is used up; wait, or look at the account"
-            case int() if status >= 500:
-                advice = "the server failed, also when asked again; look at its log or try later"
-            case _:
-                advice = "look at the server's log"
-        told = f"answered {status}" if status else "sent an error"
-        return ModelError(f"{self.where} {told}: {said}\n{advice}")
-
-    def _unreachable(self, error: BaseException) -> ModelError:
-        return ModelError(
-            f"cannot talk to {self.where}, or it broke off: {self._clean(str(error))}\n"
-            "is the server running, and is --base-url right?"
-        )
+            raise broken if reply.shown else Passing(f"{self.where} sent nothing", broken)
+        return reply.completion()
 
     def _models_there(self) -> str:
         """What the server says it has, for an error message."""
@@ -211,25 +240,12 @@ class OpenAIModel:
         shown = ", ".join(sorted(names)[:12]) or "none"
         return f"it has: {shown}{', ...' if len(names) > 12 else ''}"
 
-    def _clean(self, text: str) -> str:
-        return text.replace(self._key, "<key>") if self._key else text
 
 
-def _chunks(stream: Any) -> Iterator[Any]:
-    for chunk in stream:
-        # A server that does not stream may answer with an error, or nothing of the kind, and status 200.
-        if not hasattr(chunk, "choices"):
-            raise ValueError(f"expected a chunk of a reply, found {str(chunk)[:200]}")
-        yield chunk
 
-
-def _usage(chunk: Any) -> Usage | None:
-    told = getattr(chunk, "usage", None)
-    if told is None:
-        return None
-    # OpenRouter and others add what it cost.
-    cost = getattr(told, "cost", None)
-    return Usage(told.prompt_tokens or 0, told.completion_tokens or 0, float(cost or 0.0))
+def _priced(usage: Usage, prices: Sequence[float]) -> Usage:
+    cost = (usage.prompt_tokens * prices[0] + usage.completion_tokens * prices[1]) / 1_000_000
+    return Usage(usage.prompt_tokens, usage.completion_tokens, cost)
 
 
 def _refused_parameter(error: Exception, given: dict[str, Any]) -> str | None:

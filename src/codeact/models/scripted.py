@@ -4,7 +4,8 @@
     codeact --model scripted:replies.jsonl "any task"
 
 A file holds one reply a line: a JSON string, a chat message of the role assistant, or a turn of a trajectory file;
-messages of other roles and other events are passed over. What it was asked plays no part.
+messages of other roles and other events are passed over. What it was asked plays no part. From a program a reply may
+also be a `Completion`, with usage, reasoning or native calls in it.
 """
 
 import json
@@ -17,7 +18,7 @@ from typing import Any
 from codeact.errors import Cancelled, ConfigError, ModelError
 from codeact.events import Observer, Text
 from codeact.messages import Completion, Message
-from codeact.protocols import Stopper
+from codeact.protocols import NativeTool, Stopper
 
 __all__ = ["ScriptedModel", "create"]
 
@@ -25,7 +26,7 @@ __all__ = ["ScriptedModel", "create"]
 class ScriptedModel:
     """Gives the replies in order, whatever it is asked."""
 
-    def __init__(self, replies: Iterable[str], *, seconds_per_word: float = 0.0) -> None:
+    def __init__(self, replies: Iterable[str | Completion], *, seconds_per_word: float = 0.0) -> None:
         """Make one.
 
         Args:
@@ -36,7 +37,13 @@ class ScriptedModel:
         self.seconds_per_word = seconds_per_word
 
     def complete(
-        self, messages: Sequence[Message], *, stop: Sequence[str], observe: Observer, cancel: Stopper
+        self,
+        messages: Sequence[Message],
+        *,
+        stop: Sequence[str],
+        tools: Sequence[NativeTool] = (),
+        observe: Observer,
+        cancel: Stopper,
     ) -> Completion:
         """The next reply.
 
@@ -45,15 +52,16 @@ class ScriptedModel:
         """
         if self.n_given >= len(self.replies):
             raise ModelError(f"the script has {len(self.replies)} replies and all have been given")
-        reply = self.replies[self.n_given]
+        given = self.replies[self.n_given]
+        reply = Completion(given) if isinstance(given, str) else given
         self.n_given += 1
-        for word in re.findall(r"\s*\S+|\s+\Z", reply):
+        for word in re.findall(r"\s*\S+|\s+\Z", reply.text):
             if cancel.stop:
                 raise Cancelled
             observe(Text(word))
             if self.seconds_per_word:
                 time.sleep(self.seconds_per_word)
-        return Completion(reply)
+        return reply
 
 
 def create(path: str) -> ScriptedModel:

@@ -75,7 +75,7 @@ ERRORS: dict[int | str, dict[str, Any]] = {
         503: "No session can be started here, or the service is ending."}.items()}
 
 EVENT = {"type": "object", "required": ["event", "data"], "properties": {
-    "event": {"enum": ["code", "output", "display", "result", "error"]},
+    "event": {"enum": ["code", "output", "display", "tool_called", "approval", "result", "error"]},
     "data": {"type": "string", "contentMediaType": "application/json",
              "description": "An event as `codeact --json` prints it; at the end a result or an error, as they are "
                             "answered without streaming, with their `type`."}}}

@@ -66,7 +66,8 @@ class Code(_Request):
     timeout: Annotated[float, Field(gt=0, le=MAX_TIMEOUT_SECONDS)] | None = None
     """Seconds of wall clock, else as the service was started with."""
     stream: bool = False
-    """Answer with server-sent events: `code`, `output` and `display` as they come, `result` or `error` at the end."""
+    """Answer with server-sent events: `code`, `output`, `display`, `tool_called` and `approval` as they come; `result`
+    or `error` at the end."""
 
 
 class Mark(_Request):

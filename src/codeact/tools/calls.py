@@ -19,22 +19,27 @@ import builtins
 import inspect
 import logging
 import threading
+import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import Future
 from typing import Any
 
+from codeact.events import Approval, ToolCalled
 from codeact.kernel import values
 from codeact.tools import background
+from codeact.tools.preview import previews
 from codeact.tools.tool import Tool
 from codeact.tools.toolbox import Toolbox
 
-__all__ = ["Approve", "Calls", "Reply"]
+__all__ = ["Approve", "Calls", "Reply", "Watch"]
 
 Approve = Callable[[str, dict[str, Any]], "bool | Awaitable[bool]"]
 """Asked with a tool's name and arguments; only True lets the call go on."""
 Reply = Callable[[dict[str, Any], list[bytes]], None]
 """Sends a frame to the kernel; called from any thread."""
+Watch = Callable[[ToolCalled | Approval], None]
+"""Told of a call before its answer is sent; called from any thread, must not block or raise."""
 
 MAX_RUNNING = 32
 """Calls of one session that have a thread at once; further ones wait."""
@@ -42,6 +47,8 @@ MAX_PENDING = 1000
 """Calls of one session without an answer; further ones are refused."""
 MAX_MESSAGE = 10_000
 """Characters of an error's message."""
+MAX_TOLD = 500
+"""Of them, in an event."""
 
 _log = logging.getLogger(__name__)
 
@@ -49,10 +56,13 @@ _log = logging.getLogger(__name__)
 class _Call:
     """One call on its way; once it is `over()`, nothing more is done or answered for it."""
 
-    __slots__ = ("_over", "arguments", "buffers", "future", "id", "reply", "tool")
+    __slots__ = ("_over", "arguments", "buffers", "future", "id", "reply", "shown", "started", "tool")
 
     def __init__(self, call_id: int, tool: Tool[..., Any], arguments: Any, buffers: Sequence[Any], reply: Reply):
         self.id, self.tool, self.arguments, self.buffers, self.reply = call_id, tool, arguments, buffers, reply
+        self.started = time.monotonic()
+        self.shown: dict[str, str] = {}
+        """Its arguments for the eye, once they are judged; made only where somebody watches."""
         self.future: Future[None] | None = None
         self._over = False
 
@@ -70,10 +80,11 @@ class Calls:
         toolbox: What may be called.
         approve: Asked before a tool that needs approval runs; may block, or be async. Without one such calls are
             refused.
+        watch: Told of each call, and of what was asked and decided about it.
     """
 
-    def __init__(self, toolbox: Toolbox, approve: Approve | None = None):
-        self._toolbox, self._approve = toolbox, approve
+    def __init__(self, toolbox: Toolbox, approve: Approve | None = None, watch: Watch | None = None):
+        self._toolbox, self._approve, self._watch = toolbox, approve, watch
         self._lock = threading.Lock()
         self._calls: set[_Call] = set()
         self._asking: set[_Call] = set()
@@ -110,7 +121,7 @@ class Calls:
             _send(reply, call_id, error)
             return
         if on_loop:
-            self._run_async(call, lambda: _apply(call.tool, _bound(call)))
+            self._run_async(call, lambda: _apply(call.tool, self._bound(call)))
         elif not wait:
             background.run(self._work, call)
 
@@ -130,8 +141,27 @@ class Calls:
             self._queue.clear()
             self._running.clear()  # a tool that hangs takes no place from the next cell's calls
         for call in calls:
+            self._tell(call, "the cell ended before the answer came")
             if call.future is not None:
                 call.future.cancel()
+
+    def _tell(self, call: _Call, error: str | None) -> None:
+        """A call has its answer, or will have none."""
+        if self._watch is not None:
+            self._watch(ToolCalled(call.tool.name, call.shown, error, time.monotonic() - call.started))
+
+    def _bound(self, call: _Call) -> inspect.BoundArguments:
+        """The call's arguments, judged; what was sent is let go."""
+        arguments = values.unpack(call.arguments, call.buffers)
+        call.arguments, call.buffers = None, ()
+        if type(arguments) is list and len(arguments) == 2:
+            args, kwargs = arguments
+            if type(args) is list and type(kwargs) is dict and all(type(key) is str for key in kwargs):
+                bound = call.tool.bind(args, kwargs)
+                if self._watch is not None:
+                    call.shown = previews(bound)
+                return bound
+        raise ValueError("the arguments of a call are a list and a dict")
 
     def _work(self, first: _Call) -> None:
         """A thread's job: this call and, while there are any, those that wait."""
@@ -148,9 +178,11 @@ class Calls:
                     self._running.discard(first)
 
     def _run(self, call: _Call) -> None:
-        bound = _bound(call)
+        bound = self._bound(call)
         if call.tool.needs_approval:
             bound.apply_defaults()
+            if self._watch is not None:
+                call.shown = previews(bound)
             self._ask(call, dict(bound.arguments))
         if call.over():
             return
@@ -194,6 +226,8 @@ class Calls:
             if call.over():
                 return
             self._asking.add(call)
+        self._tell_of_approval(call, None)
+        verdict: Any = None
         try:
             verdict = self._approve(name, arguments)
             if inspect.isawaitable(verdict):
@@ -206,8 +240,13 @@ class Calls:
         finally:
             with self._lock:
                 self._asking.discard(call)
+            self._tell_of_approval(call, verdict is True)
         if verdict is not True:  # not merely true in a condition: a slip in an approver must not approve
             raise PermissionError(f"{name}() was not approved; it was not run")
+
+    def _tell_of_approval(self, call: _Call, granted: bool | None) -> None:
+        if self._watch is not None and not call.over():
+            self._watch(Approval(call.tool.name, call.shown, granted))
 
     def _finish(self, call: _Call, error: BaseException | None, value: Any = None) -> None:
         with self._lock:
@@ -217,41 +256,45 @@ class Calls:
             call.end()
         if error is not None:
             _log.debug("tool %s failed", call.tool.name, exc_info=error)
-        _send(call.reply, call.id, error, value)
+        _send(call.reply, call.id, error, value, lambda told: self._tell(call, told))
 
 
 async def _awaited(awaitable: Awaitable[bool]) -> bool:
     return await awaitable
 
 
-def _bound(call: _Call) -> inspect.BoundArguments:
-    """The call's arguments, judged; what was sent is let go."""
-    arguments = values.unpack(call.arguments, call.buffers)
-    call.arguments, call.buffers = None, ()
-    if type(arguments) is list and len(arguments) == 2:
-        args, kwargs = arguments
-        if type(args) is list and type(kwargs) is dict and all(type(key) is str for key in kwargs):
-            return call.tool.bind(args, kwargs)
-    raise ValueError("the arguments of a call are a list and a dict")
-
-
 def _apply(tool: Tool[..., Any], bound: inspect.BoundArguments) -> Any:
     return tool.function(*bound.args, **bound.kwargs)
 
 
-def _send(reply: Reply, call_id: int, error: BaseException | None, value: Any = None) -> None:
-    """Answer; a value that cannot cross, or is too large to be sent, becomes an error."""
+def _untold(told: str | None) -> None:
+    """Nobody watches."""
+
+
+def _send(reply: Reply, call_id: int, error: BaseException | None, value: Any = None,
+          tell: Callable[[str | None], None] = _untold) -> None:
+    """Answer; a value that cannot cross, or is too large to be sent, becomes an error.
+
+    Args:
+        tell: Told how it came out, before the answer goes: what the cell does next is seen after it.
+    """
+    answer: dict[str, Any] = {"t": "reply", "id": call_id, "ok": True}
+    buffers: list[bytes] = []
     if error is None:
         try:
-            tree, buffers = values.pack(value)
-            reply({"t": "reply", "id": call_id, "ok": True, "value": tree}, buffers)
-            return
-        except OSError:  # the kernel is gone
-            return
+            answer["value"], buffers = values.pack(value)
         except Exception as failure:
             error = failure
+    if error is not None:
+        answer |= {"ok": False, "error": _described(error)}
+    tell(None if error is None else f"{answer['error']['name']}: {answer['error']['message']}"[:MAX_TOLD])
     try:
-        reply({"t": "reply", "id": call_id, "ok": False, "error": _described(error)}, [])
+        try:
+            reply(answer, buffers)
+        except OSError:  # the kernel is gone
+            raise
+        except Exception as failure:  # it does not fit into a frame
+            reply({"t": "reply", "id": call_id, "ok": False, "error": _described(failure)}, [])
     except OSError:
         pass
     except Exception as failure:

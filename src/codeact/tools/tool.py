@@ -26,7 +26,7 @@ from typing import Any, Generic, ParamSpec, TypeVar, overload
 
 from codeact.kernel import values
 
-__all__ = ["Tool", "tool"]
+__all__ = ["Tool", "checked_name", "tool"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -39,7 +39,8 @@ class Tool(Generic[P, R]):
 
     Args:
         function: A function, method, `functools.partial` or object with `__call__`; plain or async.
-        name: What cells call it; by default the function's own name.
+        name: What cells call it; by default the function's own name. `module.name` puts it into a module
+            (module.py makes such names).
         needs_approval: Whether a person is asked, with name and arguments, before each call.
 
     Raises:
@@ -51,7 +52,7 @@ class Tool(Generic[P, R]):
         if not callable(function):
             raise TypeError(f"a tool is a function; got {_shown(function)} of type {type(function).__name__}")
         self.function = function
-        self.name = _checked_name(name if name is not None else _own_name(function), given=name is not None)
+        self.name = checked_name(name if name is not None else _own_name(function), given=name is not None)
         self.needs_approval = needs_approval
         core = _core(function)
         is_object = not (inspect.isroutine(core) or inspect.isclass(core))
@@ -193,13 +194,19 @@ def _own_name(function: Any) -> str:
     return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", type(core).__name__).lower()
 
 
-def _checked_name(name: str, *, given: bool) -> str:
+def checked_name(name: str, *, given: bool = True) -> str:
+    """The name, if a cell can write it: an identifier, or two with a dot between them.
+
+    Raises:
+        ValueError: It is another one.
+    """
     advice = "" if given else "; give it one: tool(function, name=\"...\")"
     if name == "<lambda>":
         raise ValueError(f"a lambda has no name that a cell could call{advice}")
-    if not name.isidentifier() or keyword.iskeyword(name):
+    parts = name.split(".")
+    if len(parts) > 2 or not all(part.isidentifier() and not keyword.iskeyword(part) for part in parts):
         raise ValueError(f"{name!r} is no name that a cell could call: it must be an identifier, not a keyword{advice}")
-    if not name.strip("_0123456789"):
+    if not all(part.strip("_0123456789") for part in parts):
         raise ValueError(f"{name!r} is kept for the results of cells{advice}")
     return name
 
@@ -209,7 +216,9 @@ def _spelled(annotation: Any, empty: Any) -> str | None:
         return None
     if isinstance(annotation, str):
         return annotation
-    return "None" if annotation is None else inspect.formatannotation(annotation)
+    if annotation is None:
+        return "None"
+    return re.sub(r"\btyping\.(?=[A-Z])", "", inspect.formatannotation(annotation))  # it is left in deeper down
 
 
 def _default(value: Any) -> dict[str, Any]:

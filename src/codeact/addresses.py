@@ -1,7 +1,8 @@
 """Which addresses of the network sessions may be taken to, and the way from a name to such an address.
 
-proxy.py asks `resolve` once for each request and connects to what it gives, so that a name cannot mean one address when
-it is checked and another when it is used (DNS rebinding). What is not public is refused, whatever name led there.
+The proxy of a session (interpreter/proxy.py) and tools that fetch (tools/builtin/_http.py) ask `resolve` once for each
+request and connect to what it gives, so that a name cannot mean one address when it is checked and another when it is
+used (DNS rebinding). What is not public is refused, whatever name led there.
 
 Not protected against: public addresses behind which something private stands (a provider's own NAT64 prefix, an
 internal service that trusts this machine's address); the owner of an allowed name, who says where it leads.

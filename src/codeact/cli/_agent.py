@@ -1,0 +1,178 @@
+"""From flags to an agent: what `codeact "task"` and `codeact chat` have in common."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from codeact.cli._flags import network_of, packages_of
+from codeact.cli._session import limits_of, mode_of, walls_of
+from codeact.errors import ConfigError
+from codeact.loop import Budget
+
+if TYPE_CHECKING:
+    from codeact.agent import Agent
+    from codeact.messages import Image
+    from codeact.settings import Settings
+    from codeact.trajectory import Stop
+
+__all__ = ["agent_of", "by_hand", "check", "images_of", "offered", "walls", "why_it_ended", "workspace_of"]
+
+_MAX_IMAGE = 20_000_000
+_MAX_INSTRUCTIONS = 1_000_000
+
+
+def check(args: argparse.Namespace) -> None:
+    """Find what is wrong with the flags before anything is started.
+
+    Raises:
+        ConfigError: The message says what.
+    """
+    try:
+        mode_of(args)
+        network_of(args.network)
+    except ValueError as error:
+        raise ConfigError(str(error)) from None
+    for folder in (*([args.workspace] if args.workspace else []), *args.read):
+        if not folder.is_dir():
+            raise ConfigError(f"there is no folder {str(folder)!r}; make it first, or check the spelling")
+
+
+def by_hand(spec: str) -> bool:
+    """Whether somebody types this model's replies at the terminal."""
+    return spec.partition(":")[0] == "human"
+
+
+def offered(settings: Settings, why: str, *, asking: bool = True) -> Settings:
+    """Settings with a model of this machine, where the person at the terminal takes one.
+
+    Args:
+        why: What a model is missing for.
+        asking: Whether a person may be asked.
+
+    Raises:
+        ConfigError: None was found, or taken; it says how to get one.
+    """
+    from codeact.cli._offer import kept, offer
+
+    def ask(words: str) -> str:
+        try:
+            return input(words)
+        except EOFError:
+            return ""
+
+    attended = asking and sys.stdin.isatty() and sys.stdout.isatty()
+    chosen = offer(settings, why, ask=ask if attended else None)
+    print("To take it next time too:", *kept(chosen), sep="\n  ", end="\n\n", file=sys.stderr)
+    return chosen
+
+
+def agent_of(args: argparse.Namespace, model: Any, spec: str, *, approve: Callable[[str, dict[str, Any]], bool] | None,
+             on_input: Callable[[str, bool], str | None] | None = None, save: Path | None = None,
+             resume: Path | None = None) -> Agent:
+    """An agent as the flags want it.
+
+    Args:
+        approve: Asked before a tool that needs approval runs; None refuses.
+        on_input: Asked for a line when a cell reads standard input.
+        save: The file its trajectory is written to as it goes.
+        resume: The file of a conversation to go on with; it is written on there.
+
+    Raises:
+        ConfigError: The flags cannot be had.
+        InterpreterError: The interpreter could not be started.
+    """
+    from codeact.agent import Agent  # not for --help
+
+    options: dict[str, Any] = {
+        name: getattr(args, name) for name in ("workspace", "read", "sandbox", "python", "backend", "index_url")
+    }
+    budget = Budget(max_turns=args.max_turns, max_seconds=args.max_seconds, max_tokens=args.max_tokens,
+                    max_cost=args.max_cost)
+    try:
+        options |= mode_of(args)
+        options["network"] = network_of(args.network)
+        options["packages"] = packages_of(args.package, args.allow_packages)
+        options["limits"] = limits_of(args, seconds=args.timeout)
+        options |= {"budget": budget, "timeout": args.timeout, "approve": approve, "tools": list(args.tool),
+                    "format": args.format, "instructions": _instructions_of(args.instructions), "on_input": on_input}
+        agent = Agent.resume(resume, model, **options) if resume else Agent(model, save=save, **options)
+    except (ValueError, TypeError, OSError) as error:
+        raise ConfigError(str(error)) from None
+    agent.about["model"] = spec
+    return agent
+
+
+def _instructions_of(path: Path | None) -> str:
+    if path is None:
+        return ""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"cannot read the instructions in {path}: {error}") from None
+    if len(text) > _MAX_INSTRUCTIONS:
+        raise ConfigError(f"the instructions in {path} are longer than {_MAX_INSTRUCTIONS:,} characters")
+    return text
+
+
+def images_of(paths: list[Path]) -> tuple[Image, ...]:
+    """Pictures of files, told apart by how they begin.
+
+    Raises:
+        ConfigError: One cannot be read, or is of a kind that models do not read.
+    """
+    return tuple(map(_image_of, paths))
+
+
+def _image_of(path: Path) -> Image:
+    from codeact.messages import Image
+
+    try:
+        if path.stat().st_size > _MAX_IMAGE:
+            raise ConfigError(f"{path} is larger than {_MAX_IMAGE // 1_000_000} MB, more than models take")
+        data = path.expanduser().read_bytes()
+    except OSError as error:
+        raise ConfigError(f"cannot read the picture {path}: {error.strerror}") from None
+    for mime, begins in (("image/png", b"\x89PNG\r\n\x1a\n"), ("image/jpeg", b"\xff\xd8\xff"), ("image/gif", b"GIF8")):
+        if data.startswith(begins):
+            return Image(mime, data)
+    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
+        return Image("image/webp", data)
+    raise ConfigError(f"{path} is no picture that models read: PNG, JPEG, GIF or WebP; convert it first")
+
+
+def walls(agent: Agent, backend: str) -> str:
+    """What stands around the code, as a line."""
+    level = agent.about["level"]
+    return f"Walls: level {level} (`codeact doctor`)" if level else walls_of(level, backend).removeprefix("with ")
+
+
+def workspace_of(args: argparse.Namespace) -> str:
+    """Where it works, as a line."""
+    if args.workspace is None:
+        return "Workspace: a fresh one"
+    how = "changed at once" if args.live else "which stays as it is until you say so"
+    return f"Workspace: {args.workspace}, {how}"
+
+
+def why_it_ended(stop: Stop, args: argparse.Namespace) -> str:
+    """For who waited for an answer and got none: what was used up, and the flag that allows more."""
+    from codeact.trajectory import Stop
+
+    match stop:
+        case Stop.TURN_LIMIT:
+            return f"it used all of its {args.max_turns} turns; allow more with --max-turns"
+        case Stop.TIME_LIMIT:
+            return f"its {args.max_seconds:g} seconds are over; allow more with --max-seconds"
+        case Stop.TOKEN_LIMIT:
+            return f"it used its {args.max_tokens:,} tokens; allow more with --max-tokens"
+        case Stop.COST_LIMIT:
+            return f"it used its {args.max_cost:g} dollars; allow more with --max-cost"
+        case Stop.CONTEXT_LIMIT:
+            return "the conversation is longer than the model can read; try a smaller task, or another model"
+        case Stop.STUCK:
+            return "it did the same again and again; put the task in other words, or try another model"
+    return stop.value

@@ -1,0 +1,111 @@
+"""What an agent and its user have said, exchange by exchange: what `Agent.undo` takes back, and what is said next.
+
+An exchange is a message of the user's and all turns on it. This file knows no interpreter and no model; it says how
+many cells an undo is about, and the agent takes them back.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from codeact.actions import CodeAction, ToolCall
+from codeact.errors import ConfigError
+from codeact.messages import Image, Message
+from codeact.trajectory import Stop, Trajectory
+
+__all__ = ["Conversation", "Exchange", "Undone"]
+
+
+@dataclass(frozen=True)
+class Undone:
+    """What was taken back."""
+
+    tasks: tuple[str, ...]
+    """What the user had asked, oldest first."""
+    lost: tuple[str, ...]
+    """What of the interpreter's state could not be brought back, in words."""
+
+
+@dataclass
+class Exchange:
+    """A message of the user's and all that was done on it."""
+
+    task: str
+    n_turns: int
+    """Turns before it."""
+    n_cells: int = 0
+    """Cells run in it."""
+
+
+class Conversation:
+    """A trajectory, and where in it the user spoke.
+
+    Args:
+        trajectory: One to go on with.
+    """
+
+    def __init__(self, trajectory: Trajectory | None = None) -> None:
+        self.trajectory = trajectory
+        self.exchanges: list[Exchange] = list(_exchanges(trajectory)) if trajectory else []
+        self.aside: list[str] = []
+        """What the model is told before the next task."""
+
+    @property
+    def n_turns(self) -> int:
+        """Turns so far."""
+        return len(self.trajectory.turns) if self.trajectory else 0
+
+    def say(
+        self, task: str | None, images: Sequence[Image], prompt: Callable[[], Sequence[Message]], about: dict[str, Any]
+    ) -> Trajectory:
+        """The conversation with what the user says now.
+
+        Args:
+            task: None goes on where a limit or an interruption ended the last one.
+            prompt: Makes the first messages, where there are none yet; the last of them is the user's.
+
+        Raises:
+            ConfigError: There is nothing to go on with.
+        """
+        before = self.trajectory
+        if task is None and (before is None or before.stop is Stop.ANSWER):
+            raise ConfigError("there is nothing to go on with: say what to do")
+        said = "\n\n".join((*self.aside, *([task] if task else [])))
+        if before is None:
+            *first, last = prompt()
+            trajectory = Trajectory((*first, replace(last, content=said, images=tuple(images))), about=about)
+        else:
+            trajectory = before.reply(said, images) if said or images else replace(before, stop=None)
+        self.aside.clear()
+        if task is not None:
+            self.exchanges.append(Exchange(task, self.n_turns))
+        self.trajectory = trajectory
+        return trajectory
+
+    def ran_a_cell(self) -> None:
+        """A cell belongs to the exchange under way, or to the last one."""
+        if not self.exchanges:
+            self.exchanges.append(Exchange("", 0))
+        self.exchanges[-1].n_cells += 1
+
+    def last(self, n: int) -> list[Exchange]:
+        """The last exchanges; all of them, where their first words are in the prompt."""
+        taken = self.exchanges[-n:]
+        return self.exchanges[:] if taken and not taken[0].n_turns else taken
+
+    def take_back(self, taken: Sequence[Exchange]) -> None:
+        """As if the last exchanges had not been."""
+        n_turns = taken[0].n_turns
+        del self.exchanges[-len(taken) :]
+        self.aside.clear()
+        self.trajectory = self.trajectory.cut(n_turns) if self.trajectory and n_turns else None
+
+
+def _exchanges(trajectory: Trajectory) -> Iterator[Exchange]:
+    exchange = Exchange(str(trajectory.about.get("task") or ""), 0)
+    for at, turn in enumerate(trajectory.turns, start=1):
+        exchange.n_cells += isinstance(turn.action, CodeAction | ToolCall)
+        if turn.reply:
+            yield exchange
+            exchange = Exchange(turn.reply.content, at)
+    yield exchange

@@ -1,0 +1,195 @@
+"""Go on with a run whose program has ended: the conversation from its file, the interpreter's state from beside it.
+
+While `Agent(save=FILE)` works, the session is saved now and then as `FILE.state-N`, N being the turns of the
+conversation it belongs to. `read` takes the conversation of FILE and the newest state that fits it; `replay` runs the
+cells of the turns after that state again, as long as that does nothing twice in the world: no cell that called a tool,
+that wrote to a folder of the user's, or that could reach the network.
+"""
+
+import json
+import logging
+import re
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
+
+from codeact.actions import CodeAction
+from codeact.errors import CodeActError, ConfigError
+from codeact.trajectory import Trajectory, Turn, load
+
+__all__ = ["Resumed", "Savable", "StateFile", "Unfinished", "read", "replay"]
+
+_log = logging.getLogger(__name__)
+_SHARE_OF_TIME = 20
+"""A state is saved again when so many times the duration of the last saving has gone by."""
+
+
+@runtime_checkable
+class Savable(Protocol):
+    """An interpreter whose state can be written to a file."""
+
+    def save(self, path: Path) -> object:
+        """Write it; replaces what is there in one step."""
+
+
+class StateFile:
+    """The saved states of one conversation, of which the newest is kept.
+
+    Args:
+        path: The conversation's file; states lie beside it.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._saved_at = self._seconds = 0.0
+
+    def save(self, interpreter: Savable, n_turns: int, *, now: bool = False) -> str:
+        """Save the state after so many turns, if enough time has gone by since the last one.
+
+        Args:
+            now: Whenever the last one was.
+
+        Returns:
+            Why it could not be saved, in words; empty where it was, or was not due.
+        """
+        began = time.monotonic()
+        if not now and began - self._saved_at < _SHARE_OF_TIME * self._seconds:
+            return ""
+        target = _state(self.path, n_turns)
+        try:
+            interpreter.save(target)
+        except (OSError, CodeActError) as error:
+            _log.debug("a state was not saved", exc_info=error)
+            return str(error)
+        finally:
+            self._saved_at = time.monotonic()
+            self._seconds = self._saved_at - began
+        for n, path in _states(self.path).items():
+            if n != n_turns:
+                path.unlink(missing_ok=True)
+        return ""
+
+
+@dataclass(frozen=True)
+class Unfinished:
+    """What a file tells of a run."""
+
+    trajectory: Trajectory
+    state: Path | None
+    """The newest saved state that fits."""
+    n_state_turns: int
+    """The turns that state has seen."""
+    with_tools: frozenset[int]
+    """Numbers of the turns, from 0, whose cells called tools; the one after the last if it was under way."""
+
+    @property
+    def turns_to_replay(self) -> Sequence[Turn]:
+        """Those the state has not seen."""
+        return self.trajectory.turns[self.n_state_turns :]
+
+
+@dataclass(frozen=True)
+class Resumed:
+    """What came back of the interpreter's state."""
+
+    n_replayed: int = 0
+    """Cells run again."""
+    lost: tuple[str, ...] = ()
+    """What did not come back, in words."""
+
+    @property
+    def note(self) -> str:
+        """For the model; empty where all is as it was."""
+        if not self.lost:
+            return ""
+        lost = "; ".join(self.lost)
+        return f"[The program was started anew meanwhile. The interpreter's state is not all as it was: {lost}.]"
+
+
+def read(path: str | Path) -> Unfinished:
+    """Read what a run has left.
+
+    Raises:
+        ConfigError: There is no file, or nothing in it to go on with.
+        TrajectoryError: It is no trajectory file.
+    """
+    path = Path(path)
+    try:
+        found = load(path, cut_off=True)
+    except OSError as error:
+        raise ConfigError(f"cannot read {path}: {error.strerror}; is it the file that --save or save= named?") from None
+    if not found:
+        raise ConfigError(f"{path} holds no conversation to go on with")
+    trajectory = found[-1]
+    n_turns = len(trajectory.turns)
+    fitting = {n: state for n, state in _states(path).items() if n <= n_turns}
+    newest = max(fitting, default=0)
+    return Unfinished(trajectory, fitting.get(newest), newest, _turns_with_tools(path))
+
+
+def replay(
+    unfinished: Unfinished, run: Callable[[str], Any], *, own_workspace: bool, network: bool
+) -> Resumed:
+    """Run the cells of the turns that the state has not seen, as far as that is safe.
+
+    Args:
+        run: Runs a cell and gives its result.
+        own_workspace: The session's files are its own, not the user's.
+        network: Cells can reach the network.
+    """
+    n = unfinished.n_state_turns
+    n_cells = 0
+    for at, turn in enumerate(unfinished.turns_to_replay, start=n):
+        if not isinstance(turn.action, CodeAction):
+            if turn.observation.status != "none":
+                return Resumed(n_cells, (f"what was done from turn {at + 1} on was not done again",))
+            continue
+        reason = (
+            "it called tools" if at in unfinished.with_tools
+            else "it could reach the network" if network
+            else "it wrote files of yours" if turn.observation.files and not own_workspace
+            else ""
+        )  # fmt: skip
+        if reason:
+            return Resumed(n_cells, (f"the code from turn {at + 1} on was not run again, as {reason}",))
+        result = run(turn.action.code)
+        n_cells += 1
+        if result.status != turn.observation.status:
+            return Resumed(n_cells, (f"the code of turn {at + 1} now ends with {result.status}, "
+                                     f"where it ended with {turn.observation.status}",))  # fmt: skip
+    return Resumed(n_cells)
+
+
+def _state(path: Path, n_turns: int) -> Path:
+    return path.with_name(f"{path.name}.state-{n_turns}")
+
+
+def _states(path: Path) -> dict[int, Path]:
+    """Saved states by the turns they have seen."""
+    pattern = re.compile(re.escape(path.name) + r"\.state-(\d{1,9})")
+    found = ((pattern.fullmatch(other.name), other) for other in path.parent.iterdir()) if path.parent.is_dir() else ()
+    return {int(match[1]): other for match, other in found if match}
+
+
+def _turns_with_tools(path: Path) -> frozenset[int]:
+    """Which turns of the last trajectory called tools; the lines stand before the turn's own."""
+    found: set[int] = set()
+    n_turns = 0
+    with open(path, encoding="utf-8", errors="surrogateescape") as file:
+        for line in file:
+            if not line.endswith("\n") or not line.strip():
+                continue
+            data = json.loads(line)
+            match data["type"]:
+                case "start":
+                    found, n_turns = set(), 0
+                case "continue":
+                    n_turns = data["n_turns"]
+                    found = {at for at in found if at < n_turns}
+                case "tool_called":
+                    found.add(n_turns)
+                case "turn":
+                    n_turns += 1
+    return frozenset(found)

@@ -1,0 +1,1 @@
+"""Models and tools for the tests of the terminal, reached from outside: `--model acting.models:...`, `--tool acting.tools`."""
