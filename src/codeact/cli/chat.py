@@ -16,7 +16,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from codeact.cli._agent import agent_of, by_hand, check, offered, walls, why_it_ended, workspace_of
+from codeact.cli._agent import agent_of, by_hand, check, offered, settled, walls, why_it_ended, workspace_of
 from codeact.cli._asking import Asker, lines, quiet
 from codeact.cli._chat_commands import COMMANDS, dispatch, wanted
 from codeact.cli._chat_prompt import prompt_for
@@ -35,7 +35,7 @@ from codeact.cli._terminal import Terminal, sheet_for, shown
 from codeact.errors import Cancelled, CodeActError, ConfigError
 from codeact.events import Code, Event, Output, Turn
 from codeact.messages import Image
-from codeact.settings import create_model, settle
+from codeact.settings import create_model
 from codeact.trajectory import Stop
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ def _main(args: argparse.Namespace) -> int:
     if sys.stdin is None or sys.stdout is None:
         raise ConfigError("a chat needs standard input and output, and one of them is closed")
     resumed = _resumed(args)
-    settings = settle(args)
+    settings = settled(args, resumed)
     if not settings.model:
         settings = offered(settings, "no model is configured")
     flags, args = args, settings.filled(args)
