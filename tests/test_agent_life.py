@@ -142,6 +142,14 @@ def test_each_limit_ends_with_what_there_is_and_the_task_can_go_on(budget, stop)
         assert agent.run(None).answer == "done"
 
 
+def test_a_limit_of_cost_for_a_model_without_prices_is_remarked_on():
+    events, model = [], ScriptedModel([ANSWER])
+    model.knows_cost = False
+    with Agent(model, budget=Budget(max_cost=1.0)) as agent:
+        agent.run("greet", observe=events.append)
+    assert "prices" in next(event for event in events if isinstance(event, Note)).text
+
+
 def test_there_is_nothing_to_go_on_with_after_an_answer():
     with agent_that_says(ANSWER) as agent:
         with pytest.raises(ConfigError, match="say what to do"):

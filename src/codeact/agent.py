@@ -236,6 +236,8 @@ class Agent:
             if isinstance(event, Turn):
                 self._keep_state(observe)
 
+        if self.budget.max_cost is not None and not getattr(self.model, "knows_cost", True):
+            watch(Note("what this model costs is not known, so the limit of cost may not hold: give its prices"))
         with contextlib.ExitStack() as stack:
             stack.enter_context(cancel.calling(switch.set))
             stack.enter_context(switch.within(self.budget.max_seconds))
