@@ -233,6 +233,16 @@ def test_retry_does_the_last_task_again_from_the_state_before_it():
         assert len(agent.trajectory.turns) == 4
 
 
+def test_pictures_go_again_with_a_task_that_is_done_again():
+    one, two = Image("image/png", b"1"), Image("image/png", b"2")
+    with agent_that_says(*[ANSWER] * 4) as agent:
+        agent.run("look", images=[one])
+        agent.retry()
+        agent.run("and here", images=[two])
+        agent.retry()
+        assert [message.images for message in agent.trajectory.messages if message.role == "user"] == [(one,), (two,)]
+
+
 def test_a_cell_of_the_users_is_told_to_the_model_and_can_be_taken_back():
     with agent_that_says(ANSWER, ANSWER) as agent:
         agent.run("first")

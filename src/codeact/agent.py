@@ -326,10 +326,11 @@ class Agent:
             ConfigError: There is none.
             Further ones as for `undo` and `run`.
         """
+        images = self._conversation.last_images()
         tasks = self.undo().tasks
         if not tasks:
             raise ConfigError("there is nothing to do again yet")
-        return self.run(tasks[0], observe=observe, cancel=cancel)
+        return self.run(tasks[-1], images=images, observe=observe, cancel=cancel)
 
     def execute(
         self, code: str, *, timeout: float | None = None, on_output: Callable[[Any], None] | None = None

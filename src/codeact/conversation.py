@@ -97,6 +97,14 @@ class Conversation:
         taken = self.exchanges[-n:]
         return self.exchanges[:] if taken and not taken[0].n_turns else taken
 
+    def last_images(self) -> tuple[Image, ...]:
+        """The pictures that went with the last task."""
+        if self.trajectory is None or not self.exchanges:
+            return ()
+        n_turns = self.exchanges[-1].n_turns
+        said = self.trajectory.turns[n_turns - 1].reply if n_turns else self.trajectory.prompt[-1]
+        return said.images if said else ()
+
     def told_instead(self, variables: Sequence[Any]) -> str:
         """What a model should know of turns that are no longer sent: what was asked, what the interpreter holds.
 
