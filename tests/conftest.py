@@ -1,4 +1,7 @@
-"""Before any test: what a shell may have taken away from a program that it runs in the background."""
+"""Makes this folder's helper modules (jupyter_gateway, docker_stand_in) importable from every test below it.
+
+And gives back what a shell takes from a program that it runs in the background.
+"""
 
 import signal
 
