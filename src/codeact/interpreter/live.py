@@ -373,7 +373,7 @@ class LiveSession:
             return False
         self._cpu_before = usage["cpu_seconds"] if self._cpu_before is None else self._cpu_before
         disk = self._disk_bytes() + (usage["nameless_kb"] << 10)
-        if ((limits.memory_mb is not None and usage["memory_kb"] > limits.memory_mb << 10)
+        if ((limits.tree_kb is not None and usage["memory_kb"] > limits.tree_kb)
                 or (limits.workspace_mb is not None and disk > limits.workspace_mb << 20)
                 or (limits.cpu_seconds is not None
                     and usage["cpu_seconds"] - self._cpu_before > limits.cpu_seconds)):
