@@ -761,7 +761,8 @@ def shown(py, code):
 def test_after_a_cell_that_filled_the_memory_the_next_ones_run_and_can_let_go_of_it(make, size):
     py = make(limits=Limits(memory_mb=128))
     filled = py.run(f"data = []\nwhile True: data.append(bytes({size}))", timeout=60)
-    assert filled.error is not None and filled.error.name == "MemoryError"
+    assert filled.error is not None
+    assert filled.error.name == "MemoryError"
     assert shown(py, "1 + 1") == "2"
     assert int(shown(py, "len(data)")) * size > 16 << 20     # its variables stayed
     assert shown(py, "2 + 2") == "4"

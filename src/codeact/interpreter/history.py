@@ -16,7 +16,7 @@ from typing import Any
 
 from codeact.errors import InterpreterGone
 from codeact.interpreter.cell import CellRunner
-from codeact.interpreter.journal import Entry, ReplayAnswers, Stored, fingerprint
+from codeact.interpreter.journal import MAX_ALL_BYTES, Entry, ReplayAnswers, Stored, fingerprint
 from codeact.interpreter.limits import Limits
 from codeact.interpreter.mirror import Files, Mirror
 from codeact.interpreter.session import Frozen, Running, Session
@@ -117,6 +117,8 @@ class History:
     def ran(self, entry: Entry) -> None:
         """A cell has run; freeze its state soon, if replaying it could go wrong or take long."""
         self.entries.append(entry)
+        if entry.answer_bytes:
+            self._forget_oldest_answers()
         self._loose_cells += 1
         self._loose_seconds += entry.seconds
         self._loose_pure = self._loose_pure and entry.pure
@@ -126,6 +128,15 @@ class History:
         elif entry.pure and self.refusal:
             return   # what forbade the fork is still there
         self.freeze(later=True)
+
+    def _forget_oldest_answers(self) -> None:
+        total = sum(entry.answer_bytes for entry in self.entries)
+        for entry in self.entries:
+            if total <= MAX_ALL_BYTES:
+                break
+            if entry.answer_bytes:
+                total -= entry.answer_bytes
+                entry.forget_answers()
 
     def freeze(self, *, later: bool = False) -> None:
         """Ask the worker for a frozen copy of now; it comes while nobody waits.
@@ -300,7 +311,8 @@ class History:
         """Run cells again; what could not be brought back, and whether the worker died of it."""
         rewound = False
         for position, entry in enumerate(rest):
-            reason = "it did not run to its end" if not entry.replayable else \
+            reason = "it did not run to its end, or what it was answered is too much to keep" \
+                if not entry.replayable else \
                 "it used the network, which is not used a second time" if entry.network else ""
             if not reason and not rewound and any(later.files for later in rest[position:]):
                 # Before the first cell that wrote or may read files: the files as they were then

@@ -266,6 +266,7 @@ class LiveSession:
                 code, number, outcome.kernel_seconds, "" if pure else fingerprint(outcome), pure=pure,
                 replayable=outcome.status in ("ok", "error") and answers.complete, files=bool(touched),
                 calls=answers.calls, inputs=answers.inputs, touched=frozenset(touched),
+                answer_bytes=answers.bytes if answers.complete else 0,
                 network=self._gateway is not None and self._gateway.access.activity != crossed))
         if not outcome.pure:
             tend(self)

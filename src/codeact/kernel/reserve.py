@@ -42,10 +42,11 @@ class Reserve:
     def __enter__(self) -> None:
         if self._hard is None:
             return
-        given = self._hard - ((RESERVE_MB << 20) // (2 if self.is_short else 1))
+        hard = self._hard
+        given = hard - ((RESERVE_MB << 20) // (2 if self.is_short else 1))
         if self._asked is not None:
             given = min(given, self._asked)
-        self._given = self._set(given)
+        self._given = self._set(given, hard)
 
     def __exit__(self, *_: object) -> None:
         if self._hard is None:
@@ -53,16 +54,14 @@ class Reserve:
         found = resource.getrlimit(DATA)[0]
         if found != self._given:
             self._asked = found if found >= 0 else None   # -1: without a limit, which only a hard one so allows
-        self._set(self._hard)
+        self._set(self._hard, self._hard)
 
-    def _set(self, soft: int) -> int:
+    def _set(self, soft: int, hard: int) -> int:
         """Set the soft limit; what it is then. A lower hard limit, set by user code, stays."""
-        hard = self._hard
         try:
             resource.setrlimit(DATA, (soft, hard))
         except (ValueError, OSError):
-            found = resource.getrlimit(DATA)
-            self._hard = hard = found[1]
+            self._hard = hard = resource.getrlimit(DATA)[1]
             soft = min(soft, hard)
             resource.setrlimit(DATA, (soft, hard))
         return soft

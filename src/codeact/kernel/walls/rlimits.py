@@ -37,8 +37,9 @@ def apply(limits: Mapping[str, Optional[int]], *, own_namespace: bool) -> None:
 
     Args:
         limits: "memory_mb", MiB of writable private memory on top of what the process has now: asking for more is a
-            MemoryError, but for `RESERVE_MB` more that the soft limit may hold back. Not the address space, where BLAS reserves far more than it uses. "processes", processes and
-            threads at once. "file_mb", MiB of the largest file: writing on is OSError EFBIG. "open_files".
+            MemoryError, but for `RESERVE_MB` more that the soft limit may hold back. Not the address space, where BLAS
+            reserves far more than it uses. "processes", processes and threads at once. "file_mb", MiB of the largest
+            file: writing on is OSError EFBIG. "open_files".
         own_namespace: The session has a user namespace of its own, in which its processes are counted alone. Otherwise
             all the user's are: "processes" then stands for that many more than there are now, and the number drifts
             as the user's other programs come and go.
