@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import sys
 
-import pytest
-
 from codeact import Interpreter, tool
 from codeact.interpreter import history, journal
 from codeact.interpreter.journal import HostAnswers, weight

@@ -18,7 +18,7 @@ from codeact.errors import InterpreterGone
 from codeact.interpreter.cell import CellRunner
 from codeact.interpreter.journal import MAX_ALL_BYTES, Entry, ReplayAnswers, Stored, fingerprint
 from codeact.interpreter.limits import Limits
-from codeact.interpreter.mirror import Files, Mirror
+from codeact.interpreter.mirror import UNTOLD, Files, Mirror
 from codeact.interpreter.session import Frozen, Running, Session
 from codeact.kernel.wire import Connection, ProtocolError
 
@@ -320,7 +320,8 @@ class History:
                 if mirror is None:
                     reason = "it changed files, and these stay as they are" if entry.files else ""
                 elif then is None or not mirror.can_put_back(then):
-                    reason = "files it used are too large to be put back, or were changed by somebody else since"
+                    reason = "files it used are too large or too many to be put back, or were changed by somebody " \
+                             "else since"
                 else:
                     mirror.put_back(then)
             died = False
@@ -394,6 +395,9 @@ def _lost(entries: tuple[Entry, ...], reason: str) -> str:
 
 def not_put_back(paths: list[str]) -> str:
     """Tells which files stayed as they are."""
+    if UNTOLD in paths:
+        large = [path for path in paths if path != UNTOLD]
+        return f"{UNTOLD} is as it is now" + (f"; {not_put_back(large)}" if large else "")
     named = ", ".join(paths[:5]) + (f" and {len(paths) - 5} more" if len(paths) > 5 else "")
     return f"{named} is as it is now: too large to be kept" if len(paths) == 1 else \
         f"{named} are as they are now: too large to be kept"

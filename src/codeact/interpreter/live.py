@@ -29,6 +29,7 @@ from codeact.interpreter.requirements import policy
 from codeact.interpreter.session import Session
 from codeact.interpreter.settings import Settings, python_program, user_folder
 from codeact.interpreter.tend import tend
+from codeact.interpreter.watch import MAX_CHANGED
 from codeact.kernel.wire import ProtocolError
 from codeact.tools.calls import Calls
 
@@ -255,6 +256,7 @@ class LiveSession:
         files, touched = self._watch.take()
         if touched and self._mirror is not None:
             self._mirror.touched(touched)
+        advice = self._untold() if self._watch.untold else ""
         if self._pending is not None:
             self._pending.note(touched)
         lost: list[str] = []
@@ -270,7 +272,7 @@ class LiveSession:
                 network=self._gateway is not None and self._gateway.access.activity != crossed))
         if not outcome.pure:
             tend(self)
-        return Ran(outcome, files, lost, hint(outcome, self.limits, walled_off=self._is_walled_off()))
+        return Ran(outcome, files, lost, advice or hint(outcome, self.limits, walled_off=self._is_walled_off()))
 
     def _ask(self, header: dict[str, Any], *, seconds: float, buffers: Sequence[bytes] = ()) -> Outcome:
         """Something other than a cell; a worker that is lost over it is brought back."""
@@ -284,12 +286,22 @@ class LiveSession:
             raise outcome.fault
         return outcome
 
+    def _untold(self) -> str:
+        """A cell changed more files than are told by name: what that means, for the model."""
+        self._watch.untold = False
+        if self._mirror is None:
+            return f"It changed more than {MAX_CHANGED:,} files; no more are named."
+        self._mirror.touched_more()
+        return f"It changed more than {MAX_CHANGED:,} files; no more are named, nor undone when this cell is."
+
     def _tell(self, news: str) -> None:
         self._news = f"{self._news} {news}".strip()
 
     def _notice_files(self) -> None:
         """What changed between the cells is no cell's doing."""
         touched = self._watch.take()[1]
+        if self._watch.untold:
+            self._untold()
         if self._mirror is not None and (touched or self._mirror.is_behind):
             self._mirror.touched(touched, by_cells=False)
 
