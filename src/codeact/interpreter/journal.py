@@ -167,12 +167,14 @@ class HostAnswers:
         return line
 
     def _has_room_for(self, *answer: Any) -> bool:
-        if self.complete:
+        had_room = self.complete
+        if had_room:
             self.bytes += 200 + weight(answer, MAX_ANSWER_BYTES - self.bytes)
-            if not self.complete:   # of no use without this one
-                self.calls.clear()
-                self.inputs.clear()
-        return self.complete
+        has_room = self.complete
+        if had_room and not has_room:   # of no use without this one
+            self.calls.clear()
+            self.inputs.clear()
+        return has_room
 
     def waiting(self) -> bool:
         return bool(self._calls.waiting_for_approval)
