@@ -29,7 +29,7 @@ from codeact.conversation import Conversation, Undone
 from codeact.environments.chat import ChatEnvironment
 from codeact.environments.stuck import StuckWatch
 from codeact.errors import ConfigError, InterpreterBusy, InterpreterError
-from codeact.events import Code, Event, Note, Observer, ignore
+from codeact.events import Code, Event, Note, Observer, Started, ignore
 from codeact.loop import NEVER, Budget, Cancel, rollout
 from codeact.messages import Image, Usage
 from codeact.protocols import ActionFormat, Model, Runner, Tool
@@ -155,7 +155,7 @@ class Agent:
         """What came of the last task."""
         self.resumed = Resumed()
         """After `resume`: what of the interpreter's state came back."""
-        self._asking = Asking(lambda: Agent(self.model, **self._settings, **self._options))
+        self._asked, self._asked_lock = Usage(), threading.Lock()
         self._conversation = Conversation()
         self._n_cells = 0
         """Cells run since the interpreter is this agent's: so far back `undo` can go."""
@@ -168,7 +168,7 @@ class Agent:
         from codeact.interpreter.interpreter import Interpreter  # an agent with a given one needs none of it
         from codeact.tools.toolbox import Toolbox
 
-        with Toolbox([tool.as_tool() if isinstance(tool, Agent) else tool for tool in tools]) as toolbox:
+        with Toolbox([_own(tool) for tool in tools]) as toolbox:
             if state is not None:
                 try:
                     return Interpreter.load(state, toolbox, approve=approve, **self._options)
@@ -196,7 +196,15 @@ class Agent:
     @property
     def asked(self) -> Usage:
         """What it has cost where other agents asked it as a tool of theirs."""
-        return self._asking.cost
+        return self._asked
+
+    @property
+    def usage(self) -> Usage:
+        """What the conversation so far has cost, the agents among the tools included."""
+        return (self.trajectory.usage if self.trajectory else Usage()) + self._helpers_usage()
+
+    def _helpers_usage(self) -> Usage:
+        return sum((helper.cost for helper in self._helpers), Usage())
 
     # One task after another -------------------------------------------------------------------------------------------
 
@@ -224,6 +232,7 @@ class Agent:
             return self._run(task, tuple(images), observe, cancel)
 
     def _run(self, task: str | None, images: tuple[Image, ...], observe: Observer, cancel: Cancel) -> Result:
+        self.result = None
         env = StuckWatch(self._environment(task or ""))
         conversation = self._conversation
         start = conversation.say(task, images, env.reset, {**self.about, "task": task})
@@ -235,10 +244,12 @@ class Agent:
                 case Code():
                     conversation.ran_a_cell()
                     self._n_cells += 1
-                case Turn() if conversation.trajectory:
-                    conversation.trajectory = conversation.trajectory.add(event)  # kept, also if a later one fails
+                case Started() if self._state:
+                    self._state.drop(len(event.trajectory.turns))
             if self._recorder:
                 self._recorder(event)
+            if isinstance(event, Turn) and conversation.trajectory:
+                conversation.trajectory = conversation.trajectory.add(event)  # kept, also if a later one fails
             observe(event)
             if isinstance(event, Turn):
                 self._keep_state(observe)
@@ -260,7 +271,7 @@ class Agent:
             ended.stop or Stop.ANSWER,
             self._files(ended, len(start.turns)),
             ended,
-            sum((helper.cost for helper in self._helpers), Usage()),
+            self._helpers_usage(),
         )
         return self.result
 
@@ -312,9 +323,12 @@ class Agent:
                 return Undone((), ())
             n_cells = sum(exchange.n_cells for exchange in taken)
             lost = self._undo_cells(n_cells) if n_cells else []
+            was_written = self._conversation.trajectory is not None
             self._conversation.take_back(taken)
             self.result = None
-            if self._recorder:
+            if self._state:
+                self._state.drop(self._conversation.n_turns)
+            if self._recorder and was_written:
                 self._recorder.write({"type": "continue", "n_turns": self._conversation.n_turns, "reply": None})
             self._keep_state(ignore, now=True)
             return Undone(tuple(exchange.task for exchange in taken if exchange.task), tuple(lost))
@@ -344,8 +358,13 @@ class Agent:
             self._conversation.ran_a_cell()
             self._n_cells += 1
             result = self.interpreter.run(code, timeout=timeout or self.timeout, on_output=on_output)
-            self._conversation.aside.append(f"[The user ran this in the interpreter:]\n{code.rstrip()}\n"
-                               f"[Its result:]\n{result.text[:_MAX_TOLD_CHARS]}")
+            told = (f"[The user ran this in the interpreter:]\n{code.rstrip()}\n"
+                    f"[Its result:]\n{result.text[:_MAX_TOLD_CHARS]}")
+            self._conversation.aside.append(told)
+            if self._recorder:
+                self._recorder.write(Note(told).to_json())
+            if self._conversation.trajectory:
+                self._keep_state(ignore, now=True)
             return result
 
     @classmethod
@@ -374,6 +393,7 @@ class Agent:
         agent.about = {**unfinished.trajectory.about, **agent.about}
         agent._conversation = Conversation(replace(unfinished.trajectory, about=agent.about))
         agent.resumed = agent._brought_back(unfinished)
+        agent._conversation.aside += unfinished.aside
         if agent.resumed.note:
             agent._conversation.aside.append(agent.resumed.note)
         return agent
@@ -387,13 +407,14 @@ class Agent:
 
         loaded = getattr(self.interpreter, "loaded", None)
         if loaded is None:
-            unfinished = replace(unfinished, n_state_turns=0)
+            unfinished = replace(unfinished, state=None, n_state_turns=0)
         try:
             done = replay(
                 unfinished,
                 run,
                 own_workspace=self._options.get("workspace") is None,
                 network=self._options.get("network", "none") != "none",
+                tools=bool(self._tools),
             )
         except BaseException:
             self.close()
@@ -418,7 +439,14 @@ class Agent:
         """
         if self._given:
             raise ConfigError("an agent with an interpreter of yours cannot be a tool: let it make its own")
-        return self._asking.tool(name or self.name, description or self.description)
+        return Asking(self._twin, self._tell_cost, name or self.name, description or self.description).tool()
+
+    def _twin(self) -> "Agent":
+        return Agent(self.model, **self._settings, **self._options)
+
+    def _tell_cost(self, usage: Usage) -> None:
+        with self._asked_lock:
+            self._asked += usage
 
     # ------------------------------------------------------------------------------------------------------------------
 
@@ -476,7 +504,6 @@ class Agent:
         if self._state is None or not isinstance(self.interpreter, Savable):
             return
         if why := self._state.save(self.interpreter, self._conversation.n_turns, now=now):
-            self._state = None  # told once
             observe(Note(f"the interpreter's state is not saved beside the conversation: {why}"))
 
     def _undo_cells(self, n: int) -> list[str]:
@@ -501,5 +528,13 @@ class Agent:
         names = dict.fromkeys(name for turn in turns for name in turn.observation.files)
         folder = getattr(self.interpreter, "output_folder", self.interpreter.workspace)
         paths = (folder / name for name in names)
-        return tuple(path for path in paths if path.is_file())
+        # A link of a cell's may lead to any file of the user's.
+        return tuple(path for path in paths if path.is_file() and path.resolve().is_relative_to(folder.resolve()))
+
+
+def _own(tool: Any) -> Any:
+    """A tool for one agent alone, where another agent stands behind it: calls are stopped and counted by who asks."""
+    if isinstance(tool, Agent):
+        return tool.as_tool()
+    return asking.again().tool() if (asking := Asking.behind(tool)) else tool
 

@@ -25,6 +25,8 @@ NO_STATES = {
     "test_random_numbers_do_not_repeat_after_going_back_unless_a_seed_was_chosen": STATES,
     "test_memory_over_the_limit_is_an_error_in_the_cell_or_a_kill_with_the_state_back": LIMITS,
     "test_children_together_are_held_to_the_memory_limit": LIMITS,
+    "test_after_a_cell_that_filled_the_memory_the_next_ones_run_and_can_let_go_of_it": LIMITS,
+    "test_a_cell_may_lower_its_own_memory_limit_for_the_cells_that_follow": LIMITS,
     "test_processor_time_is_limited": LIMITS,
     "test_files_over_the_size_limit_are_refused_with_an_error": LIMITS,
     "test_a_full_workspace_stops_the_cell": LIMITS,

@@ -751,3 +751,28 @@ def test_what_a_callback_raises_stops_the_cell_and_is_raised_and_the_next_cell_i
     with pytest.raises(error):
         py.run("y = 2\ninput()")
     assert py.run("y").text == "Out[4]: 2"
+
+
+def shown(py, code):
+    return py.run(code).outputs[-1]["text/plain"]
+
+
+@pytest.mark.parametrize("size", [1 << 14, 16, 1 << 20], ids=["pages", "small", "large"])
+def test_after_a_cell_that_filled_the_memory_the_next_ones_run_and_can_let_go_of_it(make, size):
+    py = make(limits=Limits(memory_mb=128))
+    filled = py.run(f"data = []\nwhile True: data.append(bytes({size}))", timeout=60)
+    assert filled.error is not None
+    assert filled.error.name == "MemoryError"
+    assert shown(py, "1 + 1") == "2"
+    assert int(shown(py, "len(data)")) * size > 16 << 20     # its variables stayed
+    assert shown(py, "2 + 2") == "4"
+    assert py.run("del data").error is None
+    assert shown(py, "len(bytearray(64 << 20))") == str(64 << 20)
+
+
+def test_a_cell_may_lower_its_own_memory_limit_for_the_cells_that_follow(make):
+    py = make(limits=Limits(memory_mb=512))
+    assert py.run("import resource\nhard = resource.getrlimit(resource.RLIMIT_DATA)[1]\n"
+                  "resource.setrlimit(resource.RLIMIT_DATA, (hard - (400 << 20), hard - (200 << 20)))").error is None
+    assert py.run("bytearray(256 << 20)").error.name == "MemoryError"
+    assert shown(py, "len(bytearray(16 << 20))") == str(16 << 20)

@@ -425,3 +425,13 @@ def test_what_is_written_beside_the_workspace_counts_and_what_branches_hold_does
         slow = "import time\nn = open({!r}, 'wb').write(bytes(6 << 20))\ntime.sleep(0.5)"
         assert py.run(slow.format("f")).status == "ok"
         assert py.run(slow.format("../g")).status == "limit"
+
+
+def test_an_account_asked_for_earlier_is_not_taken_for_the_one_asked_for_now(py):
+    py.checkpoint("mark")
+    session = py._backend._session
+    with session.keeper.called():
+        for _ in range(3):
+            session.ask_usage(1 << 40)   # as a cell does that ends before the answer comes
+        assert py.checkpoints["mark"].memory_kb is not None
+        assert session.wait_usage(1 << 40)["each_kb"] == {}

@@ -125,7 +125,7 @@ class LocalBackend(LiveSession):
             lost = self._go_to(mark.entries, rewind=False, files=self._mirror is not None)
             if self._mirror is not None and mark.files is not None:
                 left = self._put_back(self._mirror, mark.files)
-                lost = [words for words in lost if not left or "too large to be kept" not in words]
+                lost = [words for words in lost if not (left and "as it is now" in words.replace("they are", "it is"))]
                 lost += [not_put_back(left)] if left else []
             return lost
 

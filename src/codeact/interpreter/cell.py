@@ -312,7 +312,7 @@ class _Cell:
         memory, cpu, nameless = usage.get("memory_kb"), usage.get("cpu_seconds"), usage.get("nameless_kb")
         if type(nameless) is int:
             self.nameless_bytes = nameless << 10
-        if self.limits.memory_mb is not None and isinstance(memory, int) and memory > self.limits.memory_mb << 10:
+        if self.limits.tree_kb is not None and isinstance(memory, int) and memory > self.limits.tree_kb:
             self.outcome.status = "limit"
             self.die(f"killed: it used {memory >> 10} MB of memory, and its limit is {self.limits.memory_mb} MB")
         elif self.limits.cpu_seconds is not None and isinstance(cpu, (int, float)):

@@ -16,9 +16,9 @@ from typing import Any
 
 from codeact.errors import InterpreterGone
 from codeact.interpreter.cell import CellRunner
-from codeact.interpreter.journal import Entry, ReplayAnswers, Stored, fingerprint
+from codeact.interpreter.journal import MAX_ALL_BYTES, Entry, ReplayAnswers, Stored, fingerprint
 from codeact.interpreter.limits import Limits
-from codeact.interpreter.mirror import Files, Mirror
+from codeact.interpreter.mirror import UNTOLD, Files, Mirror
 from codeact.interpreter.session import Frozen, Running, Session
 from codeact.kernel.wire import Connection, ProtocolError
 
@@ -117,6 +117,8 @@ class History:
     def ran(self, entry: Entry) -> None:
         """A cell has run; freeze its state soon, if replaying it could go wrong or take long."""
         self.entries.append(entry)
+        if entry.answer_bytes:
+            self._forget_oldest_answers()
         self._loose_cells += 1
         self._loose_seconds += entry.seconds
         self._loose_pure = self._loose_pure and entry.pure
@@ -126,6 +128,15 @@ class History:
         elif entry.pure and self.refusal:
             return   # what forbade the fork is still there
         self.freeze(later=True)
+
+    def _forget_oldest_answers(self) -> None:
+        total = sum(entry.answer_bytes for entry in self.entries)
+        for entry in self.entries:
+            if total <= MAX_ALL_BYTES:
+                break
+            if entry.answer_bytes:
+                total -= entry.answer_bytes
+                entry.forget_answers()
 
     def freeze(self, *, later: bool = False) -> None:
         """Ask the worker for a frozen copy of now; it comes while nobody waits.
@@ -300,7 +311,8 @@ class History:
         """Run cells again; what could not be brought back, and whether the worker died of it."""
         rewound = False
         for position, entry in enumerate(rest):
-            reason = "it did not run to its end" if not entry.replayable else \
+            reason = "it did not run to its end, or what it was answered is too much to keep" \
+                if not entry.replayable else \
                 "it used the network, which is not used a second time" if entry.network else ""
             if not reason and not rewound and any(later.files for later in rest[position:]):
                 # Before the first cell that wrote or may read files: the files as they were then
@@ -308,7 +320,8 @@ class History:
                 if mirror is None:
                     reason = "it changed files, and these stay as they are" if entry.files else ""
                 elif then is None or not mirror.can_put_back(then):
-                    reason = "files it used are too large to be put back, or were changed by somebody else since"
+                    reason = "files it used are too large or too many to be put back, or were changed by somebody " \
+                             "else since"
                 else:
                     mirror.put_back(then)
             died = False
@@ -382,6 +395,9 @@ def _lost(entries: tuple[Entry, ...], reason: str) -> str:
 
 def not_put_back(paths: list[str]) -> str:
     """Tells which files stayed as they are."""
+    if UNTOLD in paths:
+        large = [path for path in paths if path != UNTOLD]
+        return f"{UNTOLD} is as it is now" + (f"; {not_put_back(large)}" if large else "")
     named = ", ".join(paths[:5]) + (f" and {len(paths) - 5} more" if len(paths) > 5 else "")
     return f"{named} is as it is now: too large to be kept" if len(paths) == 1 else \
         f"{named} are as they are now: too large to be kept"

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -20,10 +21,12 @@ from codeact.tools.calls import Calls
 if TYPE_CHECKING:
     from codeact.interpreter.package_calls import PackageCalls
 
-__all__ = ["Entry", "HostAnswers", "ReplayAnswers", "Stored", "all_cells", "fingerprint"]
+__all__ = ["Entry", "HostAnswers", "ReplayAnswers", "Stored", "all_cells", "fingerprint", "weight"]
 
 MAX_ANSWER_BYTES = 16 << 20
-"""Of the tools' answers kept for one cell; with more it cannot be replayed."""
+"""Of the answers kept for one cell, as they lie in memory; with more it cannot be replayed."""
+MAX_ALL_BYTES = 256 << 20
+"""Of the answers to all cells of a session; with more, the oldest are given up."""
 
 PACKAGE_TOOL = "%pip"
 """What a cell calls to have packages installed; no tool can be named so."""
@@ -54,8 +57,15 @@ class Entry:
     inputs: list[str | None] = field(default_factory=list)
     touched: frozenset[str] = frozenset()
     """The files it changed, relative to the workspace."""
+    answer_bytes: int = 0
+    """What `calls` and `inputs` take of memory, about."""
     stored: Stored | None = None
     """Instead of a cell: variables that were loaded from a file. Running it again is loading them again."""
+
+
+    def forget_answers(self) -> None:
+        """Give them up: it cannot be replayed any more."""
+        self.calls, self.inputs, self.answer_bytes, self.replayable = {}, [], 0, False
 
 
 @dataclass(frozen=True)
@@ -86,6 +96,20 @@ def _question(header: dict[str, Any], buffers: Sequence[memoryview]) -> str:
     return _digest(asked.encode(), *buffers)
 
 
+def weight(answer: Any, enough: int) -> int:
+    """Bytes of memory that an answer takes, strings and numbers included; where it is more than `enough`, some more."""
+    total, todo = 0, [answer]
+    while todo and total <= enough:
+        one = todo.pop()
+        total += sys.getsizeof(one)
+        if isinstance(one, dict):
+            todo += one
+            todo += one.values()
+        elif isinstance(one, list | tuple):
+            todo += one
+    return total
+
+
 def _digest(*parts: bytes | memoryview) -> str:
     """The same in every process: a saved session is loaded in another one."""
     from hashlib import blake2b  # loads a library for cryptography
@@ -110,14 +134,15 @@ class HostAnswers:
                  packages: PackageCalls | None = None):
         self._calls, self._on_input, self._packages = calls, on_input, packages
         self._lock = threading.Lock()
-        self._bytes = 0
+        self.bytes = 0
+        """Of what is kept, about."""
         self.calls: dict[str, list[Reply]] = {}
         self.inputs: list[str | None] = []
 
     @property
     def complete(self) -> bool:
         """Whether every answer was small enough to keep."""
-        return self._bytes <= MAX_ANSWER_BYTES
+        return self.bytes <= MAX_ANSWER_BYTES
 
     def call(self, header: dict[str, Any], buffers: Sequence[memoryview], reply: Callable[..., None]) -> None:
         question = _question(header, buffers)
@@ -125,8 +150,7 @@ class HostAnswers:
         def keep_and_reply(answer: dict[str, Any], parts: Sequence[bytes] = ()) -> None:
             kept = {key: value for key, value in answer.items() if key != "id"}
             with self._lock:
-                self._bytes += 200 + sum(map(len, parts))
-                if self.complete:
+                if self._has_room_for(kept, *parts):
                     self.calls.setdefault(question, []).append((kept, list(parts)))
             reply(answer, parts)
 
@@ -137,8 +161,20 @@ class HostAnswers:
 
     def input(self, prompt: str, hidden: bool) -> str | None:
         line = self._on_input(prompt, hidden) if self._on_input is not None else None
-        self.inputs.append(line)
+        with self._lock:
+            if self._has_room_for(line):
+                self.inputs.append(line)
         return line
+
+    def _has_room_for(self, *answer: Any) -> bool:
+        had_room = self.complete
+        if had_room:
+            self.bytes += 200 + weight(answer, MAX_ANSWER_BYTES - self.bytes)
+        has_room = self.complete
+        if had_room and not has_room:   # of no use without this one
+            self.calls.clear()
+            self.inputs.clear()
+        return has_room
 
     def waiting(self) -> bool:
         return bool(self._calls.waiting_for_approval)

@@ -9,6 +9,8 @@ __all__ = ["MOST", "Limits", "check"]
 
 MOST = 1_000_000_000
 """More than any machine has of anything, and little enough for every system call and every sum made of it."""
+RESERVE_MB = 16
+"""A worker holds so much back from its cells (kernel/reserve.py): their MemoryError comes before its end."""
 _NEEDED = ("tmp_mb", "output_kb", "checkpoints", "checkpoint_mb")
 """What is never without a limit."""
 
@@ -51,6 +53,11 @@ class Limits:
             if value is not None or name in _NEEDED:
                 check(value, f"Limits({name}=...)", whole=not name.endswith("_seconds"),
                       otherwise="" if name in _NEEDED else ", or None for no limit")
+
+    @property
+    def tree_kb(self) -> int | None:
+        """KiB above which the whole tree of processes is ended."""
+        return None if self.memory_mb is None else (self.memory_mb + RESERVE_MB) << 10
 
     def for_kernel(self) -> dict[str, Any]:
         """The part the kernel enforces on each of its processes."""

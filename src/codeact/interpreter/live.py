@@ -29,6 +29,7 @@ from codeact.interpreter.requirements import policy
 from codeact.interpreter.session import Session
 from codeact.interpreter.settings import Settings, python_program, user_folder
 from codeact.interpreter.tend import tend
+from codeact.interpreter.watch import MAX_CHANGED
 from codeact.kernel.wire import ProtocolError
 from codeact.tools.calls import Calls
 
@@ -255,6 +256,7 @@ class LiveSession:
         files, touched = self._watch.take()
         if touched and self._mirror is not None:
             self._mirror.touched(touched)
+        advice = self._untold() if self._watch.untold else ""
         if self._pending is not None:
             self._pending.note(touched)
         lost: list[str] = []
@@ -266,10 +268,11 @@ class LiveSession:
                 code, number, outcome.kernel_seconds, "" if pure else fingerprint(outcome), pure=pure,
                 replayable=outcome.status in ("ok", "error") and answers.complete, files=bool(touched),
                 calls=answers.calls, inputs=answers.inputs, touched=frozenset(touched),
+                answer_bytes=answers.bytes if answers.complete else 0,
                 network=self._gateway is not None and self._gateway.access.activity != crossed))
         if not outcome.pure:
             tend(self)
-        return Ran(outcome, files, lost, hint(outcome, self.limits, walled_off=self._is_walled_off()))
+        return Ran(outcome, files, lost, advice or hint(outcome, self.limits, walled_off=self._is_walled_off()))
 
     def _ask(self, header: dict[str, Any], *, seconds: float, buffers: Sequence[bytes] = ()) -> Outcome:
         """Something other than a cell; a worker that is lost over it is brought back."""
@@ -283,12 +286,22 @@ class LiveSession:
             raise outcome.fault
         return outcome
 
+    def _untold(self) -> str:
+        """A cell changed more files than are told by name: what that means, for the model."""
+        self._watch.untold = False
+        if self._mirror is None:
+            return f"It changed more than {MAX_CHANGED:,} files; no more are named."
+        self._mirror.touched_more()
+        return f"It changed more than {MAX_CHANGED:,} files; no more are named, nor undone when this cell is."
+
     def _tell(self, news: str) -> None:
         self._news = f"{self._news} {news}".strip()
 
     def _notice_files(self) -> None:
         """What changed between the cells is no cell's doing."""
         touched = self._watch.take()[1]
+        if self._watch.untold:
+            self._untold()
         if self._mirror is not None and (touched or self._mirror.is_behind):
             self._mirror.touched(touched, by_cells=False)
 
@@ -373,7 +386,7 @@ class LiveSession:
             return False
         self._cpu_before = usage["cpu_seconds"] if self._cpu_before is None else self._cpu_before
         disk = self._disk_bytes() + (usage["nameless_kb"] << 10)
-        if ((limits.memory_mb is not None and usage["memory_kb"] > limits.memory_mb << 10)
+        if ((limits.tree_kb is not None and usage["memory_kb"] > limits.tree_kb)
                 or (limits.workspace_mb is not None and disk > limits.workspace_mb << 20)
                 or (limits.cpu_seconds is not None
                     and usage["cpu_seconds"] - self._cpu_before > limits.cpu_seconds)):

@@ -22,9 +22,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 from codeact.interpreter.beneath import copy_bytes, make_folders, open_file, readlink, remove_empty, symlink, unlink
+from codeact.interpreter.watch import MAX_CHANGED
 
-__all__ = ["Files", "Mirror", "Store"]
+__all__ = ["UNTOLD", "Files", "Mirror", "Store"]
 
+UNTOLD = f"whatever else changed where a cell changed more than {MAX_CHANGED:,} files"
+"""Among the files that stay as they are."""
 MAX_FILE_BYTES = 4 << 20
 MAX_TOTAL_BYTES = 64 << 20
 FICLONE = 0x40049409
@@ -137,6 +140,8 @@ class Mirror:
         """What no cell wrote."""
         self._by_cells: dict[str, int] = {}
         """When a cell wrote a file last."""
+        self._untold = 0
+        """When more had changed, the last time, than anyone knows by name."""
 
     def branch(self, root: Path, store: Store) -> Mirror:
         """For another workspace, still empty, that is to be a copy of this one."""
@@ -144,6 +149,8 @@ class Mirror:
         for path, given in self._given.items():
             version = store.adopt(given.version) if isinstance(given.version, Copy) else given.version
             other._given[path] = given._replace(version=version)
+        if self._untold:
+            other.touched_more()
         return other
 
     @property
@@ -163,6 +170,10 @@ class Mirror:
             self._given.pop(path, None)
             if path in self._kept:
                 self._given[path] = _Given(now, self._kept[path], self._by_cells.get(path, 0))
+
+    def touched_more(self) -> None:
+        """More changed than could be told; these files stay as they are for good."""
+        self._untold = next(_moments)
 
     def keep(self) -> Files:
         """The files as they are now."""
@@ -191,7 +202,9 @@ class Mirror:
 
     def can_put_back(self, files: Files) -> bool:
         """Whether cells can find the files as they were, and run again without writing over what was given."""
-        return not any(isinstance(files.get(path), TooLarge) for path in self._differing(files)) and not any(
+        if self._untold > files.moment or any(isinstance(files.get(path), TooLarge) for path in self._differing(files)):
+            return False
+        return not any(
             given.moment > files.moment and (path in files or given.written > files.moment)
             for path, given in self._given.items())
 
@@ -199,7 +212,7 @@ class Mirror:
         """Make the workspace what it was, with what was given since.
 
         Returns:
-            The files that stay as they are, as they were too large to keep; sorted.
+            The files that stay as they are, as they were too large to keep; sorted. `UNTOLD` may be among them.
         """
         wanted = Files({**files, **self._given_since(files)}, files.moment)
         differing = sorted(self._differing(wanted))
@@ -209,7 +222,7 @@ class Mirror:
         left = [path for path in differing if path in wanted and not self._write(path, wanted[path])]
         self._kept = dict(wanted)
         self._dirty = set(left)
-        return left
+        return [*left, UNTOLD] if self._untold > files.moment else left
 
     def _given_since(self, files: Files) -> dict[str, Version]:
         return {path: given.version for path, given in self._given.items() if given.moment > files.moment}

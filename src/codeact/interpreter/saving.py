@@ -223,7 +223,8 @@ def _replay(saved: Saved, stage: Stage, told: _Told) -> str:
     odd = next((entry for entry in saved.entries if not entry.replayable or (entry.files and not stage.own)), None)
     if odd is not None:
         return f"cell {odd.number} cannot be run again: " + (
-            "it changed files, and these stay as they are" if odd.replayable else "it did not run to its end")
+            "it changed files, and these stay as they are" if odd.replayable else
+            "it did not run to its end, or what it was answered is too much to keep")
     _fill(saved, stage, frozenset().union(*(entry.touched for entry in saved.entries)))
     for entry in saved.entries:
         reason = stage.again(entry)

@@ -81,6 +81,8 @@ class Session:
         self.held: Callable[[], list[Frozen]] = list
         """The frozen copies it holds."""
         self.asked_usage = 0.0
+        self._usage_number = 0
+        """Of the latest question for an account: an answer to an earlier one may still come."""
         """When the account still owed was asked for (monotonic seconds); 0 when none is."""
 
     def branch(self, workspace: str) -> Session:
@@ -209,8 +211,9 @@ class Session:
 
     @property
     def usage(self) -> dict[str, Any] | None:
-        """The keeper's latest account; None until one has come."""
-        return self.keeper.usages.get(self.running.pid) if self.running is not None else None
+        """The keeper's answer to the latest question; None until one has come."""
+        usage = self.keeper.usages.get(self.running.pid) if self.running is not None else None
+        return usage if usage is not None and usage.get("number") == self._usage_number else None
 
     def forget_usage(self) -> None:
         """The latest account is an old one."""
@@ -233,7 +236,9 @@ class Session:
         if self.running is None:
             return
         self.asked_usage = time.monotonic()
-        self.keeper.send({"t": "usage", "pid": self.running.pid, "frozen": [copy.pid for copy in self.held()],
+        self._usage_number += 1
+        self.keeper.send({"t": "usage", "pid": self.running.pid, "number": self._usage_number,
+                          "frozen": [copy.pid for copy in self.held()],
                           "spare": self._others(), "exact_above_kb": exact_above_kb, "each": each})
 
     def wait_usage(self, exact_above_kb: int, seconds: float = 5.0, *, each: bool = False) -> dict[str, Any] | None:

@@ -140,6 +140,8 @@ class Watch:
         self.unwatched = 0
         """Folders that could not be watched."""
         self.overflowed = False
+        self.untold = False
+        """More changed than is told by name; whoever asks sets it back."""
         self._changed: set[str] = set()
         self._unmeasured: set[str] = set()
         self._sizes: dict[str, int] = {}
@@ -194,6 +196,8 @@ class Watch:
     def _note(self, path: str) -> None:
         if len(self._changed) < MAX_CHANGED:
             self._changed.add(path)
+        elif path not in self._changed:
+            self.untold = True
         if len(self._unmeasured) >= MAX_CHANGED:
             self._measure()
         self._unmeasured.add(path)

@@ -69,6 +69,8 @@ def become_worker(worker: Optional[Worker], control: int, output: int, config: D
         worker.begin(connection, output, config)
         _settle(config)
         _raise_inner_walls(config)
+        if config["limits"].get("memory_mb") is not None:
+            worker.reserve.begin()
         gc.enable()
         connection.send({"t": "ready", "pid": os.getpid()})
     except BaseException as error:

@@ -328,7 +328,7 @@ class Keeper:
         live = [pid for pid in found if pid not in frozen]
         each = {pid: memory_kb([pid], True) for pid in frozen} if header["each"] else {}
         self.connection.send({
-            "t": "usage", "pid": header["pid"], "each_kb": each,
+            "t": "usage", "pid": header["pid"], "number": header["number"], "each_kb": each,
             "processes": len(live), "memory_kb": self._memory_kb(live, header["exact_above_kb"]),
             "frozen_kb": self._memory_kb(frozen, header["exact_above_kb"]),
             "cpu_seconds": self._reaped_seconds() + sum(process.cpu_seconds for process in found.values()),

@@ -22,6 +22,7 @@ from . import frames, stubs, toolset, values
 from .link import Link, Shield
 from .plain import LONG_TEXT
 from .repl import Repl
+from .reserve import Reserve
 from .streams import Marks, Output, install_stdin
 from .walls import landlock, seccomp
 from .walls.libc import MACHINE, fork_quietly
@@ -49,6 +50,7 @@ class Worker:
     def __init__(self) -> None:
         self._config: Dict[str, Any] = {}
         self.shield = Shield()
+        self.reserve = Reserve()
         self.link = Link(self.shield)
         self.pid = os.getpid()
         self.output = Output(Marks(1, "", 0))
@@ -163,7 +165,8 @@ class Worker:
         """Let asyncio tasks that outlive their cell go on until the host says something."""
         if self.repl.is_busy():
             self._is_tidy = False
-            self.repl.run_pending(self.link.connection.fileno())
+            with self.reserve:
+                self.repl.run_pending(self.link.connection.fileno())
 
     def on_open(self, header: Dict[str, Any]) -> None:
         """Take a session over: its tools, its helper module."""
@@ -213,11 +216,19 @@ class Worker:
             os._exit(0)
         self.output.flush()
         self.output.marks.finish()
-        value, buffers = (None, []) if result["value"] is None else _spelled(result["value"])
-        self.link.send({"t": "done", "n": self._number, "status": result["status"], "value": value,
-                        "error": result["error"], "pure": result["pure"],
-                        "seconds": round(time.monotonic() - started, 6)}, buffers)
+        self._say_done(result, started)
+        self.reserve.is_short = (result["error"] or {}).get("name") == "MemoryError"
         self._tidy_up()
+
+    def _say_done(self, result: Dict[str, Any], started: float) -> None:
+        done = {"t": "done", "n": self._number, "status": result["status"], "value": None, "error": result["error"],
+                "pure": result["pure"], "seconds": round(time.monotonic() - started, 6)}
+        try:
+            value, buffers = (None, []) if result["value"] is None else _spelled(result["value"])
+            self.link.send({**done, "value": value}, buffers)
+        except (MemoryError, ProtocolError) as failure:     # nothing of it was sent
+            result.update(value=None, error=frames.last_resort(failure))
+            self.link.send({**done, "status": "error", "error": result["error"], "pure": False})
 
     def _tidy_up(self) -> None:
         """Before a cell: streams, builtins and the interrupt as they should be."""
@@ -233,7 +244,8 @@ class Worker:
         try:
             self.shield.executing = True
             try:
-                return self.repl.run(code, number)
+                with self.reserve:
+                    return self.repl.run(code, number)
             finally:
                 self.shield.executing = False
                 self.link.end_cell()
@@ -290,7 +302,8 @@ class Worker:
             self.repl.guard.enter()
             try:
                 self.shield.executing = True
-                value, buffers = values.pack(make())
+                with self.reserve:
+                    value, buffers = values.pack(make())
             finally:
                 self.shield.executing = False
                 self.repl.guard.leave()

@@ -19,6 +19,7 @@ import signal
 import struct
 from typing import Mapping, Optional
 
+from ..reserve import RESERVE_MB
 from .libc import MACHINE, syscall
 from .syscalls import number
 
@@ -36,8 +37,9 @@ def apply(limits: Mapping[str, Optional[int]], *, own_namespace: bool) -> None:
 
     Args:
         limits: "memory_mb", MiB of writable private memory on top of what the process has now: asking for more is a
-            MemoryError. Not the address space, where BLAS reserves far more than it uses. "processes", processes and
-            threads at once. "file_mb", MiB of the largest file: writing on is OSError EFBIG. "open_files".
+            MemoryError, but for `RESERVE_MB` more that the soft limit may hold back. Not the address space, where BLAS
+            reserves far more than it uses. "processes", processes and threads at once. "file_mb", MiB of the largest
+            file: writing on is OSError EFBIG. "open_files".
         own_namespace: The session has a user namespace of its own, in which its processes are counted alone. Otherwise
             all the user's are: "processes" then stands for that many more than there are now, and the number drifts
             as the user's other programs come and go.
@@ -48,7 +50,7 @@ def apply(limits: Mapping[str, Optional[int]], *, own_namespace: bool) -> None:
     _lower(resource.RLIMIT_CORE, 0)
     memory, processes, file, files = (limits.get(n) for n in ("memory_mb", "processes", "file_mb", "open_files"))
     if memory is not None:
-        _lower(resource.RLIMIT_DATA, data_bytes() + memory * MIB)
+        _lower(resource.RLIMIT_DATA, data_bytes() + (memory + RESERVE_MB) * MIB)
     if processes is not None:
         _lower(resource.RLIMIT_NPROC, processes + (0 if own_namespace else threads_of_user(os.getuid())))
     if file is not None:
