@@ -392,7 +392,7 @@ def test_checkpoint_and_restore(py):
 def test_a_long_session_keeps_its_states_and_its_room_for_processes(make):
     py = make(limits=Limits(processes=24))
     for number in range(60):
-        assert py.run(f"x = {number}\nprint(x)").status == "ok"
+        assert py.run(f"x = {number}\nimport os; os.environ['X'] = str(x)").status == "ok"
     assert py.checkpoint().frozen
     assert py.run("import subprocess, sys; subprocess.run([sys.executable, '-c', 'print(7)'])").error is None
     assert py.run("import os; os._exit(1)").status == "died"

@@ -323,15 +323,24 @@ def test_input_is_asked_of_the_caller() -> None:
 # Purity -------------------------------------------------------------------------------------------------------------
 
 @pytest.mark.parametrize("code", ["1 + 1", "x = 2\ny = x ** 2\nx < y", "def f(a=1):\n    print(a)", "a, b = 1, (2, 3)",
-                                  "[n for n in (1, 2)]", "f'{1:>3}'", "if 1:\n    x = 2", "lambda: open('x')"])
+                                  "[n for n in (1, 2)]", "f'{1:>3}'", "if 1:\n    x = 2", "lambda: open('x')",
+                                  "print(1, sep='')", "for n in range(3): print(n)", "x = [1]\nprint(len(x), end='')", "type(str(1))", "1 in (1, 2)"])
 def test_cells_that_only_compute_are_pure(cells: Cells, code: str) -> None:
     assert cells.run(code)["pure"]
 
 
-@pytest.mark.parametrize("code", ["print(1)", "import math", "x = ().__len__", "%time 1", "x = [0]\nx[0] = 1",
-                                  "@staticmethod\ndef f(): pass", "def f(a=print()): pass", "class A: pass", "1 / 0"])
+@pytest.mark.parametrize("code", ["print(1, file=None)", "list([1])", "x = iter([1])\nfor y in x: pass", "a = [1]\nb = [n for n in a]", "a = 'xy'\nb, c = a",
+                                  "print(*[1])", "x = [1]\n1 in x", "print = str\nprint(1)",
+                                  "def len(x): pass\nlen(1)", "exec('1')", "[f() for f in [str]]", "print(**{})", "import math", "x = ().__len__", "%time 1", "x = [0]\nx[0] = 1",
+                                  "@staticmethod\ndef f(): pass", "def f(a=id(1)): pass", "class A: pass", "1 / 0"])
 def test_other_cells_are_not(cells: Cells, code: str) -> None:
     assert not cells.run(code)["pure"]
+
+
+def test_a_builtin_with_another_meaning_is_no_builtin(cells: Cells) -> None:
+    cells.run("import sys\nlog = []\nprint = log.append")
+    assert not cells.run("print(1)")["pure"]
+    assert cells["log"] == [1]
 
 
 # Speed --------------------------------------------------------------------------------------------------------------

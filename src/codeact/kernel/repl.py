@@ -166,7 +166,7 @@ class Repl:
     def _execute(self, code: str) -> Tuple[Any, bool]:
         """Run the text of a cell; the value to show, and whether it is pure."""
         tree, text = self._parse(code)
-        pure = is_pure(tree)
+        pure = is_pure(tree, self.namespace)
         body: List[Any] = tree.body
         value = None
         last = body[-1] if body else None

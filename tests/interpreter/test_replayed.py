@@ -1,0 +1,24 @@
+"""Cells that are brought back by running them again: with the same result, or not at all."""
+
+from codeact import Interpreter
+
+DIE = "import os; os._exit(1)"
+
+
+def test_what_a_cell_took_from_a_file_is_there_after_a_death():
+    with Interpreter(imports=()) as py:
+        py.run("open('lines.txt', 'w').write('a\\nbb\\nccc\\n')")
+        py.run("lines = open('lines.txt')")
+        py.run("n = 0\nfor line in lines: n += len(line)")
+        assert py.run(DIE).status == "died"
+        assert py.run("n").text.endswith("9")
+
+
+def test_cells_that_print_are_brought_back_without_printing_again():
+    with Interpreter(imports=()) as py:
+        for number in range(40):
+            assert py.run(f"x = {number}\nprint('seen', x)").stdout == f"seen {number}\n"
+        died = py.run(DIE)
+        assert (died.status, died.stdout) == ("died", "")
+        result = py.run("x")
+        assert result.text == "Out[42]: 39"
