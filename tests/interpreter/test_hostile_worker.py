@@ -1,6 +1,7 @@
 """A worker that speaks for itself: a cell that has taken hold of the process, and what the host then makes of it."""
 
 import sys
+import threading
 
 import pytest
 
@@ -9,6 +10,7 @@ from codeact.interpreter import history
 
 TAKE_HOLD = """
 import sys
+import threading
 def take_hold():
     frame = sys._getframe()
     while type(frame.f_locals.get("self")).__name__ != "Worker":
@@ -64,3 +66,20 @@ worker.on_checkpoint = lambda header: worker.link.connection.send(
     mark = py.checkpoint()
     assert (mark.frozen, mark.reason) == (False, "the worker did not answer")
     assert "Out[2]: 2" in py.run("1 + 1").text
+
+
+@pytest.mark.parametrize("wait", ["run", "checkpoint"])
+def test_the_user_need_not_wait_for_one_that_does_not_answer(py, monkeypatch, wait):
+    py.run("x = 1")
+    monkeypatch.setattr(history.History.settle, "__defaults__", (120.0,))
+    py.run(TAKE_HOLD + "import time\nworker.on_checkpoint = lambda header: time.sleep(600)\nopen('f', 'w').close()")
+    got = []
+    thread = threading.Thread(target=lambda: got.append(py.run("y = 2\nimport time; time.sleep(60)") if wait == "run" else py.checkpoint()))
+    thread.start()
+    for _ in range(600):   # whenever it has begun to wait
+        thread.join(0.1)
+        if not thread.is_alive():
+            break
+        py.interrupt()
+    assert not thread.is_alive()
+    assert got[0].status == "interrupted" if wait == "run" else not got[0].frozen

@@ -167,12 +167,14 @@ class HostAnswers:
         return line
 
     def _has_room_for(self, *answer: Any) -> bool:
-        if self.complete:
-            self.bytes += 200 + weight(answer, MAX_ANSWER_BYTES - self.bytes)
-            if not self.complete:   # of no use without this one
-                self.calls.clear()
-                self.inputs.clear()
-        return self.complete
+        if not self.complete:
+            return False
+        self.bytes += 200 + weight(answer, MAX_ANSWER_BYTES - self.bytes)
+        if self.bytes <= MAX_ANSWER_BYTES:
+            return True
+        self.calls.clear()   # of no use without this one
+        self.inputs.clear()
+        return False
 
     def waiting(self) -> bool:
         return bool(self._calls.waiting_for_approval)

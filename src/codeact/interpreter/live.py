@@ -246,9 +246,9 @@ class LiveSession:
         crossed = self._gateway.access.activity if self._gateway is not None else 0
         calls = Calls(self._toolbox, self._approve, self._runner.tell if on_output is not None else None)
         answers = HostAnswers(calls, self._on_input, self._package_calls())
-        self._revive()
+        stopped = self._revive()
         header = {"t": "run", "n": number, "code": code}
-        outcome = self._runner.run(header, answers, seconds=seconds, on_output=on_output)
+        outcome = self._runner.run(header, answers, seconds=seconds, on_output=on_output, stopped=stopped)
         if not outcome.taken:   # the worker died in just this moment, and ran nothing
             self._revive()
             outcome = self._runner.run(header, answers, seconds=seconds, on_output=on_output)
@@ -307,12 +307,15 @@ class LiveSession:
 
     # States -----------------------------------------------------------------------------------------------------------
 
-    def _revive(self) -> None:
-        """Bring a worker back that died since the last cell."""
+    def _revive(self) -> bool:
+        """Bring a worker back that died since the last cell, or does not answer; whether the user would not wait."""
+        stopped = False
         if not (self._runner.is_alive() and self._is_settled()):
+            stopped = self._runner.stop_asked
             lost = self._go_to(tuple(self._history.entries))
             self._tell("The process ended after the last cell and was started again; "
                        + ("; ".join(lost) or "all variables are back") + ".")
+        return stopped
 
     def _is_settled(self) -> bool:
         """Whether the copy asked for after the last cell has come: before this one changes the files it goes with."""
