@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from codeact import Interpreter
+from codeact import Interpreter, Limits
 from codeact.interpreter import history
 
 TAKE_HOLD = """
@@ -83,3 +83,18 @@ def test_the_user_need_not_wait_for_one_that_does_not_answer(py, monkeypatch, wa
         py.interrupt()
     assert not thread.is_alive()
     assert got[0].status == "interrupted" if wait == "run" else not got[0].frozen
+
+
+@pytest.mark.parametrize("how", [
+    "async def burn():\n    while True:\n        sum(range(20_000)); await asyncio.sleep(0)\ntask = asyncio.create_task(burn())",
+    TAKE_HOLD + "def burn():\n    while True: pass\nworker._tidy_up = burn"], ids=["task", "kernel"])
+def test_processor_time_between_cells_is_limited_whatever_the_kernel_says_of_itself(how):
+    with Interpreter(imports=(), limits=Limits(cpu_seconds=1)) as py:
+        py.run("x = 1")
+        assert py.run("import asyncio\n" + how).error is None
+        wait = threading.Event()
+        for _ in range(300):   # for the thread that looks after it
+            if py._backend._news:
+                break
+            wait.wait(0.1)
+        assert "went over the session's limits and was killed" in py._backend._news
