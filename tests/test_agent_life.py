@@ -1,6 +1,7 @@
 """An agent over time: watched, stopped, taken back, saved, killed and gone on with."""
 
 import asyncio
+import contextvars
 import json
 import os
 import signal
@@ -10,9 +11,10 @@ import threading
 
 import pytest
 
+from codeact import Interpreter
 from codeact.agent import Agent
 from codeact.errors import ConfigError, InterpreterBusy, InterpreterError, ModelError
-from codeact.events import Code, Ended, Note, Output, Started, ToolCalled
+from codeact.events import Code, Ended, Note, Output, Started, ToolCalled, Turn
 from codeact.loop import Budget, Cancel
 from codeact.messages import Completion, Image, Usage
 from codeact.models.scripted import ScriptedModel
@@ -62,6 +64,21 @@ def test_a_stream_that_is_left_stops_the_task_and_leaves_the_agent_at_rest():
         assert agent.trajectory.stop is Stop.CANCELLED
 
 
+def test_closing_stops_a_task_in_another_thread():
+    agent = agent_that_says(execute("while True: pass"), ANSWER)
+    events = agent.stream("loop")
+    next(event for event in events if isinstance(event, Code))
+    agent.close()
+    assert agent.trajectory.stop is Stop.CANCELLED
+    assert list(events)[-1] == Ended(Stop.CANCELLED)
+
+
+def test_who_watches_may_close_the_agent():
+    agent = agent_that_says(execute("1"), execute("2"), ANSWER)
+    with pytest.raises(InterpreterError):
+        agent.run("count", observe=lambda event: isinstance(event, Turn) and agent.close())
+
+
 def test_a_stream_raises_what_the_task_raised():
     with agent_that_says(execute("x = 1")) as agent:
         with pytest.raises(ModelError, match="all have been given"):
@@ -94,6 +111,41 @@ def test_a_cancelled_wait_has_stopped_the_task_when_it_returns():
     with agent_that_says(execute("while True: pass"), ANSWER) as agent:
         asyncio.run(cancel_it(agent))
         assert shown(agent, "1") == "Out[2]: 1"
+
+
+def test_many_agents_can_be_awaited_at_once():
+    all_there = threading.Barrier(40)  # more than an event loop has threads
+
+    class Meeting:
+        def complete(self, messages, **options):
+            all_there.wait(30)
+            return Completion(ANSWER)
+
+    async def gathered(interpreter):
+        agents = [Agent(Meeting(), interpreter=interpreter) for _ in range(40)]
+        return await asyncio.gather(*[agent.arun("meet") for agent in agents])
+
+    with Interpreter() as interpreter:
+        assert {result.answer for result in asyncio.run(gathered(interpreter))} == {"done"}
+
+
+def test_a_task_in_a_thread_sees_the_context_variables_of_who_began_it():
+    trace, seen = contextvars.ContextVar("trace"), []
+
+    class Traced:
+        def complete(self, messages, **options):
+            seen.append(trace.get("none"))
+            return Completion(ANSWER)
+
+    async def both(agent):
+        await agent.arun("one")
+        return [event async for event in agent.astream("two")]
+
+    trace.set("of the caller")
+    with Agent(Traced()) as agent:
+        list(agent.stream("zero"))
+        asyncio.run(both(agent))
+    assert seen == ["of the caller"] * 3
 
 
 def test_an_agent_at_work_says_so():
@@ -142,6 +194,14 @@ def test_each_limit_ends_with_what_there_is_and_the_task_can_go_on(budget, stop)
         assert agent.run(None).answer == "done"
 
 
+def test_a_limit_of_cost_for_a_model_without_prices_is_remarked_on():
+    events, model = [], ScriptedModel([ANSWER])
+    model.knows_cost = False
+    with Agent(model, budget=Budget(max_cost=1.0)) as agent:
+        agent.run("greet", observe=events.append)
+    assert "prices" in next(event for event in events if isinstance(event, Note)).text
+
+
 def test_there_is_nothing_to_go_on_with_after_an_answer():
     with agent_that_says(ANSWER) as agent:
         with pytest.raises(ConfigError, match="say what to do"):
@@ -167,6 +227,37 @@ def test_repetition_is_told_once_and_then_ends_the_task():
     assert len(texts) == 4
     assert ["exactly this" in text for text in texts] == [False, False, True, False]
     assert sum(isinstance(event, Note) for event in events) == 2
+
+
+def test_going_to_and_fro_between_two_is_repetition_too():
+    with agent_that_says(*[execute("1 / 0"), execute("2 / 0")] * 9) as agent:
+        result = agent.run("divide")
+    assert result.stop is Stop.STUCK
+    assert ["exactly this" in turn.observation.text for turn in result.trajectory.turns].count(True) == 2
+
+
+def test_addresses_of_objects_make_no_difference_to_repetition():
+    with agent_that_says(*[execute("keep = globals().get('keep', []); keep.append(object()); keep[-1]")] * 9) as agent:
+        assert agent.run("look").stop is Stop.STUCK
+
+
+def test_a_limit_of_time_ends_a_cell_that_heeds_no_interruption():
+    stubborn = "import time\nwhile True:\n    try:\n        while True: time.sleep(0.01)\n    except BaseException: pass"
+    with agent_that_says(execute(stubborn), budget=Budget(max_seconds=0.2), timeout=3600) as agent:
+        assert agent.run("loop").stop is Stop.TIME_LIMIT
+
+
+def test_after_a_task_that_failed_there_is_no_result_of_an_earlier_one():
+    with agent_that_says(ANSWER) as agent:
+        agent.run("first")
+        with pytest.raises(ModelError):
+            agent.run("second")
+        assert agent.result is None
+
+
+def test_a_link_out_of_the_workspace_is_no_file_of_the_result():
+    with agent_that_says(execute("import os\nos.symlink('/etc/passwd', 'link')\nopen('real', 'w').close()"), ANSWER) as agent:
+        assert [path.name for path in agent.run("make").files] == ["real"]
 
 
 def test_a_cell_whose_result_changes_is_no_repetition():
@@ -208,6 +299,16 @@ def test_retry_does_the_last_task_again_from_the_state_before_it():
         agent.retry()
         assert shown(agent, "x").endswith("2")
         assert len(agent.trajectory.turns) == 4
+
+
+def test_pictures_go_again_with_a_task_that_is_done_again():
+    one, two = Image("image/png", b"1"), Image("image/png", b"2")
+    with agent_that_says(*[ANSWER] * 4) as agent:
+        agent.run("look", images=[one])
+        agent.retry()
+        agent.run("and here", images=[two])
+        agent.retry()
+        assert [message.images for message in agent.trajectory.messages if message.role == "user"] == [(one,), (two,)]
 
 
 def test_a_cell_of_the_users_is_told_to_the_model_and_can_be_taken_back():
@@ -445,3 +546,43 @@ def test_an_agent_in_an_interpreter_of_the_users_is_no_tool():
     with Interpreter() as interpreter, Agent(ScriptedModel([]), interpreter=interpreter) as agent, \
             pytest.raises(ConfigError, match="cannot be a tool"):
         agent.as_tool()
+
+
+def test_stopping_one_who_asks_an_agent_does_not_stop_what_another_asks():
+    at_work = threading.Barrier(3)
+    go_on = threading.Event()
+
+    class Slow:
+        def complete(self, messages, *, cancel, **options):
+            at_work.wait(30)
+            with cancel.calling(lambda: go_on.set() if messages[-1].content == "first" else None):
+                go_on.wait(30)
+            return Completion(f"<solution>{messages[-1].content} is done</solution>")
+
+    slow = Agent(Slow(), name="slow")
+    shared = slow.as_tool()  # the very same tool for both
+    with slow, agent_that_says(execute("slow('first')"), ANSWER, tools=[shared]) as one, \
+            agent_that_says(execute("slow('second')"), ANSWER, tools=[shared]) as other:
+        cancel = Cancel()
+        threads = [threading.Thread(target=one.run, args=("ask",), kwargs={"cancel": cancel}),
+                   threading.Thread(target=other.run, args=("ask",))]
+        for thread in threads:
+            thread.start()
+        at_work.wait(30)
+        cancel.set()
+        for thread in threads:
+            thread.join(30)
+        assert one.result.stop is Stop.CANCELLED
+        assert "second is done" in other.trajectory.turns[0].observation.text
+
+
+def test_the_cost_of_agents_asked_by_agents_counts_for_the_first():
+    def costing(text):
+        return Completion(text, usage=Usage(1, 1))
+
+    with Agent(ScriptedModel([costing("deep")]), name="inner") as inner, \
+            Agent(ScriptedModel([costing(execute("inner('x')")), costing(ANSWER)]), name="middle", tools=[inner]) as middle, \
+            Agent(ScriptedModel([costing(execute("middle('x')")), costing(ANSWER)]), tools=[middle]) as outer:
+        result = outer.run("ask")
+        assert result.usage == outer.usage == Usage(5, 5)
+        assert (inner.asked, middle.asked) == (Usage(1, 1), Usage(3, 3))

@@ -33,7 +33,7 @@ ORDER = [
     ["prompts"],
     ["environments"],
     ["export"],
-    ["agent"],
+    ["asking", "agent"],
     ["demo"],
     ["server", "integrations"],
     ["cli"],

@@ -127,3 +127,33 @@ def test_the_record_keeps_what_the_model_no_longer_reads():
     assert all("z" * 1500 in turn.observation.text for turn in result.trajectory.turns[:-1])
     assert any("- v1: int, 1" in message.content for message in model.read[-1])
     assert all(sum(len(message.content) for message in sent) < 16_000 for sent in model.read)
+
+
+@pytest.mark.parametrize("n_results", [4, 25])
+def test_what_the_user_now_asks_stays_however_much_was_done_on_it(n_results):
+    seen = []
+
+    class Worker(Small):
+        def complete(self, messages, **options):
+            seen.append(messages)
+            done = super().complete(messages, **options)
+            if len(seen) in (1, n_results + 2):
+                return Completion("<solution>done</solution>", usage=done.usage)
+            return Completion(f"<execute>\nprint('z' * 3000, {len(seen)})\n</execute>", usage=done.usage)
+
+    asked = "sort the birds by wingspan" + " and mind the units" * 40
+    with Agent(Worker(context_tokens=6_000)) as agent:
+        agent.run("first")
+        agent.run(asked)
+    assert any(asked in message.content for message in seen[-1])
+
+
+def test_a_conversation_of_many_long_requests_fits():
+    notes = []
+    model = Small(context_tokens=8_000, reply="<solution>done</solution>")
+    with Agent(model) as agent:
+        for n in range(80):
+            agent.run(f"request {n}: " + "words " * 400, observe=lambda event: isinstance(event, Note) and notes.append(event))
+    sizes = [sum(len(message.content) for message in messages) for messages in model.read]
+    assert max(sizes) <= 8_000 * 4
+    assert len(notes) < 40  # not at each request

@@ -21,4 +21,4 @@ def test_a_program_of_the_readme_prints_what_it_says(program, output, tmp_path):
 
 
 def test_all_programs_are_found():
-    assert len(BLOCKS) == 5
+    assert len(BLOCKS) == 6

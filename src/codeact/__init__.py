@@ -136,5 +136,19 @@ def __getattr__(name: str) -> Any:
     return getattr(importlib.import_module(f"codeact.{_HOMES[name]}"), name)
 
 
+def load_ipython_extension(shell: Any) -> None:
+    """What `%load_ext codeact` calls; see `integrations/ipython.py`."""
+    from codeact.integrations import ipython
+
+    ipython.load(shell)
+
+
+def unload_ipython_extension(shell: Any) -> None:
+    """What `%unload_ext codeact` calls."""
+    from codeact.integrations import ipython
+
+    ipython.unload(shell)
+
+
 def __dir__() -> list[str]:
     return sorted(__all__)

@@ -23,12 +23,13 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from codeact import plugins
+from codeact.asking import Asking
 from codeact.compaction import Compacting
 from codeact.conversation import Conversation, Undone
 from codeact.environments.chat import ChatEnvironment
 from codeact.environments.stuck import StuckWatch
 from codeact.errors import ConfigError, InterpreterBusy, InterpreterError
-from codeact.events import Code, Event, Note, Observer, ignore
+from codeact.events import Code, Event, Note, Observer, Started, ignore
 from codeact.loop import NEVER, Budget, Cancel, rollout
 from codeact.messages import Image, Usage
 from codeact.protocols import ActionFormat, Model, Runner, Tool
@@ -44,8 +45,9 @@ __all__ = ["Agent", "Result", "Undone"]
 
 _log = logging.getLogger(__name__)
 _MAX_TOLD_CHARS = 2_000
-_MAX_VARIABLES = 40
-_ASKED = "Have another agent do a task; tell it all that it needs to know. Gives its answer as text."
+_AGAIN_SECONDS = 0.05
+_CLOSE_TRIES = 100
+
 
 
 @dataclass(frozen=True)
@@ -147,27 +149,26 @@ class Agent:
                 self._recorder.close()
             raise
         self._tools: tuple[Tool, ...] = tuple(getattr(self.interpreter, "tools", ()))
-        self._helpers = [agent for tool in self._tools
-                         if isinstance(agent := getattr(getattr(tool, "function", None), "agent", None), Agent)]
+        self._helpers = [asking for tool in self._tools if (asking := Asking.behind(tool))]
         self.about["level"] = getattr(self.interpreter, "level", None)
         self.result: Result | None = None
         """What came of the last task."""
         self.resumed = Resumed()
         """After `resume`: what of the interpreter's state came back."""
-        self.asked = Usage()
-        """What it has cost where other agents asked it as a tool of theirs."""
+        self._asked, self._asked_lock = Usage(), threading.Lock()
         self._conversation = Conversation()
         self._n_cells = 0
         """Cells run since the interpreter is this agent's: so far back `undo` can go."""
-        self._asking: set[Cancel] = set()
-        self._lock = threading.Lock()
         self._busy = threading.Lock()
+        self._switch: Cancel | None = None
+        """Stops the task that runs, in the thread `_owner`."""
+        self._owner = 0
 
     def _made(self, tools: Sequence[Any], approve: Any, state: Path | None) -> Runner:
         from codeact.interpreter.interpreter import Interpreter  # an agent with a given one needs none of it
         from codeact.tools.toolbox import Toolbox
 
-        with Toolbox([tool.as_tool() if isinstance(tool, Agent) else tool for tool in tools]) as toolbox:
+        with Toolbox([_own(tool) for tool in tools]) as toolbox:
             if state is not None:
                 try:
                     return Interpreter.load(state, toolbox, approve=approve, **self._options)
@@ -191,6 +192,19 @@ class Agent:
     def trajectory(self) -> Trajectory | None:
         """The conversation so far; None before the first task."""
         return self._conversation.trajectory
+
+    @property
+    def asked(self) -> Usage:
+        """What it has cost where other agents asked it as a tool of theirs."""
+        return self._asked
+
+    @property
+    def usage(self) -> Usage:
+        """What the conversation so far has cost, the agents among the tools included."""
+        return (self.trajectory.usage if self.trajectory else Usage()) + self._helpers_usage()
+
+    def _helpers_usage(self) -> Usage:
+        return sum((helper.cost for helper in self._helpers), Usage())
 
     # One task after another -------------------------------------------------------------------------------------------
 
@@ -218,29 +232,35 @@ class Agent:
             return self._run(task, tuple(images), observe, cancel)
 
     def _run(self, task: str | None, images: tuple[Image, ...], observe: Observer, cancel: Cancel) -> Result:
+        self.result = None
         env = StuckWatch(self._environment(task or ""))
         conversation = self._conversation
         start = conversation.say(task, images, env.reset, {**self.about, "task": task})
-        switch = Cancel()
+        switch = self._switch = Cancel()
+        self._owner = threading.get_ident()
 
         def watch(event: Event) -> None:
             match event:
                 case Code():
                     conversation.ran_a_cell()
                     self._n_cells += 1
-                case Turn() if conversation.trajectory:
-                    conversation.trajectory = conversation.trajectory.add(event)  # kept, also if a later one fails
+                case Started() if self._state:
+                    self._state.drop(len(event.trajectory.turns))
             if self._recorder:
                 self._recorder(event)
+            if isinstance(event, Turn) and conversation.trajectory:
+                conversation.trajectory = conversation.trajectory.add(event)  # kept, also if a later one fails
             observe(event)
             if isinstance(event, Turn):
                 self._keep_state(observe)
 
+        if self.budget.max_cost is not None and not getattr(self.model, "knows_cost", True):
+            watch(Note("what this model costs is not known, so the limit of cost may not hold: give its prices"))
         with contextlib.ExitStack() as stack:
             stack.enter_context(cancel.calling(switch.set))
             stack.enter_context(switch.within(self.budget.max_seconds))
             for helper in self._helpers:
-                stack.enter_context(switch.calling(helper._stop_asking))
+                stack.enter_context(switch.calling(helper.stop))
             if cancel.stop:
                 switch.set(cancel.stop)
             ended = rollout(self._fitting, env, budget=self.budget, start=start, observe=watch, cancel=switch)
@@ -251,7 +271,7 @@ class Agent:
             ended.stop or Stop.ANSWER,
             self._files(ended, len(start.turns)),
             ended,
-            sum((helper.asked for helper in self._helpers), Usage()),
+            self._helpers_usage(),
         )
         return self.result
 
@@ -303,9 +323,12 @@ class Agent:
                 return Undone((), ())
             n_cells = sum(exchange.n_cells for exchange in taken)
             lost = self._undo_cells(n_cells) if n_cells else []
+            was_written = self._conversation.trajectory is not None
             self._conversation.take_back(taken)
             self.result = None
-            if self._recorder:
+            if self._state:
+                self._state.drop(self._conversation.n_turns)
+            if self._recorder and was_written:
                 self._recorder.write({"type": "continue", "n_turns": self._conversation.n_turns, "reply": None})
             self._keep_state(ignore, now=True)
             return Undone(tuple(exchange.task for exchange in taken if exchange.task), tuple(lost))
@@ -317,10 +340,11 @@ class Agent:
             ConfigError: There is none.
             Further ones as for `undo` and `run`.
         """
+        images = self._conversation.last_images()
         tasks = self.undo().tasks
         if not tasks:
             raise ConfigError("there is nothing to do again yet")
-        return self.run(tasks[0], observe=observe, cancel=cancel)
+        return self.run(tasks[-1], images=images, observe=observe, cancel=cancel)
 
     def execute(
         self, code: str, *, timeout: float | None = None, on_output: Callable[[Any], None] | None = None
@@ -334,8 +358,13 @@ class Agent:
             self._conversation.ran_a_cell()
             self._n_cells += 1
             result = self.interpreter.run(code, timeout=timeout or self.timeout, on_output=on_output)
-            self._conversation.aside.append(f"[The user ran this in the interpreter:]\n{code.rstrip()}\n"
-                               f"[Its result:]\n{result.text[:_MAX_TOLD_CHARS]}")
+            told = (f"[The user ran this in the interpreter:]\n{code.rstrip()}\n"
+                    f"[Its result:]\n{result.text[:_MAX_TOLD_CHARS]}")
+            self._conversation.aside.append(told)
+            if self._recorder:
+                self._recorder.write(Note(told).to_json())
+            if self._conversation.trajectory:
+                self._keep_state(ignore, now=True)
             return result
 
     @classmethod
@@ -364,6 +393,7 @@ class Agent:
         agent.about = {**unfinished.trajectory.about, **agent.about}
         agent._conversation = Conversation(replace(unfinished.trajectory, about=agent.about))
         agent.resumed = agent._brought_back(unfinished)
+        agent._conversation.aside += unfinished.aside
         if agent.resumed.note:
             agent._conversation.aside.append(agent.resumed.note)
         return agent
@@ -377,13 +407,14 @@ class Agent:
 
         loaded = getattr(self.interpreter, "loaded", None)
         if loaded is None:
-            unfinished = replace(unfinished, n_state_turns=0)
+            unfinished = replace(unfinished, state=None, n_state_turns=0)
         try:
             done = replay(
                 unfinished,
                 run,
                 own_workspace=self._options.get("workspace") is None,
                 network=self._options.get("network", "none") != "none",
+                tools=bool(self._tools),
             )
         except BaseException:
             self.close()
@@ -406,48 +437,31 @@ class Agent:
         Raises:
             ConfigError: The agent works in an interpreter that was given to it, which no two can share.
         """
-        from codeact.tools.tool import Tool
-
         if self._given:
             raise ConfigError("an agent with an interpreter of yours cannot be a tool: let it make its own")
-        called = name or self.name
+        return Asking(self._twin, self._tell_cost, name or self.name, description or self.description).tool()
 
-        def ask(task: str) -> str:
-            return self._ask(task, called)
+    def _twin(self) -> "Agent":
+        return Agent(self.model, **self._settings, **self._options)
 
-        ask.__name__ = called
-        ask.__doc__ = description or self.description or _ASKED
-        ask.agent = self  # type: ignore[attr-defined]
-        return Tool(ask, name=called)
-
-    def _ask(self, task: str, called: str) -> str:
-        switch = Cancel()
-        with self._lock:
-            self._asking.add(switch)
-        try:
-            with Agent(self.model, **self._settings, **self._options) as twin:
-                try:
-                    result = twin.run(task, cancel=switch)
-                finally:
-                    if twin.trajectory is not None:
-                        with self._lock:
-                            self.asked += twin.trajectory.usage
-        finally:
-            with self._lock:
-                self._asking.discard(switch)
-        if result.answer is None:
-            raise RuntimeError(f"{called}() ended without an answer: {result.stop}")
-        return result.answer
-
-    def _stop_asking(self) -> bool:
-        with self._lock:
-            under_way = list(self._asking)
-        return sum(switch.set() for switch in under_way) > 0
+    def _tell_cost(self, usage: Usage) -> None:
+        with self._asked_lock:
+            self._asked += usage
 
     # ------------------------------------------------------------------------------------------------------------------
 
     def close(self) -> None:
-        """End the interpreter, if the agent made it; its workspace goes too, unless it was the user's."""
+        """End the interpreter, if the agent made it; its workspace goes too, unless it was the user's.
+
+        A task that runs in another thread is stopped first.
+        """
+        for _ in range(_CLOSE_TRIES):
+            if self._busy.acquire(timeout=_AGAIN_SECONDS):
+                self._busy.release()
+                break
+            if self._switch is None or self._owner == threading.get_ident():  # called by who watches
+                break
+            self._switch.set()
         if not self._given:
             self.interpreter.close()
         if self._recorder:
@@ -490,7 +504,6 @@ class Agent:
         if self._state is None or not isinstance(self.interpreter, Savable):
             return
         if why := self._state.save(self.interpreter, self._conversation.n_turns, now=now):
-            self._state = None  # told once
             observe(Note(f"the interpreter's state is not saved beside the conversation: {why}"))
 
     def _undo_cells(self, n: int) -> list[str]:
@@ -505,22 +518,23 @@ class Agent:
 
     def _told_instead(self) -> str:
         """What a model should know of turns that are no longer sent: what was asked, what the interpreter holds."""
-        earlier = self._conversation.exchanges[1:-1]
-        lines = [f"The user had asked: {exchange.task[:_MAX_TOLD_CHARS]}" for exchange in earlier]
         variables = getattr(self.interpreter, "variables", None)
         with contextlib.suppress(InterpreterError):
-            held = variables() if variables else []
-            lines += ["Variables in the interpreter now:"] if held else []
-            for one in held[:_MAX_VARIABLES]:
-                shape = f" {one.shape}" if one.shape is not None else f" of length {one.length}" if one.length else ""
-                lines.append(f"- {one.name}: {one.type}{shape}, {one.preview}")
-            lines += [f"- and {len(held) - _MAX_VARIABLES} more"] if len(held) > _MAX_VARIABLES else []
-        return "\n".join(lines)
+            return self._conversation.told_instead(variables() if variables else [])
+        return self._conversation.told_instead([])
 
     def _files(self, trajectory: Trajectory, n_before: int) -> tuple[Path, ...]:
         turns = trajectory.turns[n_before:]
         names = dict.fromkeys(name for turn in turns for name in turn.observation.files)
         folder = getattr(self.interpreter, "output_folder", self.interpreter.workspace)
         paths = (folder / name for name in names)
-        return tuple(path for path in paths if path.is_file())
+        # A link of a cell's may lead to any file of the user's.
+        return tuple(path for path in paths if path.is_file() and path.resolve().is_relative_to(folder.resolve()))
+
+
+def _own(tool: Any) -> Any:
+    """A tool for one agent alone, where another agent stands behind it: calls are stopped and counted by who asks."""
+    if isinstance(tool, Agent):
+        return tool.as_tool()
+    return asking.again().tool() if (asking := Asking.behind(tool)) else tool
 

@@ -32,7 +32,12 @@ _MAX_LINES = 40
 _MAX_LINE_CHARS = 120
 _TRIES = 3
 
-_LEFT_OUT = "[Earlier turns of this conversation are left out. What was done in them, oldest first:\n{done}\n{now}]"
+_NOTE_SHARE = 1 / 3
+"""What stands for the turns that are left out is at most this share of what is sent."""
+_LEAST_NOTE_CHARS = 1_000
+
+_LEFT_OUT = "Earlier turns of this conversation are left out. What was done in them, oldest first:\n{done}"
+_CUT = "Earlier results in this conversation are shortened."
 
 
 class Compacting:
@@ -119,6 +124,9 @@ class Compacting:
         old, kept = [_shortened(message) for message in rest[:n_old]], rest[n_old:]
         size = sum(map(_chars, (*prompt, *old, *kept)))
         dropped = 0
+        state = self._state() if old else ""
+        most_note = max(_LEAST_NOTE_CHARS, int(most_chars * _NOTE_SHARE))
+        size += min(len(state), most_note)
         # Whole turns go, a reply with all that answers it, so that what is left begins with the model again.
         while size > most_chars and dropped < len(old):
             size -= _chars(old[dropped])
@@ -130,8 +138,10 @@ class Compacting:
             kept = [_shortened(message) if message is not rest[-1] else message for message in kept]
             if kept and kept[-1].role == "user":
                 kept[-1] = replace(_shortened(kept[-1], int(max(most_chars / 2, 1_000))), images=kept[-1].images)
-        if dropped and prompt:
-            note = _LEFT_OUT.format(done=_done(old[:dropped]), now=self._state())
+        if prompt and (dropped or state):
+            # The user's requests are told even if no turn goes: they stood with observations that are short now.
+            done = _cut(_LEFT_OUT.format(done=_done(old[:dropped])), most_note // 2) if dropped else _CUT
+            note = f"[{done}\n{_cut(state, most_note - min(len(done), most_note // 2))}".rstrip() + "]"
             prompt[-1] = replace(prompt[-1], content=f"{prompt[-1].content}\n\n{note}")
         self._prefix = (*prompt, *old[dropped:], *kept)
         self._n_covered, self._last = len(messages), messages[-1] if messages else None
@@ -150,13 +160,18 @@ def _shortened(message: Message, most: int = _HEAD_CHARS + _TAIL_CHARS) -> Messa
     """An observation by head and tail, its pictures named; what the model said itself stays."""
     if message.role != "user":
         return message
-    text = message.content
-    if len(text) > most + 100:
-        head, tail = most * 2 // 3, most - most * 2 // 3
-        text = f"{text[:head]}\n[... {len(text) - most:,} characters left out ...]\n{text[-tail:]}"
+    text = _cut(message.content, most)
     if message.images:
         text += f"\n[{len(message.images)} pictures left out]"
     return replace(message, content=text, images=())
+
+
+def _cut(text: str, most: int) -> str:
+    """Head and tail."""
+    if len(text) <= most + 100:
+        return text
+    head, tail = most * 2 // 3, most - most * 2 // 3
+    return f"{text[:head]}\n[... {len(text) - most:,} characters left out ...]\n{text[-tail:]}"
 
 
 def _done(dropped: Sequence[Message]) -> str:

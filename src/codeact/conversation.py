@@ -8,12 +8,16 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from codeact.actions import CodeAction, ToolCall
 from codeact.errors import ConfigError
 from codeact.messages import Image, Message
 from codeact.trajectory import Stop, Trajectory
 
 __all__ = ["Conversation", "Exchange", "Undone"]
+
+
+_MAX_TASK_CHARS, _MAX_EARLIER_CHARS = 2_000, 200
+_MAX_TASKS = 20
+_MAX_VARIABLES = 40
 
 
 @dataclass(frozen=True)
@@ -93,6 +97,33 @@ class Conversation:
         taken = self.exchanges[-n:]
         return self.exchanges[:] if taken and not taken[0].n_turns else taken
 
+    def last_images(self) -> tuple[Image, ...]:
+        """The pictures that went with the last task."""
+        if self.trajectory is None or not self.exchanges:
+            return ()
+        n_turns = self.exchanges[-1].n_turns
+        said = self.trajectory.turns[n_turns - 1].reply if n_turns else self.trajectory.prompt[-1]
+        return said.images if said else ()
+
+    def told_instead(self, variables: Sequence[Any]) -> str:
+        """What a model should know of turns that are no longer sent: what was asked, what the interpreter holds.
+
+        Args:
+            variables: As `Interpreter.variables` gives them.
+        """
+        lines = ["Variables in the interpreter now:"] if variables else []
+        for one in variables[:_MAX_VARIABLES]:
+            shape = f" {one.shape}" if one.shape is not None else f" of length {one.length}" if one.length else ""
+            lines.append(f"- {one.name}: {one.type}{shape}, {one.preview}")
+        lines += [f"- and {len(variables) - _MAX_VARIABLES} more"] if len(variables) > _MAX_VARIABLES else []
+        earlier = [exchange.task for exchange in self.exchanges[1:] if exchange.task]  # the first is in the prompt
+        if len(earlier) > _MAX_TASKS:
+            lines.append(f"The user has asked {len(earlier)} more things since the first; the last of them:")
+        lines += [f"The user had asked: {_start(task, _MAX_EARLIER_CHARS)}" for task in earlier[-_MAX_TASKS:-1]]
+        # The words themselves may be among what is left out.
+        lines += [f"The user now asks: {_start(task, _MAX_TASK_CHARS)}" for task in earlier[-1:]]
+        return "\n".join(lines)
+
     def take_back(self, taken: Sequence[Exchange]) -> None:
         """As if the last exchanges had not been."""
         n_turns = taken[0].n_turns
@@ -104,8 +135,12 @@ class Conversation:
 def _exchanges(trajectory: Trajectory) -> Iterator[Exchange]:
     exchange = Exchange(str(trajectory.about.get("task") or ""), 0)
     for at, turn in enumerate(trajectory.turns, start=1):
-        exchange.n_cells += isinstance(turn.action, CodeAction | ToolCall)
+        exchange.n_cells += turn.observation.status != "none"
         if turn.reply:
             yield exchange
             exchange = Exchange(turn.reply.content, at)
     yield exchange
+
+
+def _start(text: str, most: int) -> str:
+    return text if len(text) <= most else f"{text[:most]}..."

@@ -21,6 +21,9 @@ from codeact.trajectory import Stop, Trajectory, Turn
 
 __all__ = ["NEVER", "Budget", "Cancel", "rollout"]
 
+_AGAIN_SECONDS = 1.0
+"""Between two tries to stop what is over its time: the first may come before there is anything to interrupt."""
+
 
 @dataclass(frozen=True)
 class Budget:
@@ -93,15 +96,19 @@ class Cancel:
     @contextmanager
     def within(self, seconds: float | None) -> Iterator[None]:
         """While inside, the switch sets itself with `Stop.TIME_LIMIT` when the time is up; None: never."""
-        timer = threading.Timer(seconds, self.set, (Stop.TIME_LIMIT,)) if seconds is not None else None
-        if timer:
-            timer.daemon = True
-            timer.start()
+        left = threading.Event()
+
+        def watch(wait: float) -> None:
+            while not left.wait(wait):
+                self.set(Stop.TIME_LIMIT)
+                wait = _AGAIN_SECONDS
+
+        if seconds is not None:
+            threading.Thread(target=watch, args=(seconds,), name="codeact-time-limit", daemon=True).start()
         try:
             yield
         finally:
-            if timer:
-                timer.cancel()
+            left.set()
 
 
 NEVER = Cancel()

@@ -3,7 +3,8 @@
 While `Agent(save=FILE)` works, the session is saved now and then as `FILE.state-N`, N being the turns of the
 conversation it belongs to. `read` takes the conversation of FILE and the newest state that fits it; `replay` runs the
 cells of the turns after that state again, as long as that does nothing twice in the world: no cell that called a tool,
-that wrote to a folder of the user's, or that could reach the network.
+that wrote to a folder of the user's, or that could reach the network; and none that was stopped, or never begun. What a
+cell had done that was under way when the program ended nobody knows: the model is told of it if it may have acted.
 """
 
 import json
@@ -11,7 +12,7 @@ import logging
 import re
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -22,6 +23,7 @@ from codeact.trajectory import Trajectory, Turn, load
 __all__ = ["Resumed", "Savable", "StateFile", "Unfinished", "read", "replay"]
 
 _log = logging.getLogger(__name__)
+_MAX_TOLD_CHARS = 2_000
 _SHARE_OF_TIME = 20
 """A state is saved again when so many times the duration of the last saving has gone by."""
 
@@ -44,6 +46,7 @@ class StateFile:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._saved_at = self._seconds = 0.0
+        self._failed = False
 
     def save(self, interpreter: Savable, n_turns: int, *, now: bool = False) -> str:
         """Save the state after so many turns, if enough time has gone by since the last one.
@@ -52,8 +55,10 @@ class StateFile:
             now: Whenever the last one was.
 
         Returns:
-            Why it could not be saved, in words; empty where it was, or was not due.
+            Why it could not be saved, in words; empty where it was, was not due, or could not be before.
         """
+        if self._failed:
+            return ""
         began = time.monotonic()
         if not now and began - self._saved_at < _SHARE_OF_TIME * self._seconds:
             return ""
@@ -62,6 +67,7 @@ class StateFile:
             interpreter.save(target)
         except (OSError, CodeActError) as error:
             _log.debug("a state was not saved", exc_info=error)
+            self._failed = True
             return str(error)
         finally:
             self._saved_at = time.monotonic()
@@ -70,6 +76,15 @@ class StateFile:
             if n != n_turns:
                 path.unlink(missing_ok=True)
         return ""
+
+    def drop(self, n_turns: int) -> None:
+        """Remove the states of more turns than these: they belong to turns that are taken back.
+
+        Without turns all go, also one before the first: another conversation begins.
+        """
+        for n, path in _states(self.path).items():
+            if n > n_turns or not n_turns:
+                path.unlink(missing_ok=True)
 
 
 @dataclass(frozen=True)
@@ -83,6 +98,14 @@ class Unfinished:
     """The turns that state has seen."""
     with_tools: frozenset[int]
     """Numbers of the turns, from 0, whose cells called tools; the one after the last if it was under way."""
+    after_the_users: frozenset[int] = frozenset()
+    """Numbers of the turns before which the user ran cells of their own."""
+    aside: tuple[str, ...] = ()
+    """Words on such cells that the model has not been told."""
+    under_way: str = ""
+    """The code of a cell that had no end."""
+    called: tuple[str, ...] = ()
+    """The tools it had called."""
 
     @property
     def turns_to_replay(self) -> Sequence[Turn]:
@@ -98,6 +121,8 @@ class Resumed:
     """Cells run again."""
     lost: tuple[str, ...] = ()
     """What did not come back, in words."""
+    under_way: str = ""
+    """The code of a cell that had no end and may have acted on the world."""
 
     @property
     def note(self) -> str:
@@ -105,7 +130,8 @@ class Resumed:
         if not self.lost:
             return ""
         lost = "; ".join(self.lost)
-        return f"[The program was started anew meanwhile. The interpreter's state is not all as it was: {lost}.]"
+        told = f"[The program was started anew meanwhile. The interpreter's state is not all as it was: {lost}.]"
+        return f"{told}\n[The code that was under way:]\n{self.under_way[:_MAX_TOLD_CHARS]}" if self.under_way else told
 
 
 def read(path: str | Path) -> Unfinished:
@@ -126,28 +152,44 @@ def read(path: str | Path) -> Unfinished:
     n_turns = len(trajectory.turns)
     fitting = {n: state for n, state in _states(path).items() if n <= n_turns}
     newest = max(fitting, default=0)
-    return Unfinished(trajectory, fitting.get(newest), newest, _turns_with_tools(path))
+    return _scan(path, Unfinished(trajectory, fitting.get(newest), newest, frozenset()))
 
 
 def replay(
-    unfinished: Unfinished, run: Callable[[str], Any], *, own_workspace: bool, network: bool
+    unfinished: Unfinished, run: Callable[[str], Any], *, own_workspace: bool, network: bool, tools: bool = False
 ) -> Resumed:
-    """Run the cells of the turns that the state has not seen, as far as that is safe.
+    """Make the state what it was, as far as that is safe, and say what it is not.
 
     Args:
         run: Runs a cell and gives its result.
         own_workspace: The session's files are its own, not the user's.
         network: Cells can reach the network.
+        tools: Cells can call tools.
     """
+    done = _replayed(unfinished, run, own_workspace=own_workspace, network=network)
+    if not unfinished.under_way or (own_workspace and not network and not tools):
+        return done  # it is as if it had not begun
+    called = f"; it had called {', '.join(dict.fromkeys(unfinished.called))}" if unfinished.called else ""
+    told = f"the code under way at the end was not run again, and may have done part of its work{called}"
+    return replace(done, lost=(*done.lost, told), under_way=unfinished.under_way)
+
+
+def _replayed(
+    unfinished: Unfinished, run: Callable[[str], Any], *, own_workspace: bool, network: bool
+) -> Resumed:
+    """Run the cells of the turns that the state has not seen."""
     n = unfinished.n_state_turns
     n_cells = 0
+    unseen = unfinished.after_the_users - ({n} if unfinished.state else set())
     for at, turn in enumerate(unfinished.turns_to_replay, start=n):
-        if not isinstance(turn.action, CodeAction):
-            if turn.observation.status != "none":
-                return Resumed(n_cells, (f"what was done from turn {at + 1} on was not done again",))
+        if turn.observation.status == "none":  # nothing was run, whatever the model wrote
             continue
+        if not isinstance(turn.action, CodeAction):
+            return Resumed(n_cells, (f"what was done from turn {at + 1} on was not done again",))
         reason = (
-            "it called tools" if at in unfinished.with_tools
+            "you had run code of your own before it" if any(one <= at for one in unseen)
+            else "it called tools" if at in unfinished.with_tools
+            else "it was interrupted" if turn.observation.status == "interrupted"
             else "it could reach the network" if network
             else "it wrote files of yours" if turn.observation.files and not own_workspace
             else ""
@@ -159,7 +201,7 @@ def replay(
         if result.status != turn.observation.status:
             return Resumed(n_cells, (f"the code of turn {at + 1} now ends with {result.status}, "
                                      f"where it ended with {turn.observation.status}",))  # fmt: skip
-    return Resumed(n_cells)
+    return Resumed(n_cells, ("the code that the user ran at the end was not run again",) if unseen else ())
 
 
 def _state(path: Path, n_turns: int) -> Path:
@@ -173,23 +215,38 @@ def _states(path: Path) -> dict[int, Path]:
     return {int(match[1]): other for match, other in found if match}
 
 
-def _turns_with_tools(path: Path) -> frozenset[int]:
-    """Which turns of the last trajectory called tools; the lines stand before the turn's own."""
-    found: set[int] = set()
-    n_turns = 0
-    with open(path, encoding="utf-8", errors="surrogateescape") as file:
+def _scan(path: Path, unfinished: Unfinished) -> Unfinished:
+    """With what the lines between the turns of the last conversation tell."""
+    with_tools: set[int] = set()
+    after_the_users: set[int] = set()
+    aside: list[str] = []
+    called: list[str] = []
+    under_way, n_turns = "", 0
+    with open(path, encoding="utf-8", errors="surrogateescape", newline="\n") as file:
         for line in file:
             if not line.endswith("\n") or not line.strip():
                 continue
             data = json.loads(line)
             match data["type"]:
                 case "start":
-                    found, n_turns = set(), 0
+                    n_turns = 0
+                    with_tools, after_the_users = set(), {0} if aside else set()
+                    aside, called, under_way = [], [], ""
                 case "continue":
                     n_turns = data["n_turns"]
-                    found = {at for at in found if at < n_turns}
+                    with_tools = {at for at in with_tools if at < n_turns}
+                    after_the_users = {at for at in after_the_users if at <= n_turns}
+                    aside, called, under_way = [], [], ""
+                case "code":
+                    called, under_way = [], str(data.get("code", ""))
                 case "tool_called":
-                    found.add(n_turns)
+                    with_tools.add(n_turns)
+                    called.append(str(data.get("tool", "")))
+                case "note":
+                    after_the_users.add(n_turns)
+                    aside.append(str(data.get("text", "")))
                 case "turn":
                     n_turns += 1
-    return frozenset(found)
+                    called, under_way = [], ""
+    return replace(unfinished, with_tools=frozenset(with_tools), after_the_users=frozenset(after_the_users),
+                   aside=tuple(aside), under_way=under_way, called=tuple(called))

@@ -5,9 +5,11 @@ is let go when it has stopped: what comes next finds everything at rest.
 """
 
 import contextlib
+import contextvars
 import queue
 import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
+from concurrent.futures import Future
 from typing import Protocol, TypeVar
 
 from codeact.events import Event, Observer
@@ -41,8 +43,7 @@ def iterate(run: Run[object]) -> Iterator[Event]:
         finally:
             events.put(None)
 
-    thread = threading.Thread(target=work, name="codeact-agent", daemon=True)
-    thread.start()
+    thread = _thread(work)
     try:
         while (event := events.get()) is not None:
             if isinstance(event, BaseException):
@@ -59,7 +60,20 @@ async def wait(run: Run[T], *, observe: Observer, cancel: Cancel) -> T:
     """Wait for a run in an event loop; `observe` is called in the run's thread."""
     import asyncio  # slow to import, and most programs do not use it
 
-    work = asyncio.get_running_loop().run_in_executor(None, lambda: run(observe=observe, cancel=cancel))
+    # Not the loop's own threads: they are few, and agents that wait for one another would wait for ever.
+    done: Future[T] = Future()
+    done.set_running_or_notify_cancel()  # it cannot be cancelled but by the switch
+
+    def carry_out() -> None:
+        try:
+            result = run(observe=observe, cancel=cancel)
+        except BaseException as error:
+            done.set_exception(error)
+        else:
+            done.set_result(result)
+
+    _thread(carry_out)
+    work = asyncio.wrap_future(done)
     try:
         await asyncio.wait([work])
     except asyncio.CancelledError:
@@ -92,3 +106,12 @@ async def aiterate(run: Run[object]) -> AsyncIterator[Event]:
         if not work.done():
             work.cancel()
             await asyncio.wait([work])
+        if not work.cancelled():
+            work.exception()  # whoever left early is not told
+
+
+def _thread(work: Callable[[], None]) -> threading.Thread:
+    """Begin, with the caller's context variables: traces and loggers look there."""
+    thread = threading.Thread(target=contextvars.copy_context().run, args=(work,), name="codeact-agent", daemon=True)
+    thread.start()
+    return thread

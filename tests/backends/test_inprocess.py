@@ -175,3 +175,18 @@ def test_a_callback_that_prints_prints_where_the_program_does(capsys):
     out = capsys.readouterr().out
     assert "asked\n" in out
     assert out.count("seen True\n") == len(seen) >= 2
+
+
+def test_variables_are_listed_and_no_repr_of_the_users_is_run():
+    class Hangs:
+        def __repr__(self):
+            raise AssertionError("run")
+
+    mine = {"rows": [1, 2], "_hidden": 1, "os": os, "hangs": Hangs()}
+    with within(mine) as py:
+        py.run("more = 'x'")
+        found = {variable.name: (variable.type, variable.length, variable.preview) for variable in py.variables()}
+    assert found.keys() == {"rows", "hangs", "more"}
+    assert found["rows"] == ("list", 2, "[1, 2]")
+    with Interpreter(backend="inprocess") as py:
+        assert py.variables() == []

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 import urllib.error
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import SimpleNamespace
 
 import pytest
@@ -182,6 +183,52 @@ def test_an_address_nobody_answers_at_is_told_without_its_token():
     pytest.importorskip("websocket")
     with pytest.raises(InterpreterGone, match="no Jupyter server answers") as told:
         Interpreter(backend="jupyter:http://127.0.0.1:9/?token=sk-secret")
+    assert "secret" not in str(told.value)
+
+
+@pytest.mark.parametrize("path", ["/api/kernels", "/api/kernels/k-1/channels"])
+def test_a_redirect_is_not_followed_with_the_token(path):
+    pytest.importorskip("websocket")
+    asked: list[str] = []
+
+    class Elsewhere(BaseHTTPRequestHandler):
+        def do_GET(self):
+            asked.append(self.path)
+            self.send_error(404)
+
+        do_POST = do_GET
+
+        def log_message(self, *_):
+            pass
+
+    class Server(Elsewhere):
+        def do_GET(self):
+            if self.path.partition("?")[0] == path:
+                self.send_response(302)
+                self.send_header("Location", f"http://127.0.0.1:{other.server_port}/x" if path == "/api/kernels"
+                                 else f"ws://127.0.0.1:{other.server_port}/x")
+                self.end_headers()
+                return
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(b'{"id": "k-1"}')
+
+        do_POST = do_DELETE = do_GET
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Elsewhere) as other, \
+            ThreadingHTTPServer(("127.0.0.1", 0), Server) as server:
+        threads = [threading.Thread(target=one.serve_forever) for one in (other, server)]
+        for thread in threads:
+            thread.start()
+        try:
+            with pytest.raises((ConfigError, InterpreterGone), match=r"302|[Rr]edirect") as told:
+                Interpreter(backend=f"jupyter:http://127.0.0.1:{server.server_port}/?token=sk-secret")
+        finally:
+            for one in (other, server):
+                one.shutdown()
+            for thread in threads:
+                thread.join()
+    assert asked == []
     assert "secret" not in str(told.value)
 
 

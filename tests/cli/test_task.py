@@ -356,6 +356,15 @@ def test_a_task_goes_on_from_a_file(capsys):
     assert len(trajectory.turns) == 4
 
 
+def test_a_conversation_names_its_model_unless_that_would_be_imported(capsys):
+    assert main([script(ANSWER), "--save", "log.jsonl", "begin"]) == 0
+    assert main(["--resume", "log.jsonl", "again"]) == 0
+    capsys.readouterr()
+    Path("log.jsonl").write_text(Path("log.jsonl").read_text().replace("scripted:../script.jsonl", "acting.models:echo"))
+    assert main(["--resume", "log.jsonl", "again"]) == 2
+    assert "no model is configured" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("limit", [("--max-cost", "1"), ("--max-tokens", "1000"), ("--max-seconds", "0.2")])
 def test_what_a_task_may_spend_is_held_to(limit, capsys):
     code = "__import__('time').sleep(30)" if "seconds" in limit[0] else "1"

@@ -25,9 +25,9 @@ from codeact.cli._inline import inline, protocol_of
 from codeact.cli._interrupts import Interrupts
 from codeact.cli._live import LiveSheet
 from codeact.cli._parts import CodePart, LinesPart, MarkdownPart
-from codeact.cli._places import conversations, last_conversation, new_conversation, typed
+from codeact.cli._places import conversations, forget_old_states, last_conversation, new_conversation, typed
 from codeact.cli._running import tell_what_runs
-from codeact.cli._sheet import PlainSheet, cleaned
+from codeact.cli._sheet import PlainSheet, cleaned, spelled
 from codeact.cli._tables import table_in, text_table
 from codeact.cli._terminal import Terminal
 from codeact.errors import Cancelled
@@ -483,3 +483,26 @@ def test_conversations_are_the_users_alone_and_the_last_one_is_found(tmp_path, m
     assert conversations().is_absolute()
     monkeypatch.setenv("XDG_STATE_HOME", "/proc/nowhere")
     assert typed() is None
+
+
+def test_states_of_old_conversations_go_and_what_was_typed_is_bounded(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    forget_old_states()   # there are none
+    conversations().mkdir(parents=True)
+    for day in range(10, 32):
+        for end in ("", ".state-3"):
+            (conversations() / f"2026-01-{day}T00-00-00.jsonl{end}").write_text("x")
+    forget_old_states()
+    assert len(list(conversations().glob("*.jsonl"))) == 22
+    assert sorted(path.name[8:10] for path in conversations().glob("*.state-3")) == [str(day) for day in range(12, 32)]
+    path = typed()
+    path.write_text("\n# 2026-01-01\n+entry\n" * 60_000)
+    assert typed() == path
+    assert path.stat().st_size <= 500_000
+    assert path.read_text().startswith("\n# 2026")
+
+
+def test_a_terminal_without_unicode_gets_plainer_characters():
+    file = io.TextIOWrapper(io.BytesIO(), encoding="iso-8859-1")
+    assert spelled("│ • caf\u00e9 \u6f22…", file) == "| * caf\u00e9 ?..."

@@ -41,6 +41,7 @@ CANNOT = {
     },
     "inprocess": {
         **NO_STATES,
+        "test_variables_are_listed_without_running_what_hangs": "runs no repr of the user's for the table",
         "test_prints_errors_displays_and_children_keep_their_order": OWN_OUTPUT,
         "test_a_flood_of_a_child_process_is_cut_too": OWN_OUTPUT,
         "test_invalid_utf8_is_shown_as_far_as_it_can_be": OWN_OUTPUT,

@@ -74,6 +74,7 @@ def test_a_session_that_cannot_be_made_leaves_nothing(tmp_path):
 def test_a_branch_that_cannot_be_made_leaves_nothing_and_the_first_goes_on(monkeypatch, code):
     with Interpreter(network=["a.invalid"], **NONE) as py:
         py.run(code)
+        py._backend._disk_bytes()   # from the first look on, more is watched
         before, members, gateway = opened(), list(py._backend._session.keeper.members), py._backend._gateway
 
         def fail(*_, **__):

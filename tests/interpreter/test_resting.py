@@ -11,10 +11,11 @@ import pytest
 from codeact import Interpreter, Limits, SandboxUnavailable
 from codeact.interpreter import zygote
 from codeact.interpreter.keeper import Keeper, pid_of, readable
+from codeact.kernel.walls import landlock
 from codeact.kernel.wire import Connection
 
 NONE = {"imports": ()}
-RESTS = platform.machine() == "x86_64"
+RESTS = platform.machine() == "x86_64" and landlock.abi() >= 6
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -55,7 +56,7 @@ def inside(line):
     return found
 
 
-@pytest.mark.skipif(not RESTS, reason="there is no such program for this machine")
+@pytest.mark.skipif(not RESTS, reason="first processes do not rest here")
 def test_the_first_process_of_a_session_that_runs_holds_next_to_no_memory(py):
     pid = pid_of(rested(py).pidfd)
     held = {line.split()[0]: int(line.split()[1]) for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()[1:]}
@@ -63,7 +64,7 @@ def test_the_first_process_of_a_session_that_runs_holds_next_to_no_memory(py):
     assert set(os.listdir(f"/proc/{pid}/fd")) <= {"0", "1", "2"}
 
 
-@pytest.mark.skipif(not RESTS, reason="there is no such program for this machine")
+@pytest.mark.skipif(not RESTS, reason="first processes do not rest here")
 def test_a_keeper_is_there_only_while_it_is_asked(py):
     line = rested(py)
     py.run("x = 1")
@@ -86,7 +87,7 @@ def test_a_cell_is_interrupted_and_held_to_its_limits_behind_a_first_process_tha
         assert py.run("x").text.endswith("5")
 
 
-@pytest.mark.skipif(not RESTS, reason="there is no such program for this machine")
+@pytest.mark.skipif(not RESTS, reason="first processes do not rest here")
 def test_what_the_first_process_reaps_is_gone_and_its_processor_time_counted(py):
     line, session = rested(py), py._backend._session
     py.run("import os, time\nif os.fork() == 0:\n    if os.fork() == 0:\n        while time.process_time() < 0.3: pass\n"
@@ -98,7 +99,7 @@ def test_what_the_first_process_reaps_is_gone_and_its_processor_time_counted(py)
     assert usage["cpu_seconds"] >= 0.25
 
 
-@pytest.mark.skipif(not RESTS, reason="there is no such program for this machine")
+@pytest.mark.skipif(not RESTS, reason="first processes do not rest here")
 def test_a_keeper_that_is_killed_is_followed_by_another(py):
     line, session = rested(py), py._backend._session
     with line.called():
@@ -112,6 +113,19 @@ def test_a_keeper_that_is_killed_is_followed_by_another(py):
         assert session.wait_usage(1 << 40)["processes"] == 1
     assert pid_of(line.pidfd) == before
     assert py.run("1").text == "Out[1]: 1"
+
+
+@pytest.mark.skipif(not RESTS, reason="first processes do not rest here")
+def test_a_cell_cannot_signal_the_keeper_that_stands_in(py):
+    line = rested(py)
+    with line.called():
+        py._backend._session.wait_usage(1 << 40)
+        told = py.run("import os, signal\nresults = []\nfor pid in sorted(map(int, filter(str.isdigit, os.listdir('/proc')))):\n"
+                      "    if pid not in (1, os.getpid()):\n        try:\n            os.kill(pid, signal.SIGKILL)\n"
+                      "            results.append('killed')\n        except PermissionError:\n"
+                      "            results.append('refused')\nresults").text
+        assert "refused" in told
+        assert "killed" not in told
 
 
 def test_the_end_of_the_first_process_is_noticed_while_it_rests(py):

@@ -274,6 +274,35 @@ def test_channels_are_counted():
     assert left <= 0
 
 
+def test_an_end_that_has_us_answer_and_reads_no_answer_costs_no_memory(monkeypatch):
+    monkeypatch.setattr(module, "_OUTBOX_MOST", 1 << 14)
+    there, back, (near, one) = os.pipe(), os.pipe(), socket.socketpair()
+    end = Channels(there[0], back[1], first=1)
+    end.add(1, one)
+
+    def give(on: int, number: int) -> bytes:
+        return HEADER.pack(module.GIVE, on, 5) + struct.pack("<BI", module.WATCH, number)
+
+    def ask_for_ever() -> None:
+        for number in range(4, 100_000, 2):   # each opens a channel whose reader is gone at once
+            os.write(there[1], give(2, number))
+            end._step()
+            end._step()
+
+    try:
+        os.write(there[1], give(1, 2) + HEADER.pack(module.DATA, 1, 1) + b"x" + HEADER.pack(module.CLOSE, 2, 0))
+        end._step()
+        near.recv(10)
+        with pytest.raises(RelayError, match="does not read"):
+            ask_for_ever()
+    finally:
+        near.close()
+        for channel in end._channels.values():
+            module.close(channel)
+        for fd in (*there, *back):
+            os.close(fd)
+
+
 def test_noise_is_survived():
     dice = random.Random(4)
     for _ in range(100):

@@ -368,3 +368,10 @@ def test_a_rehearsal_leaves_no_trace(cells: Cells) -> None:
     before = {name for name in cells.repl.namespace if not name.startswith("__")}
     assert cells.run("len(In), dict(Out), _")["value"]["text/plain"] == "(2, {}, '')"
     assert "_0" not in before
+
+
+def test_the_cell_after_one_that_broke_the_builtins_in_an_operator_works(cells: Cells) -> None:
+    # Nothing says of `x + 1` that it may break anything: such cells are repaired once they are answered
+    cells.value("import builtins\nclass Breaks:\n    def __add__(self, other):\n        del builtins.len\nx = Breaks()")
+    cells.run("x + 1")
+    assert cells.value("len([1, 2])") == "2"

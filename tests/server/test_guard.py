@@ -1,5 +1,6 @@
 """Who may speak to the service, and how much they may say: before any of it reaches the application."""
 
+import asyncio
 import json
 
 import pytest
@@ -10,6 +11,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.testclient import TestClient, WebSocketDisconnect
 
+from codeact.server import guard
 from codeact.server.guard import Guard, is_loopback
 
 TOKEN = "a-token-of-some-length"
@@ -153,3 +155,42 @@ def test_there_are_no_websockets():
                                               ("127.0.0.1.example", False), ("10.0.0.1", False), ("", False)])  # fmt: skip
 def test_loopback_is_told_from_the_rest(name, answer):
     assert is_loopback(name) is answer
+
+
+def test_a_body_that_never_ends_is_given_up(monkeypatch):
+    monkeypatch.setattr(guard, "BODY_SECONDS", 0.01)
+    first, sent = [{"type": "http.request", "body": b"{", "more_body": True}], []
+
+    async def receive():
+        return first.pop() if first else await asyncio.Event().wait()
+
+    async def send(message):
+        sent.append(message)
+
+    headers = [(name.lower().encode(), value.encode()) for name, value in {**GOOD, "Content-Length": "2"}.items()]
+    scope = {"type": "http", "method": "POST", "path": "/x", "headers": headers}
+    given = {"token": TOKEN, "host": "127.0.0.1", "max_json": 100, "max_upload": 1000}
+    asyncio.run(Guard(echo, **given)(scope, receive, send))
+    assert sent[0]["status"] == 408
+    assert json.loads(sent[1]["body"])["error"] == "too_slow"
+
+
+def test_a_client_that_waits_for_its_answer_is_not_hurried(monkeypatch):
+    monkeypatch.setattr(guard, "BODY_SECONDS", -1.0)
+
+    async def waits() -> str:
+        gone = asyncio.Event()
+        messages = [{"type": "http.request", "body": b"{}", "more_body": False}]
+
+        async def receive():
+            if messages:
+                return messages.pop()
+            await gone.wait()
+            return {"type": "http.disconnect"}
+
+        counted = guard._Counted(receive, 100)
+        await counted()
+        asyncio.get_running_loop().call_later(0.01, gone.set)
+        return (await counted())["type"]
+
+    assert asyncio.run(waits()) == "http.disconnect"

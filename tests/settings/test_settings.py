@@ -2,7 +2,6 @@
 
 import argparse
 import os
-import pickle
 
 import pytest
 
@@ -30,7 +29,7 @@ key = "router"
 [models.claude]
 model = "anthropic:opus"
 
-[prices."scripted:replies.jsonl"]
+[prices."openai:some/model"]
 input = 1.0
 output = 10
 
@@ -170,36 +169,26 @@ def test_a_server_that_was_found_gets_no_key(environ, monkeypatch):
     assert found.origins["model"] == "Ollama, found on this machine"
 
 
-def test_a_price_fills_in_the_cost_where_the_back_end_tells_none(environ, tmp_path, monkeypatch):
-    from codeact.events import ignore
-    from codeact.loop import NEVER
-    from codeact.messages import Completion, Usage
-    from codeact.models._priced import Price, Priced
+def test_a_model_is_made_with_its_price_its_temperature_and_what_it_can_read(environ):
+    pytest.importorskip("openai")
+    write(environ, '[models.mine]\nmodel = "openai:m"\nbase_url = "http://mine/v1"\ntemperature = 0.5\ncontext_tokens = 9000\n'
+                   '[prices."openai:m"]\ninput = 1\noutput = 10.0\n')  # fmt: skip
+    model = create_model(settle(flags("--model", "mine"), environ))
+    assert model.knows_cost
+    assert model._prices == (1.0, 10.0)
+    assert model.context_tokens == 9000
+    assert model._parameters["temperature"] == 0.5
 
-    class Told:
-        name = "told"
 
-        def __init__(self, usage):
-            self.usage = usage
-
-        def complete(self, messages, **given):
-            return Completion("x", usage=self.usage)
-
-    def cost(usage):
-        return Priced(Told(usage), Price(1.0, 10.0)).complete([], stop=(), observe=ignore, cancel=NEVER).usage.cost
-
-    assert cost(Usage(1_000_000, 100_000)) == 2.0
-    assert cost(Usage(1_000_000, 100_000, 0.5)) == 0.5, "what the back-end tells is what is paid"
-    write(environ, FILE)
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "replies.jsonl").write_text('"hi"\n')
-    model = create_model(settle(flags("--model", "scripted:replies.jsonl"), environ))
-    assert isinstance(model, Priced)
-    assert model.price == Price(1.0, 10.0)
-    with pytest.raises(AttributeError):
-        model.nothing_of_the_kind
-    with pytest.raises(AttributeError):
-        pickle.loads(pickle.dumps(Priced.__new__(Priced))).price
+def test_the_key_of_a_search_provider_is_in_its_tool_and_nowhere_else(environ):
+    write(environ, 'tools = ["web_search", "web_fetch", "web_search:tavily"]\n[keys]\nserper = "s-very-secret"\ntavily = "t-very-secret"\n')
+    settings = settle(flags(), environ)
+    search, fetch, tavily = settings.filled(flags()).tool
+    assert (search.name, fetch, tavily.name) == ("web_search", "web_fetch", "web_search")
+    assert "secret" not in repr([search, tavily])
+    assert settle(flags(), {**environ, "BRAVE_API_KEY": "x"}).filled(flags()).tool[0] == "web_search", "the environment goes first"
+    write(environ, 'tools = ["web_search:tavily"]\n')
+    assert settle(flags(), environ).filled(flags()).tool == ["web_search:tavily"]
 
 
 def test_without_flags_the_rest_is_settled_all_the_same(environ):

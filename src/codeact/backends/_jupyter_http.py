@@ -87,7 +87,7 @@ class HttpWire:
         request = urllib.request.Request(f"{self._base}/api/kernels{path}", data=body, method=method, headers={
             **self._headers, "Content-Type": "application/json"})
         try:
-            with urllib.request.urlopen(request, timeout=START_SECONDS) as response:
+            with _opener().open(request, timeout=START_SECONDS) as response:
                 text = response.read(MAX_ANSWER_BYTES)
         except urllib.error.HTTPError as error:
             with error:
@@ -111,7 +111,12 @@ class HttpWire:
         channels = f"{address}/api/kernels/{self._id}/channels?session_id={self._session}"
         try:
             self._socket = self._library.create_connection(
-                channels, timeout=START_SECONDS, header=self._headers, class_=_bounded(self._library))
+                channels, timeout=START_SECONDS, header=self._headers,
+                redirect_limit=0,   # followed, it would carry the token along
+                class_=_bounded(self._library))
+            if self._socket.getstatus() != 101:   # some versions take a redirect for one
+                raise KernelLost(f"the server does not open a way to the kernel (it answers "
+                                 f"{self._socket.getstatus()})")
         except (OSError, self._library.WebSocketException) as error:
             raise KernelLost(f"the server does not open a way to the kernel ({error})") from None
         self._poll = select.poll()
@@ -217,6 +222,17 @@ class HttpWire:
         if self._wake >= 0:
             os.close(self._wake)
             self._wake = -1
+
+
+class _NoRedirect(urllib.request.HTTPRedirectHandler):
+    """A redirect is an answer like any other refusal: followed, it would carry the token to another address."""
+
+    def redirect_request(self, *_: Any) -> None:
+        return None
+
+
+def _opener() -> urllib.request.OpenerDirector:
+    return urllib.request.build_opener(_NoRedirect)
 
 
 def _bounded(library: Any) -> Any:

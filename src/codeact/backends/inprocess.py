@@ -13,26 +13,27 @@ backend="local" for code that is not wholly trusted.
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from codeact.backends._inprocess_cell import Cell, Stream
 from codeact.backends._inprocess_guest import Guest
 from codeact.errors import ConfigError, InterpreterError
 from codeact.interpreter.backend import KeepsNoStates, OnOutput, Ran, Request, only_locally
+from codeact.interpreter.outcome import Outcome
 from codeact.interpreter.settings import user_folder
+from codeact.interpreter.variables import Variable, checked
 from codeact.interpreter.watch import Watch
 from codeact.kernel import toolset
 from codeact.kernel.bridge import either
 from codeact.kernel.frames import OURS
 from codeact.kernel.streams import Stdin
-
-if TYPE_CHECKING:
-    pass
+from codeact.kernel.variables import listing
 
 __all__ = ["InProcessBackend", "create"]
 
@@ -73,10 +74,15 @@ class InProcessBackend(KeepsNoStates):
         self._guest = Guest(self._emit, self._namespace)
         self._tools = toolset.define(self._guest.namespace, self._request.toolbox.told(), lambda spec: (
             either(self._call, self._call_async) if spec.get("async") else self._call))
+        self._given: dict[str, Any] = {}
+        """Not variables of the user's: tools, and what stands in a fresh namespace."""
         if self._request.preload is not None:
             error = self._run(Cell(self._request, None, None), self._request.preload, 0).error
             if error is not None:
                 raise ValueError(f"the preload file fails:\n{error.traceback}")
+        names = self._guest.namespace
+        given = names if self._namespace is None else self._tools
+        self._given = {name: names[name] for name in given if name in names}
 
     # What cells reach -------------------------------------------------------------------------------------------------
 
@@ -139,6 +145,13 @@ class InProcessBackend(KeepsNoStates):
         cell = self._cell
         if cell is not None:
             cell.stop("interrupted", "interrupted by the user")
+
+    def variables(self) -> list[Variable]:
+        """The table, without running any `__repr__` of the user's: nothing here could stop one that hangs."""
+        outcome = Outcome()
+        table = listing(self._guest.namespace, self._given, own=False)
+        outcome.value = {"application/json": json.dumps(table)}
+        return checked(outcome) or []
 
     def reset(self) -> None:
         if self._namespace is not None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from codeact.cli._flags import network_of, packages_of
 from codeact.cli._session import limits_of, mode_of, walls_of
-from codeact.errors import ConfigError
+from codeact.errors import CodeActError, ConfigError
 from codeact.loop import Budget
 
 if TYPE_CHECKING:
@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from codeact.settings import Settings
     from codeact.trajectory import Stop
 
-__all__ = ["agent_of", "by_hand", "check", "images_of", "offered", "walls", "why_it_ended", "workspace_of"]
+__all__ = ["agent_of", "by_hand", "check", "images_of", "offered", "settled", "walls", "why_it_ended",
+           "workspace_of"]
 
 _MAX_IMAGE = 20_000_000
 _MAX_INSTRUCTIONS = 1_000_000
@@ -39,6 +40,33 @@ def check(args: argparse.Namespace) -> None:
     for folder in (*([args.workspace] if args.workspace else []), *args.read):
         if not folder.is_dir():
             raise ConfigError(f"there is no folder {str(folder)!r}; make it first, or check the spelling")
+
+
+def settled(args: argparse.Namespace, resume: Path | None) -> Settings:
+    """All settings; where they name no model, a conversation that is gone on with does.
+
+    Raises:
+        ConfigError: A value cannot be used.
+    """
+    from codeact.settings import settle
+
+    settings = settle(args)
+    return settings if settings.model or resume is None else settle(args, model=_model_in(resume))
+
+
+def _model_in(path: Path) -> str:
+    """The model that a conversation was had with; "" where that is not one of ours."""
+    from codeact import plugins
+    from codeact.trajectory import load
+
+    try:
+        found = load(path, cut_off=True)
+    except (OSError, CodeActError):   # told by who goes on with it
+        return ""
+    spec = found[-1].about.get("model") if found else ""
+    # The file may be somebody else's, and a dotted name would be imported.
+    ours = isinstance(spec, str) and spec.partition(":")[0] in plugins.available("models")
+    return str(spec) if ours else ""
 
 
 def by_hand(spec: str) -> bool:

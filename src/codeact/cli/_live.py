@@ -15,7 +15,7 @@ from rich.text import Text
 from rich.theme import Theme
 
 from codeact.cli._parts import LOOKS, Part, part_for
-from codeact.cli._sheet import Style, cleaned
+from codeact.cli._sheet import Style, cleaned, spelled
 
 __all__ = ["LiveSheet"]
 
@@ -197,8 +197,7 @@ class LiveSheet:
         return captured.get()
 
     def _print(self, text: str) -> None:
-        encoding = getattr(self._file, "encoding", None) or "utf-8"
-        self._file.write(text.encode(encoding, "replace").decode(encoding))
+        self._file.write(spelled(text, self._file))
         self._file.flush()
 
 

@@ -10,12 +10,21 @@ import re
 import time
 from pathlib import Path
 
-__all__ = ["conversations", "last_conversation", "new_conversation", "typed"]
+__all__ = ["conversations", "forget_old_states", "last_conversation", "new_conversation", "typed"]
+
+_MAX_TYPED = 1_000_000
+"""Bytes of what was typed; of more, the newer half is kept."""
+_KEPT_STATES = 20
+"""Conversations whose interpreter's state is kept; of older ones, cells are run again where that is safe."""
 
 
 def typed() -> Path | None:
     """The file of what was typed in earlier chats, made if need be; None where it cannot be."""
-    return _private(_base("XDG_STATE_HOME", ".local/state") / "codeact" / "typed")
+    path = _private(_base("XDG_STATE_HOME", ".local/state") / "codeact" / "typed")
+    if path is not None and path.stat().st_size > _MAX_TYPED:
+        newer = path.read_bytes()[-_MAX_TYPED // 2 :]
+        path.write_bytes(newer[max(0, newer.find(b"\n# ")) :])   # from the beginning of an entry
+    return path
 
 
 def conversations() -> Path:
@@ -41,6 +50,18 @@ def last_conversation() -> Path | None:
     except OSError:
         return None
     return max(written)[1] if written else None
+
+
+def forget_old_states() -> None:
+    """Remove the saved states of all but the latest conversations: they are as large as what the cells held."""
+    try:
+        found = sorted(conversations().glob("*.jsonl"), reverse=True)   # their names are the moments they began
+        old = {path.name for path in found[_KEPT_STATES:]}
+        for state in conversations().glob("*.jsonl.state-*"):
+            if state.name.partition(".state-")[0] in old:
+                state.unlink(missing_ok=True)
+    except OSError:
+        pass
 
 
 def _base(variable: str, default: str) -> Path:

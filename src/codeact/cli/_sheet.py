@@ -10,7 +10,7 @@ from typing import Literal, Protocol, TextIO
 
 from codeact.cli._wrap import Wrap
 
-__all__ = ["MARGINS", "PlainSheet", "Sheet", "Style", "cleaned"]
+__all__ = ["MARGINS", "PlainSheet", "Sheet", "Style", "cleaned", "spelled"]
 
 Style = Literal["words", "code", "answer", "output", "error", "note", "reasoning", "title", "tool", "said", "fault",
                 "margin"]
@@ -25,6 +25,9 @@ _CONTROL = re.compile(
 )
 
 
+_PLAINER = str.maketrans({"│": "|", "─": "-", "•": "*", "…": "...", "▌": "|"})
+
+
 def cleaned(text: str, *, returns: bool = False) -> str:
     """Without what a terminal would obey; half characters become question marks.
 
@@ -33,6 +36,14 @@ def cleaned(text: str, *, returns: bool = False) -> str:
     """
     text = _CONTROL.sub("", text.replace("\r\n", "\n"))
     return (text if returns else text.replace("\r", "\n")).encode("utf-8", "replace").decode()
+
+
+def spelled(text: str, file: TextIO) -> str:
+    """Text as this file can hold it: what it has no character for becomes a plainer one."""
+    encoding = getattr(file, "encoding", None) or "utf-8"
+    if not encoding.lower().startswith("utf"):
+        text = text.translate(_PLAINER)
+    return text.encode(encoding, "replace").decode(encoding)
 
 
 class Sheet(Protocol):
@@ -137,6 +148,5 @@ class PlainSheet:
             self._put(self._wrap.end(), self._style)
 
     def _print(self, text: str) -> None:
-        encoding = getattr(self._file, "encoding", None) or "utf-8"
-        self._file.write(text.encode(encoding, "replace").decode(encoding))
+        self._file.write(spelled(text, self._file))
         self._file.flush()

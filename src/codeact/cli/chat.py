@@ -12,10 +12,11 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from codeact.cli._agent import agent_of, by_hand, check, offered, walls, why_it_ended, workspace_of
+from codeact.cli._agent import agent_of, by_hand, check, offered, settled, walls, why_it_ended, workspace_of
 from codeact.cli._asking import Asker, lines, quiet
 from codeact.cli._chat_commands import COMMANDS, dispatch, wanted
 from codeact.cli._chat_prompt import prompt_for
@@ -26,15 +27,15 @@ from codeact.cli._flags import add_agent, sentence
 from codeact.cli._interrupts import Interrupts
 from codeact.cli._keeping import keep, named, there, without_hidden
 from codeact.cli._pending import at_end, at_start
-from codeact.cli._places import last_conversation, new_conversation
+from codeact.cli._places import forget_old_states, last_conversation, new_conversation
 from codeact.cli._running import tell_what_runs
 from codeact.cli._session import in_flags
 from codeact.cli._sheet import Style, cleaned
 from codeact.cli._terminal import Terminal, sheet_for, shown
 from codeact.errors import Cancelled, CodeActError, ConfigError
-from codeact.events import Event, Turn
+from codeact.events import Code, Event, Output, Turn
 from codeact.messages import Image
-from codeact.settings import create_model, settle
+from codeact.settings import create_model
 from codeact.trajectory import Stop
 
 if TYPE_CHECKING:
@@ -78,8 +79,10 @@ def main(argv: Sequence[str]) -> int:
 
 
 def _main(args: argparse.Namespace) -> int:
+    if sys.stdin is None or sys.stdout is None:
+        raise ConfigError("a chat needs standard input and output, and one of them is closed")
     resumed = _resumed(args)
-    settings = settle(args)
+    settings = settled(args, resumed)
     if not settings.model:
         settings = offered(settings, "no model is configured")
     flags, args = args, settings.filled(args)
@@ -138,12 +141,15 @@ class Chat:
         """That the agent has worked."""
         self._told = False
         """Whether the person has been told how to leave."""
+        self._died = False
+        """Whether the last cell's process ended, and the state of before it is back."""
         self.file: Path | None = resumed
         self.agent = self._make(model, resumed)
 
     def _make(self, model: Any, resumed: Path | None) -> Agent:
         if resumed is None:
             self.file = self.args.save or new_conversation()
+            forget_old_states()
         agent = agent_of(self.args, model, self.spec, approve=self.asker, on_input=self._on_input, save=self.file,
                          resume=resumed)
         tell_what_runs(getattr(agent.interpreter, "tools", ()), self.terminal.now)
@@ -233,8 +239,13 @@ class Chat:
             interrupts(event)
             self.asker.watch(event)
             self.terminal(event)
-            if isinstance(event, Turn):
-                self.written += event.observation.files
+            match event:
+                case Code():
+                    self._died = False
+                case Output(text, "error"):
+                    self._died = text.startswith("KernelDied:")
+                case Turn():
+                    self.written += event.observation.files
 
         n_before = len(self.agent.trajectory.turns) if self.agent.trajectory else 0
         try:
@@ -242,7 +253,7 @@ class Chat:
                 result = run(observe=observe, cancel=cancel)
         except (Cancelled, KeyboardInterrupt):
             self.terminal.finish()
-            self.say("[stopped; the variables are kept]", "note")
+            self.say(self._stopped(), "note")
             return
         except CodeActError as error:
             self.terminal.finish()
@@ -264,10 +275,15 @@ class Chat:
         if files:
             told.append("wrote " + ", ".join(files[:5]) + (f" and {len(files) - 5} more" if len(files) > 5 else ""))
         if result.stop is Stop.CANCELLED:
-            self.say("[stopped; the variables are kept. Say what to do instead, or /retry, or /continue]", "note")
+            self.say(self._stopped(), "note")
         elif result.answer is None:
             self.say(f"[no answer: {why_it_ended(result.stop, self.args)}. /continue lets it go on]", "note")
         self.say(f"[{', '.join(told)}]", "note")
+
+    def _stopped(self) -> str:
+        """That it was stopped, and what of the variables."""
+        kept = "as they were before the last cell" if self._died else "kept"
+        return f"[stopped; the variables are {kept}. Say what to do instead, or /retry, or /continue]"
 
     def run_cell(self, code: str) -> None:
         """Run code of the person's own in the agent's interpreter."""
@@ -328,10 +344,13 @@ class Chat:
         self.agent = self._make(model, None)
 
     def close(self) -> None:
-        """Keep what was made, and end everything."""
-        self.terminal.finish()
-        self._leave()
-        self.asker.close()
+        """Keep what was made, and end everything; also where the terminal has gone."""
+        with suppress(OSError, ValueError):
+            self.terminal.finish()
+        try:
+            self._leave()
+        finally:
+            self.asker.close()
 
     def _leave(self) -> None:
         faults: list[str] = []
@@ -341,9 +360,10 @@ class Chat:
             else:
                 files, faults = keep(self.shelf, self.agent.interpreter.workspace, self.written)
             waiting = at_end(self.reviewed) if self.reviewed is not None else ""
-            print(cleaned(named([*self.terminal.saved, *files], waiting)), end="", flush=True)
-            for fault in faults:
-                self.say(fault, "fault")
+            with suppress(OSError):
+                print(cleaned(named([*self.terminal.saved, *files], waiting)), end="", flush=True)
+                for fault in faults:
+                    self.say(fault, "fault")
         finally:
             self.terminal.saved.clear()
             self.agent.close()

@@ -20,7 +20,17 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from codeact import __version__, demo, plugins
 from codeact.cli import verbs
-from codeact.cli._agent import agent_of, by_hand, check, images_of, offered, walls, why_it_ended, workspace_of
+from codeact.cli._agent import (
+    agent_of,
+    by_hand,
+    check,
+    images_of,
+    offered,
+    settled,
+    walls,
+    why_it_ended,
+    workspace_of,
+)
 from codeact.cli._asking import Asker, quiet
 from codeact.cli._exit import ANSWERED, FAILED, INTERRUPTED, NO_ANSWER, fail, guarded
 from codeact.cli._files import OUTPUT_FOLDER, Shelf
@@ -34,7 +44,7 @@ from codeact.errors import Cancelled, ConfigError
 from codeact.events import Event, Observer
 from codeact.loop import Cancel
 from codeact.messages import Image
-from codeact.settings import create_model, settle
+from codeact.settings import create_model
 from codeact.trajectory import Stop, Turn
 
 if TYPE_CHECKING:
@@ -53,7 +63,7 @@ def _main(args: argparse.Namespace) -> int:
         print(f"codeact {__version__}")
         return ANSWERED
     task = sys.stdin.read().strip() if args.task == ["-"] else " ".join(args.task).strip()
-    settings = settle(args)
+    settings = settled(args, args.resume)
     args = settings.filled(args)
     if not task and not settings.model and not args.task:
         return _demo(args)

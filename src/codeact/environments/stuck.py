@@ -1,7 +1,7 @@
 """A model that repeats itself is told so once; if it goes on, the rollout ends.
 
 `StuckWatch` wraps any environment. A turn is a repetition when the same action had the same result before, numbers of
-cells aside; a cell that waits for something and sees it change is none.
+cells and addresses of objects aside; a cell that waits for something and sees it change is none.
 """
 
 import re
@@ -18,7 +18,7 @@ from codeact.trajectory import Observation, Stop
 __all__ = ["StuckWatch"]
 
 _REMEMBERED_TURNS = 8
-_CELL_NUMBER = re.compile(r"\bOut\[\d+\]|<cell \d+>")
+_CHANGING = re.compile(r"\bOut\[\d+\]|<cell \d+>|\b0x[0-9a-f]{6,}\b")
 
 _TOLD = "[You have now done exactly this {n} times, with the same result each time. Do something else: look at what \
 you have assumed, try another way, or say in your answer what stands in the way. The same once more ends the task.]"
@@ -35,7 +35,7 @@ class StuckWatch:
         self.env = env
         self.patience = patience
         self._seen: deque[tuple[str, str]] = deque(maxlen=_REMEMBERED_TURNS)
-        self._told: tuple[str, str] | None = None
+        self._told: set[tuple[str, str]] = set()  # several, as a model may go to and fro between two
 
     @property
     def format(self) -> ActionFormat:
@@ -45,7 +45,7 @@ class StuckWatch:
     def reset(self) -> Sequence[Message]:
         """Forget what was seen, and begin."""
         self._seen.clear()
-        self._told = None
+        self._told.clear()
         return self.env.reset()
 
     def step(self, action: Action, *, observe: Observer, cancel: Stopper) -> Observation:
@@ -53,15 +53,15 @@ class StuckWatch:
         observation = self.env.step(action, observe=observe, cancel=cancel)
         if observation.stop:
             return observation
-        turn = (_spelled(action), _CELL_NUMBER.sub("", observation.text))
+        turn = (_spelled(action), _CHANGING.sub("", observation.text))
         self._seen.append(turn)
         n = self._seen.count(turn)
         if n < self.patience:
             return observation
-        if turn == self._told:
+        if turn in self._told:
             observe(Note("the model repeats itself, also after it was told: stopped"))
             return replace(observation, stop=Stop.STUCK)
-        self._told = turn
+        self._told.add(turn)
         observe(Note(f"the model has done the same {n} times; it is told"))
         return replace(observation, text=f"{observation.text}\n{_TOLD.format(n=n)}")
 

@@ -13,9 +13,8 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-from codeact.events import Approval, ToolCalled
 from codeact.interpreter.limits import Limits
 from codeact.interpreter.outcome import Outcome, death_in_words
 from codeact.interpreter.output import Display, OnOutput, Text
@@ -24,6 +23,9 @@ from codeact.interpreter.session import Running, Session
 from codeact.interpreter.streams import OutputReader
 from codeact.kernel import values
 from codeact.kernel.wire import Frame, ProtocolError
+
+if TYPE_CHECKING:
+    from codeact.events import Approval, ToolCalled
 
 __all__ = ["GRACE_SECONDS", "Answers", "CellRunner"]
 
@@ -99,6 +101,8 @@ class CellRunner:
 
     def tell(self, event: ToolCalled | Approval) -> None:
         """Have `on_output` told of a tool call by the thread that runs the cell; from any thread."""
+        from codeact.events import Approval  # a cold start without tools is quicker without it
+
         self._news.append(event)
         if isinstance(event, Approval):   # a person waits; all else is told with the next look at the latest
             self._wake_up()

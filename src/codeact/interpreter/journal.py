@@ -167,14 +167,14 @@ class HostAnswers:
         return line
 
     def _has_room_for(self, *answer: Any) -> bool:
-        if not self.complete:
-            return False
-        self.bytes += 200 + weight(answer, MAX_ANSWER_BYTES - self.bytes)
-        if self.bytes <= MAX_ANSWER_BYTES:
-            return True
-        self.calls.clear()   # of no use without this one
-        self.inputs.clear()
-        return False
+        had_room = self.complete
+        if had_room:
+            self.bytes += 200 + weight(answer, MAX_ANSWER_BYTES - self.bytes)
+        has_room = self.complete
+        if had_room and not has_room:   # of no use without this one
+            self.calls.clear()
+            self.inputs.clear()
+        return has_room
 
     def waiting(self) -> bool:
         return bool(self._calls.waiting_for_approval)

@@ -9,9 +9,10 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
-from codeact.events import Approval, ToolCalled
+if TYPE_CHECKING:
+    from codeact.events import Approval, ToolCalled
 
 __all__ = ["Bundle", "Display", "Event", "Failure", "Note", "OnOutput", "Text", "Value", "image_name",
            "without_base64"]
@@ -62,7 +63,7 @@ class Note:
 
 
 Event: TypeAlias = Text | Display | Value | Failure | Note
-OnOutput: TypeAlias = Callable[[Text | Display | ToolCalled | Approval], None]
+OnOutput: TypeAlias = "Callable[[Text | Display | ToolCalled | Approval], None]"
 """Called with what a running cell shows and with what its tools do, in order, as it comes."""
 
 _BASE64 = re.compile(r"data:([\w.+-]+/[\w.+-]+)(?:;[\w=.-]+)*;base64,[A-Za-z0-9+/=\s]{40,}")

@@ -248,7 +248,8 @@ class Session:
             with self.keeper.called():
                 self.ask_usage(exact_above_kb, each=each)
                 deadline = time.monotonic() + seconds
-                while (usage := self.usage) is None:
+                # One without `each_kb` was asked for by a cell that was over before it came
+                while (usage := self.usage) is None or (each and self.held() and not usage.get("each_kb")):
                     readable(self.keeper, min(0.2, max(0.0, deadline - time.monotonic())))
                     if not self.keeper.hear() or time.monotonic() > deadline:
                         return None

@@ -47,6 +47,10 @@ NETWORK_ETC = ("/etc/resolv.conf", "/etc/hosts", "/etc/nsswitch.conf", "/etc/gai
 """Without them no name resolves."""
 
 
+SCOPES_SIGNALS = 6
+"""Version of Landlock that keeps a worker from killing a keeper which is not its namespace's first process."""
+
+
 class Zygote:
     """A zygote process, its preloading child, and the standby sessions forked from it.
 
@@ -242,7 +246,7 @@ class Zygote:
         session = Session(keeper, base, self._fork_worker if level == 3 else None)
         try:
             session.spawn(lambda: self._begin(session, settings, base.path, space))
-            if level == 3:
+            if level == 3 and self.hello.get("landlock", 0) >= SCOPES_SIGNALS:
                 keeper.rest(lambda theirs: self._fork_stand_in(session, theirs))
         except BaseException:
             session.close()

@@ -38,6 +38,9 @@ MAX_GIVEN = 4
 STALL_SECONDS = 0.5
 _OUTBOX = 1 << 20
 """Bytes waiting for the stream, above which no channel is read."""
+_OUTBOX_MOST = 256 << 20
+"""Bytes waiting for the stream, above which the other end is taken to read nothing on purpose: it can have us answer
+what it sends (each channel it opens and that is over costs a CLOSE) without ever taking the answers."""
 
 DATA, GIVE, CREDIT, CLOSE = 1, 2, 3, 4
 SOCKET, WRITER, WATCH = 1, 2, 3
@@ -209,6 +212,8 @@ class Channels:
         close(channel)
 
     def _post(self, kind: int, number: int, payload: bytes = b"", length: int = 0) -> None:
+        if len(self._outbox) > _OUTBOX_MOST:
+            raise RelayError("the other end does not read what it is told")
         self._outbox += _HEADER.pack(kind, number, length or len(payload)) + payload
         if len(self._outbox) < 2 * MAX_PAYLOAD:
             self._flush()

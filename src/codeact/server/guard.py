@@ -10,6 +10,7 @@ token has every session.
 
 from __future__ import annotations
 
+import asyncio
 import hmac
 import ipaddress
 import json
@@ -31,6 +32,9 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 UPLOAD = re.compile(r"/sessions/[^/]+/files/.*", re.S)
 BODIES = ("POST", "PUT", "PATCH", "DELETE")
+BODY_SECONDS, BODY_BYTES_PER_SECOND = 30.0, 16 << 10
+"""A body may be waited for so long, and longer as it comes at this rate or faster: no trickle holds a connection for
+ever."""
 HEADERS = [(b"x-content-type-options", b"nosniff"), (b"cache-control", b"no-store"),
            (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'; sandbox"),
            (b"referrer-policy", b"no-referrer")]
@@ -133,7 +137,7 @@ class Guard:
 
 
 class TooLong(HTTPException):
-    """A body that was longer than its headers said; of a kind that the framework passes on while it reads."""
+    """A body that was longer than its headers said, or too slow; of a kind that the framework passes on."""
 
     def __init__(self, fault: Fault):
         super().__init__(fault.status, fault.message)
@@ -141,13 +145,26 @@ class TooLong(HTTPException):
 
 
 class _Counted:
-    """The body of a request, no longer than allowed."""
+    """The body of a request, no longer than allowed, and no slower."""
 
     def __init__(self, receive: Receive, limit: int):
         self._receive, self._limit, self._seen = receive, limit, 0
+        self._whole = False
+        self._waited = 0.0
+        """Seconds spent in waiting for the client: what the application does in between is not the client's fault."""
 
     async def __call__(self) -> Message:
-        message = await self._receive()
+        if self._whole:   # what comes now is that the client has gone, whenever that is
+            return await self._receive()
+        asked = asyncio.get_running_loop().time()
+        try:
+            async with asyncio.timeout(BODY_SECONDS + self._seen / BODY_BYTES_PER_SECOND - self._waited):
+                message = await self._receive()
+        except TimeoutError:
+            raise TooLong(Fault(408, "too_slow", "the body did not come in time; send it faster, or in smaller "
+                                                 "requests")) from None
+        self._waited += asyncio.get_running_loop().time() - asked
+        self._whole = not message.get("more_body", False)
         self._seen += len(message.get("body", b""))
         if self._seen > self._limit:
             raise TooLong(_too_large(self._limit))

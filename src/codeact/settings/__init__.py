@@ -35,7 +35,7 @@ from typing import TYPE_CHECKING, Any
 
 from codeact import plugins
 from codeact.errors import ConfigError
-from codeact.settings.file import KINDS, SettingsFile, from_text, load
+from codeact.settings.file import KINDS, TABLES, SettingsFile, from_text, load
 
 if TYPE_CHECKING:
     import argparse
@@ -45,7 +45,8 @@ if TYPE_CHECKING:
 __all__ = ["Settings", "config_path", "create_model", "local", "settle"]
 
 DEFAULT = "default"
-_PROVIDERS = ("openai", "anthropic")
+_SEARCHERS = ("brave", "tavily", "serper")
+_PROVIDERS = ("openai", "anthropic", *_SEARCHERS)
 """Whose keys are looked for in the environment, when keys are shown."""
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
 
@@ -97,6 +98,21 @@ class Settings:
         """The API key of this name in the file, unless the environment has one (`OPENAI_API_KEY`), which goes first."""
         return None if self._environ.get(f"{name.upper()}_API_KEY") else self.keys.get(name)
 
+    def tool(self, spec: str) -> Any:
+        """A tool as `Agent(tools=[...])` takes it: the text itself, or one made with a key of the file.
+
+        Raises:
+            ConfigError: There is no such search provider.
+        """
+        name, _, provider = spec.partition(":")
+        if name != "web_search":
+            return spec
+        wanted = [provider] if provider else _SEARCHERS
+        if any(self._environ.get(f"{one.upper()}_API_KEY") for one in wanted):
+            return spec
+        found = next((one for one in wanted if one in self.keys), None)
+        return plugins.create("tools", f"web_search:{found}", api_key=self.keys[found]) if found else spec
+
     @property
     def environment_keys(self) -> Mapping[str, str]:
         """API keys that the environment has, by provider."""
@@ -113,7 +129,7 @@ class Settings:
             "max_turns": self.max_turns, "max_cost": self.max_cost, "network": network, "sandbox": self.sandbox,
             "package": [name for name in self.packages if name != "*"], "allow_packages": "*" in self.packages,
             "live": self.mode == "live" and (args.workspace is not None or bool(args.live)),
-            "memory_mb": self.memory_mb, "tool": list(self.tools),
+            "memory_mb": self.memory_mb, "tool": [self.tool(spec) for spec in self.tools],
         }
         return argparse.Namespace(**{**vars(args), **values})
 
@@ -157,7 +173,9 @@ def settle(
     found = _first([flags, chosen, variables, top]) | ({"model": (spec, where)} if spec else {})
     keys = file.data.get("keys", _NOTHING)
     origins = {**dict.fromkeys(KINDS, DEFAULT), **{name: origin for name, (_, origin) in found.items()},
-               **{f"keys.{name}": file.where("keys", name) for name in keys}}
+               **{f"keys.{name}": file.where("keys", name) for name in keys},
+               **{f"{table}.{name}.{key}": file.where(table, name, key) for table in TABLES
+                  for name, inner in file.data.get(table, _NOTHING).items() for key in inner}}
     return Settings(**{name: value for name, (value, _) in found.items()}, profile=profile, models=profiles, keys=keys,
                     prices=file.data.get("prices", _NOTHING), origins=origins, _environ=environ)
 
@@ -170,18 +188,17 @@ def create_model(settings: Settings) -> Model:
     """
     if not settings.model:
         raise ConfigError(f"no model is configured: name one with --model, CODEACT_MODEL or in {config_path()}")
-    named = settings.models.get(settings.profile, _NOTHING).get("key")
+    profile = settings.models.get(settings.profile, _NOTHING)
+    named = profile.get("key")
     if named is not None and named not in settings.keys:
         raise ConfigError(f"the profile {settings.profile!r} wants the key {named!r}, and [keys] in "
                           f"{config_path(settings._environ)} has none of that name; "
                           f"add it with: codeact config set keys.{named}")
     api_key = settings.keys[named] if named is not None else settings.key(settings.provider)
-    model: Model = plugins.create("models", settings.model, base_url=settings.base_url, api_key=api_key,
-                                  temperature=settings.temperature)
-    if (price := settings.prices.get(settings.model)) is not None:
-        from codeact.models._priced import Price, Priced
-
-        return Priced(model, Price(**price))
+    price = settings.prices.get(settings.model)
+    prices = (price["input"], price["output"]) if price is not None else None
+    model: Model = plugins.create("models", settings.model, base_url=settings.base_url, api_key=api_key, prices=prices,
+                                  temperature=settings.temperature, context_tokens=profile.get("context_tokens"))
     return model
 
 

@@ -12,6 +12,7 @@ import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -118,7 +119,8 @@ KINDS: Mapping[str, Kind] = {
 
 TABLES: Mapping[str, Mapping[str, Kind]] = {
     "models": {"model": KINDS["model"], "base_url": KINDS["base_url"], "format": KINDS["format"],
-               "temperature": KINDS["temperature"], "key": Kind("the name of a key in [keys]", _text)},
+               "temperature": KINDS["temperature"], "context_tokens": _WHOLE,
+               "key": Kind("the name of a key in [keys]", _text)},
     "prices": dict.fromkeys(("input", "output"), Kind("US dollars for a million tokens", _number(zero=True), float)),
 }
 """Tables of tables: each inner one is named by the user and has these."""
@@ -258,8 +260,16 @@ def _quoted(name: str) -> str:
 
 def line_of(text: str, keys: Sequence[str]) -> int:
     """The line that a key stands on, counting from 1, or that its table begins on; 0 where that cannot be said."""
+    lines, path = _lines(text), tuple(keys)
+    inside = (line for found, line in lines.items() if found[: len(path)] == path)
+    return lines.get(path) or next(inside, 0) or (line_of(text, path[:-1]) if len(path) > 1 else 0)
+
+
+@lru_cache(maxsize=4)
+def _lines(text: str) -> Mapping[tuple[str, ...], int]:
+    """Where each key and each table stands, in order."""
+    found: dict[tuple[str, ...], int] = {}
     table: tuple[str, ...] = ()
-    begins = 0
     for number, line in enumerate(text.splitlines(), start=1):
         stripped = line.strip()
         head = stripped if stripped.startswith("[") else f"{stripped.partition('=')[0]} = 0" if "=" in stripped else ""
@@ -267,16 +277,11 @@ def line_of(text: str, keys: Sequence[str]) -> int:
             path = _path(tomllib.loads(head))
         except (tomllib.TOMLDecodeError, RecursionError):
             continue   # the inside of something longer
-        if not path:
-            continue
         if stripped.startswith("["):
             table, path = path, ()
-        full = table + path
-        if full == tuple(keys):
-            return number
-        if not begins and len(full) > len(keys) and full[: len(keys)] == tuple(keys):
-            begins = number
-    return begins or (line_of(text, keys[:-1]) if len(keys) > 1 else 0)
+        if table + path:
+            found.setdefault(table + path, number)
+    return found
 
 
 def _path(data: Any) -> tuple[str, ...]:

@@ -23,14 +23,16 @@ import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import Future
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
-from codeact.events import Approval, ToolCalled
 from codeact.kernel import values
 from codeact.tools import background
 from codeact.tools.preview import previews
 from codeact.tools.tool import Tool
 from codeact.tools.toolbox import Toolbox
+
+if TYPE_CHECKING:
+    from codeact.events import Approval, ToolCalled
 
 __all__ = ["Approve", "Calls", "Reply", "Watch"]
 
@@ -38,7 +40,7 @@ Approve = Callable[[str, dict[str, Any]], "bool | Awaitable[bool]"]
 """Asked with a tool's name and arguments; only True lets the call go on."""
 Reply = Callable[[dict[str, Any], list[bytes]], None]
 """Sends a frame to the kernel; called from any thread."""
-Watch = Callable[[ToolCalled | Approval], None]
+Watch: TypeAlias = "Callable[[ToolCalled | Approval], None]"
 """Told of a call before its answer is sent; called from any thread, must not block or raise."""
 
 MAX_RUNNING = 32
@@ -148,6 +150,8 @@ class Calls:
     def _tell(self, call: _Call, error: str | None) -> None:
         """A call has its answer, or will have none."""
         if self._watch is not None:
+            from codeact.events import ToolCalled  # a cold start without tools is quicker without it
+
             self._watch(ToolCalled(call.tool.name, call.shown, error, time.monotonic() - call.started))
 
     def _bound(self, call: _Call) -> inspect.BoundArguments:
@@ -246,6 +250,8 @@ class Calls:
 
     def _tell_of_approval(self, call: _Call, granted: bool | None) -> None:
         if self._watch is not None and not call.over():
+            from codeact.events import Approval
+
             self._watch(Approval(call.tool.name, call.shown, granted))
 
     def _finish(self, call: _Call, error: BaseException | None, value: Any = None) -> None:

@@ -6,7 +6,6 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from codeact.protocols import MANY_TOOLS
 from codeact.tools.module import ToolModule
 from codeact.tools.specs import resolve
 from codeact.tools.tool import Tool
@@ -42,8 +41,11 @@ class Toolbox:
                     self._opened += [part for part in parts if isinstance(part, ToolModule)]
                 for part in parts:
                     self._add(part)
-            self._told = {"tools": [tool.spec() for tool in self], "modules": dict(self._modules),
-                          "search": len(self) > MANY_TOOLS}
+            self._told = {"tools": [tool.spec() for tool in self], "modules": dict(self._modules), "search": False}
+            if len(self):
+                from codeact.protocols import MANY_TOOLS  # a cold start without tools is quicker without it
+
+                self._told["search"] = len(self) > MANY_TOOLS
         except BaseException:
             self.close()
             raise

@@ -55,11 +55,14 @@ PROVIDERS = {
 }
 
 
-def create(name: str = "", *, reach: Reach | None = None, url: str | None = None) -> Tool[..., Any]:
+def create(
+    name: str = "", *, api_key: str | None = None, reach: Reach | None = None, url: str | None = None
+) -> Tool[..., Any]:
     """The tool, for `plugins`.
 
     Args:
         name: Of the provider; the first whose key is there, else.
+        api_key: Of the provider that is named; else its variable in the environment.
         reach, url: Where the provider is, if not at its own address.
 
     Raises:
@@ -67,8 +70,12 @@ def create(name: str = "", *, reach: Reach | None = None, url: str | None = None
     """
     if name and name not in PROVIDERS:
         raise ConfigError(f"there is no search provider {name!r}; there are: {', '.join(PROVIDERS)}")
+    if api_key and not name:
+        raise ConfigError(f"whose key is that? name the provider: web_search:NAME, of {', '.join(PROVIDERS)}")
     chosen = [PROVIDERS[name]] if name else list(PROVIDERS.values())
     found = [(one, os.environ[key]) for one in chosen for key in one.keys if os.environ.get(key)]
+    if api_key:
+        found = [(chosen[0], api_key)]
     if not found:
         names = ", ".join(key for one in chosen for key in one.keys)
         raise ConfigError(f"web_search needs the key of a search provider: set one of {names}")

@@ -291,3 +291,37 @@ def test_the_help_lists_flags_and_commands(capsys):
     assert "--resume" in out
     assert "/undo [N]" in out
     assert "Ctrl-C stops the running code" in out
+
+
+def test_a_folder_of_the_persons_stays_as_it_is_and_files_tells_what_waits(home):
+    (home / "work").mkdir(mode=0o777)
+    (home / "work").chmod(0o777)
+    done = subprocess.run([sys.executable, "-m", "codeact", "chat", script("<execute>\nopen('new.txt', 'w').write('a')\n</execute>", "Written."),
+                           "--workspace", "work"], input="write\n/files\n", capture_output=True, text=True, timeout=60, check=False)  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("1 change to work waits for you") == 2   # asked for, and at the end
+    assert "A  new.txt" in done.stdout
+    assert not (home / "work/new.txt").exists()
+
+
+def test_a_window_that_is_closed_ends_the_chat_with_the_files_kept(home):
+    person = Person("chat", script("<execute>\nopen('out.txt', 'w').write('kept')\n</execute>", "Written."))
+    person.say("write")
+    os.close(person.child.child_fd)   # the terminal is gone, and the program is told so
+    _, status = os.waitpid(person.child.pid, 0)
+    person.child.closed = True
+    assert os.waitstatus_to_exitcode(status) in (0, 129)   # the prompt sees the end, or the signal comes first
+    assert (home / "codeact-output/out.txt").read_text() == "kept"
+
+
+def test_a_cell_that_will_not_stop_is_ended_and_that_is_told():
+    stubborn = "<execute>\nimport time\nprint('it runs')\nwhile True:\n    try:\n        time.sleep(100)\n    except BaseException:\n        print('no')\n</execute>"
+    person = Person("chat", script("<execute>\nx = 1\n</execute>", stubborn, "Well.", kind="acting.models:slow="))
+    person.type("be stubborn")
+    person.see("    it runs")
+    person.interrupt()
+    person.see("Ctrl-C again stops the turn")
+    person.interrupt()
+    person.see("[stopped; the variables are as they were before the last cell.")
+    assert "x     int         1" in person.say("/vars")
+    assert person.leave() == 0

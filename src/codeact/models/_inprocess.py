@@ -1,0 +1,80 @@
+"""What models that run in this process share: messages a chat template takes, and a stream that ends in time."""
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+from codeact.errors import Cancelled, ConfigError, ContextOverflow
+from codeact.events import Note, Observer, Text
+from codeact.messages import Message
+from codeact.models._messages import joined, without_images, without_system
+from codeact.models._stopping import cut
+from codeact.protocols import NativeTool, Stopper
+
+__all__ = ["chats", "check_room", "listen", "refuse_tools", "told_of_images"]
+
+
+def refuse_tools(tools: Sequence[NativeTool], what: str) -> None:
+    """Say what to do instead.
+
+    Raises:
+        ConfigError: There are tools.
+    """
+    if tools:
+        raise ConfigError(f"{what} has no native tools here: use --format code")
+
+
+def told_of_images(messages: Sequence[Message], observe: Observer, what: str) -> list[Message]:
+    """The messages without their pictures; a note says so where there are any."""
+    if any(message.images for message in messages):
+        observe(Note(f"{what} does not see: pictures are left out"))
+    return without_images(messages)
+
+
+def chats(messages: Sequence[Message]) -> Iterable[list[dict[str, str]]]:
+    """The conversation in the shapes that chat templates take, the truest first.
+
+    The first has roles in turn and a system message; the second is for templates that refuse one.
+    """
+    for shape in (joined(messages), without_system(messages)):
+        yield [{"role": message.role, "content": message.content} for message in shape]
+
+
+def check_room(n_prompt: int, context_tokens: int | None, name: str) -> None:
+    """See that there is room for at least one more token.
+
+    Raises:
+        ContextOverflow: There is none.
+    """
+    if context_tokens is not None and n_prompt >= context_tokens:
+        raise ContextOverflow(
+            f"the conversation is longer than {name} can read: {n_prompt} tokens, and it reads {context_tokens}"
+        )
+
+
+def listen(
+    pieces: Iterable[Any], text_of: Callable[[Any], str], stop: Sequence[str], observe: Observer, cancel: Stopper
+) -> tuple[str, bool]:
+    """Read a reply to its end, or through its first stop string.
+
+    Returns:
+        The reply, and whether a stop string ended it.
+
+    Raises:
+        Cancelled: `cancel` was set meanwhile.
+    """
+    text = ""
+    for piece in pieces:
+        if cancel.stop:
+            raise Cancelled
+        new = text_of(piece)
+        if not new:
+            continue
+        last = cut(text, new, stop)
+        new = new if last is None else last
+        text += new
+        observe(Text(new))
+        if last is not None:
+            return text, True
+    if cancel.stop:
+        raise Cancelled
+    return text, False
