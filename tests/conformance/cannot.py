@@ -30,6 +30,7 @@ NO_STATES = {
     "test_processor_time_is_limited": LIMITS,
     "test_files_over_the_size_limit_are_refused_with_an_error": LIMITS,
     "test_a_full_workspace_stops_the_cell": LIMITS,
+    "test_a_workspace_full_of_nothing_stops_the_cell": LIMITS,
     "test_many_folders_can_be_read": "has no walls to open",
     "test_another_python_in_a_home_folder_runs_cells_with_nothing_installed_there": "does not choose the Python",
 }

@@ -171,6 +171,14 @@ def test_a_full_workspace_stops_the_cell(make):
     assert "workspace is full" in result.text
 
 
+@pytest.mark.parametrize("make_one", ["os.mkdir(f'd{i}')", "open(f'f{i}', 'w').close()", "os.symlink('x', f'l{i}')"], ids=["folders", "files", "links"])
+def test_a_workspace_full_of_nothing_stops_the_cell(make, make_one):
+    py = make(limits=Limits(workspace_mb=3))
+    result = py.run(f"import os, itertools\nfor i in itertools.count():\n    {make_one}", timeout=60)
+    assert result.status == "limit"
+    assert "workspace is full" in result.text
+
+
 def test_reading_stdin_says_what_to_do_instead(py):
     result = py.run("input('name? ')")
     assert result.error.name == "EOFError"

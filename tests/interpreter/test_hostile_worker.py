@@ -1,14 +1,16 @@
 """A worker that speaks for itself: a cell that has taken hold of the process, and what the host then makes of it."""
 
 import sys
+import threading
 
 import pytest
 
-from codeact import Interpreter
+from codeact import Interpreter, Limits
 from codeact.interpreter import history
 
 TAKE_HOLD = """
 import sys
+import threading
 def take_hold():
     frame = sys._getframe()
     while type(frame.f_locals.get("self")).__name__ != "Worker":
@@ -64,3 +66,35 @@ worker.on_checkpoint = lambda header: worker.link.connection.send(
     mark = py.checkpoint()
     assert (mark.frozen, mark.reason) == (False, "the worker did not answer")
     assert "Out[2]: 2" in py.run("1 + 1").text
+
+
+@pytest.mark.parametrize("wait", ["run", "checkpoint"])
+def test_the_user_need_not_wait_for_one_that_does_not_answer(py, monkeypatch, wait):
+    py.run("x = 1")
+    monkeypatch.setattr(history.History.settle, "__defaults__", (120.0,))
+    py.run(TAKE_HOLD + "import time\nworker.on_checkpoint = lambda header: time.sleep(600)\nopen('f', 'w').close()")
+    got = []
+    thread = threading.Thread(target=lambda: got.append(py.run("y = 2\nimport time; time.sleep(60)") if wait == "run" else py.checkpoint()))
+    thread.start()
+    for _ in range(600):   # whenever it has begun to wait
+        thread.join(0.1)
+        if not thread.is_alive():
+            break
+        py.interrupt()
+    assert not thread.is_alive()
+    assert got[0].status == "interrupted" if wait == "run" else not got[0].frozen
+
+
+@pytest.mark.parametrize("how", [
+    "async def burn():\n    while True:\n        sum(range(20_000)); await asyncio.sleep(0)\ntask = asyncio.create_task(burn())",
+    TAKE_HOLD + "def burn():\n    while True: pass\nworker._tidy_up = burn"], ids=["task", "kernel"])
+def test_processor_time_between_cells_is_limited_whatever_the_kernel_says_of_itself(how):
+    with Interpreter(imports=(), limits=Limits(cpu_seconds=1)) as py:
+        py.run("x = 1")
+        assert py.run("import asyncio\n" + how).error is None
+        wait = threading.Event()
+        for _ in range(300):   # for the thread that looks after it
+            if py._backend._news:
+                break
+            wait.wait(0.1)
+        assert "went over the session's limits and was killed" in py._backend._news

@@ -1,6 +1,7 @@
 """Which files changed, without looking through the tree."""
 
 import os
+import shutil
 import threading
 import time
 
@@ -129,3 +130,22 @@ def test_closed_while_a_large_folder_is_still_walked_it_holds_nothing(tmp_path, 
             thread.join(10)
     assert set(watch._inotify().owners) == before
     assert one.numbers == set()
+
+
+def test_empty_files_and_folders_count_and_give_back_what_they_counted(watched, tmp_path):
+    os.makedirs(tmp_path / "made" / "in" / "one")
+    (tmp_path / "made" / "empty").touch()
+    assert watched.used_bytes() == 4 * watch.LEAST_BYTES
+    assert watched.take()[0] == ["made/empty"]   # folders are no files
+    (tmp_path / "made").rename(tmp_path / "moved")
+    assert watched.used_bytes() == 4 * watch.LEAST_BYTES
+    shutil.rmtree(tmp_path / "moved")
+    assert watched.used_bytes() == 0
+
+
+def test_a_folder_in_the_place_of_a_file_is_not_told_as_a_file(watched, tmp_path):
+    (tmp_path / "x").touch()
+    (tmp_path / "x").unlink()
+    (tmp_path / "x").mkdir()
+    assert watched.take()[0] == []
+    assert watched.used_bytes() == watch.LEAST_BYTES

@@ -84,6 +84,16 @@ class CellRunner:
             os.close(self._wake)
             self._wake = -1
 
+    @property
+    def stop_asked(self) -> bool:
+        """`interrupt` was called since `listen`, or since the latest cell began."""
+        return self._stop_asked
+
+    def listen(self) -> None:
+        """From now on an interrupt is meant for what comes next."""
+        self._stop_asked = False
+        self._drain_wake()
+
     def interrupt(self) -> None:
         """Stop the running cell; from any thread."""
         self._stop_asked = True
@@ -103,17 +113,20 @@ class CellRunner:
                 os.eventfd_write(self._wake, 1)
 
     def run(self, header: dict[str, Any], answers: Answers, *, seconds: float | None,
-            on_output: OnOutput | None = None, buffers: Sequence[bytes] = ()) -> Outcome:
+            on_output: OnOutput | None = None, buffers: Sequence[bytes] = (), stopped: bool = False) -> Outcome:
         """Send a "run" frame, or another one that "done" answers, and see it through.
 
         Args:
             seconds: Wall clock until the cell is interrupted; None for ever. Waits for a person do not count.
+            stopped: It was to be interrupted already before it could begin.
         """
         running = self.session.running
         assert running is not None
         if self._stop_asked:
             self._stop_asked = False
             self._drain_wake()
+        if stopped:
+            self.interrupt()
         self._news.clear()
         started, refused = time.monotonic(), ""
         try:

@@ -26,6 +26,8 @@ __all__ = ["RESTORE_SECONDS", "Checkpoint", "History", "has_seed", "not_put_back
 
 RESTORE_SECONDS = 120.0
 """For a worker to take stored variables over."""
+LISTEN_SECONDS = 0.1
+"""Between two looks whether the user would not wait any more."""
 REPLAY_CHEAPER_CELLS = 300
 REPLAY_CHEAPER_SECONDS = 0.02
 """So many pure cells, or so long a run of them, are left to a replay rather than a fork each."""
@@ -219,14 +221,23 @@ class History:
         """Wait until every copy asked for has come.
 
         Raises:
-            ProtocolError, OSError: The worker is not to be trusted any more, or gone.
+            ProtocolError, OSError: The worker is not to be trusted any more, or gone; or the user would not wait.
         """
         running = self.session.running
+        if self._asked:
+            runner.listen()
         deadline = time.monotonic() + seconds
         if self._asked and running is not None:
             running.connection.send({"t": "hurry"}, timeout=10)
         while self._asked and running is not None:
-            frame = running.connection.receive(timeout=max(0.0, deadline - time.monotonic()))
+            if runner.stop_asked:
+                raise TimeoutError("interrupted by the user")
+            try:
+                frame = running.connection.receive(timeout=max(0.0, min(LISTEN_SECONDS, deadline - time.monotonic())))
+            except TimeoutError:
+                if time.monotonic() > deadline:
+                    raise
+                continue
             if frame is None:
                 raise OSError("the worker is gone")
             if frame[0]["t"] in ("checkpointed", "refused"):

@@ -45,6 +45,8 @@ log = logging.getLogger("codeact.interpreter")
 
 INTERRUPT_AGAIN_SECONDS = 0.5
 """Who closes a session while a cell runs interrupts it so often."""
+IDLE_CPU_SECONDS = 0.03
+"""Less processor time between two looks is that of a session in which nothing runs."""
 ATTEMPTS = 3
 """To bring a state back where sessions are killed while it is brought back."""
 NOTHING = Entry("", 0, 0.0, "", replayable=False, pure=False, files=False)
@@ -105,6 +107,8 @@ class LiveSession:
         """Held by whoever speaks to the session: this thread, or the one that looks after what cells leave behind."""
         self._cpu_before: float | None = None
         """Processor time when what runs between cells was first looked at."""
+        self._cpu_seen: float | None = None
+        """With the latest look."""
         self._news = ""
         """What the model is told with its next result."""
         self._closed = False
@@ -246,9 +250,9 @@ class LiveSession:
         crossed = self._gateway.access.activity if self._gateway is not None else 0
         calls = Calls(self._toolbox, self._approve, self._runner.tell if on_output is not None else None)
         answers = HostAnswers(calls, self._on_input, self._package_calls())
-        self._revive()
+        stopped = self._revive()
         header = {"t": "run", "n": number, "code": code}
-        outcome = self._runner.run(header, answers, seconds=seconds, on_output=on_output)
+        outcome = self._runner.run(header, answers, seconds=seconds, on_output=on_output, stopped=stopped)
         if not outcome.taken:   # the worker died in just this moment, and ran nothing
             self._revive()
             outcome = self._runner.run(header, answers, seconds=seconds, on_output=on_output)
@@ -307,12 +311,15 @@ class LiveSession:
 
     # States -----------------------------------------------------------------------------------------------------------
 
-    def _revive(self) -> None:
-        """Bring a worker back that died since the last cell."""
+    def _revive(self) -> bool:
+        """Bring a worker back that died since the last cell, or does not answer; whether the user would not wait."""
+        stopped = False
         if not (self._runner.is_alive() and self._is_settled()):
+            stopped = self._runner.stop_asked
             lost = self._go_to(tuple(self._history.entries))
             self._tell("The process ended after the last cell and was started again; "
                        + ("; ".join(lost) or "all variables are back") + ".")
+        return stopped
 
     def _is_settled(self) -> bool:
         """Whether the copy asked for after the last cell has come: before this one changes the files it goes with."""
@@ -381,8 +388,11 @@ class LiveSession:
         usage = self._session.wait_usage((limits.memory_mb or 1 << 20) << 10, seconds=1.0)
         if usage is None:
             return False
-        if usage["processes"] <= 1 and usage["threads"] <= 1:
-            self._cpu_before = None
+        # What it says of its processes may be a lie, and a task needs none of its own; processor time is the system's
+        idle = self._cpu_seen is not None and usage["cpu_seconds"] - self._cpu_seen < IDLE_CPU_SECONDS
+        self._cpu_seen = usage["cpu_seconds"]
+        if idle and usage["processes"] <= 1 and usage["threads"] <= 1:
+            self._cpu_before = self._cpu_seen = None
             return False
         self._cpu_before = usage["cpu_seconds"] if self._cpu_before is None else self._cpu_before
         disk = self._disk_bytes() + (usage["nameless_kb"] << 10)

@@ -81,9 +81,9 @@ class Session:
         self.held: Callable[[], list[Frozen]] = list
         """The frozen copies it holds."""
         self.asked_usage = 0.0
+        """When the account still owed was asked for (monotonic seconds); 0 when none is."""
         self._usage_number = 0
         """Of the latest question for an account: an answer to an earlier one may still come."""
-        """When the account still owed was asked for (monotonic seconds); 0 when none is."""
 
     def branch(self, workspace: str) -> Session:
         """A second session behind the same walls, to be started by `resume`.

@@ -35,9 +35,14 @@ MASK = (IN_MODIFY | IN_CLOSE_WRITE | IN_MOVED_TO | IN_MOVED_FROM | IN_CREATE | I
 EVENT = struct.Struct("iIII")
 
 MAX_CHANGED = 20_000
+LEAST_BYTES = 4096
+"""What a file or a folder counts for, however little is in it: names and inodes are used up too."""
 SYNCHRONOUS_SECONDS = 0.05
 MAKE_UP_SECONDS = 5.0
 """Between two looks at all files while a cell that writes faster than can be told runs."""
+LOOK_SECONDS, TAKE_SECONDS = 0.1, 20.0
+"""To hear of what changed, while a cell runs and after it: a cell may for ever make folders faster than they can be
+looked at. What is left is heard of the next time."""
 CLOCK_SECONDS = 0.02
 """By so much the clock of file systems may be behind."""
 
@@ -51,6 +56,8 @@ class _Inotify:
         if self.fd < 0:
             raise OSError(ctypes.get_errno(), "inotify_init1")
         self.lock = threading.RLock()
+        self.until = 0.0
+        """When the look that goes on now is to end (monotonic seconds)."""
         self._news = select.poll()   # asking it costs less than a read that fails
         self._news.register(self.fd, select.POLLIN)
         self.owners: dict[int, dict[Watch, str]] = {}
@@ -68,6 +75,10 @@ class _Inotify:
             watch.numbers.add(number)
             return True
 
+    def is_late(self) -> bool:
+        """Whether the look has taken all its time."""
+        return time.monotonic() > self.until
+
     def remove(self, watch: Watch) -> None:
         with self.lock:
             for number in watch.numbers:
@@ -78,10 +89,11 @@ class _Inotify:
                     self.owners.pop(number, None)
             watch.numbers.clear()
 
-    def drain(self) -> None:
-        """Hand every event that has happened to its watch."""
+    def drain(self, seconds: float) -> None:
+        """Hand every event that has happened to its watch, as far as the time suffices."""
         with self.lock:
-            while self._news.poll(0):
+            self.until = time.monotonic() + seconds
+            while self._news.poll(0) and not self.is_late():
                 try:
                     data = os.read(self.fd, 1 << 16)
                 except BlockingIOError:
@@ -103,6 +115,11 @@ class _Inotify:
                     elif name:
                         for watch, folder in list(owners.items()):
                             watch.happened(folder, os.fsdecode(name), mask)
+
+
+def _folders_above(path: str) -> Iterator[str]:
+    while path := path.rpartition("/")[0]:
+        yield path
 
 
 _instance: _Inotify | None = None
@@ -144,7 +161,12 @@ class Watch:
         """More changed than is told by name; whoever asks sets it back."""
         self._changed: set[str] = set()
         self._unmeasured: set[str] = set()
+        self._moved: set[str] = set()
+        """Folders that have gone, with what was in them."""
         self._sizes: dict[str, int] = {}
+        """Of files, and of folders that were made."""
+        self._folders: set[str] = set()
+        """Those of `_sizes` that are folders."""
         self._used = 0
         self._since = time.time() if since is None else since - CLOCK_SECONDS
         self._made_up = 0.0
@@ -174,6 +196,8 @@ class Watch:
                         path = f"{folder}/{entry.name}" if folder else entry.name
                         if entry.is_dir(follow_symlinks=False):
                             pending.append(path)
+                            if entry.stat(follow_symlinks=False).st_ctime >= since:
+                                self._to_measure(path)
                         elif entry.stat(follow_symlinks=False).st_ctime >= since:
                             self._note(path)
             except OSError:
@@ -198,6 +222,9 @@ class Watch:
             self._changed.add(path)
         elif path not in self._changed:
             self.untold = True
+        self._to_measure(path)
+
+    def _to_measure(self, path: str) -> None:
         if len(self._unmeasured) >= MAX_CHANGED:
             self._measure()
         self._unmeasured.add(path)
@@ -207,49 +234,67 @@ class Watch:
         path = f"{folder}/{name}" if folder else name
         if not mask & IN_ISDIR:
             self._note(path)
-        elif mask & (IN_CREATE | IN_MOVED_TO):
-            for _ in self._walk(path, since=0.0):
-                pass
+            return
+        self._to_measure(path)
+        if mask & (IN_CREATE | IN_MOVED_TO):
+            self._walk_in_time(path, 0.0)
+        else:
+            self._moved.add(path)
+
+    def _walk_in_time(self, folder: str, since: float) -> None:
+        """Walk as far as the time of the look suffices; the rest counts as lost."""
+        for _ in self._walk(folder, since):
+            if self._inotify.is_late():
+                self.overflowed = True
+                return
 
     def take(self) -> tuple[list[str], set[str]]:
         """Since the last call: (files created or changed, sorted), and every path touched, deleted ones too.
 
         Paths are relative to the workspace. Never more than `MAX_CHANGED` are told by name.
         """
-        self._inotify.drain()
-        self._make_up_for_lost_events()
+        self._inotify.drain(TAKE_SECONDS)
+        self._make_up_for_lost_events(TAKE_SECONDS)
         if not self._changed:
             return [], self._changed
         self._since = time.time()
         with self._inotify.lock:
             touched, self._changed = self._changed, set()
         self._measure()
-        return sorted(path for path in touched if path in self._sizes), touched
+        return sorted(path for path in touched if path in self._sizes and path not in self._folders), touched
 
     def used_bytes(self) -> int:
-        """Bytes on disk of the files the session has touched and that are still there; the running cell included."""
-        self._inotify.drain()
+        """Bytes on disk of the files the session has touched and the folders it has made, as far as they are still
+        there; the running cell included."""
+        self._inotify.drain(LOOK_SECONDS)
         if time.monotonic() > self._made_up + MAKE_UP_SECONDS:
-            self._make_up_for_lost_events()
+            self._make_up_for_lost_events(MAKE_UP_SECONDS / 5)
         self._measure()
         return self._used
 
-    def _make_up_for_lost_events(self) -> None:
-        """Look once, by the time of change."""
+    def _make_up_for_lost_events(self, seconds: float) -> None:
+        """Look once, by the time of change, as far as the time suffices."""
         if self.overflowed:
+            self._inotify.until = time.monotonic() + seconds
             self.overflowed, self._made_up = False, time.monotonic()
-            for _ in self._walk("", since=self._since - CLOCK_SECONDS):
-                pass
+            self._walk_in_time("", self._since - CLOCK_SECONDS)
 
     def _measure(self) -> None:
         with self._inotify.lock:
             paths, self._unmeasured = self._unmeasured, set()
+            moved, self._moved = self._moved, set()
+        if moved:   # what was in them goes untold
+            paths.update(path for path in self._sizes if any(above in moved for above in _folders_above(path)))
         for path in paths:
             found = lstat(self.root, path)
             self._used -= self._sizes.pop(path, 0)
-            if found is not None and not stat.S_ISDIR(found.st_mode) and self._counts(found):
-                self._sizes[path] = found.st_blocks * 512
-                self._used += found.st_blocks * 512
+            self._folders.discard(path)
+            if found is None or not self._counts(found):
+                continue
+            if stat.S_ISDIR(found.st_mode):
+                self._folders.add(path)
+            self._sizes[path] = max(found.st_blocks * 512, LEAST_BYTES)
+            self._used += self._sizes[path]
 
     def is_closed(self) -> bool:
         """Whether `close` was called."""
