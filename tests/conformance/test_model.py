@@ -18,6 +18,11 @@ TOOL = NativeTool("python", "Run Python.", {"type": "object", "properties": {"co
 
 
 @pytest.fixture(autouse=True)
+def _skip_what_cannot_be() -> None:
+    """Stands in for the interpreters' fixture of this name: no back-end plays a part here."""
+
+
+@pytest.fixture(autouse=True)
 def no_settings_of_the_user(monkeypatch):
     for name in ("OPENAI_API_KEY", "OPENAI_BASE_URL", "ANTHROPIC_API_KEY", "ANTHROPIC_BASE_URL", "ANTHROPIC_AUTH_TOKEN"):
         monkeypatch.delenv(name, raising=False)
