@@ -31,7 +31,7 @@ from figures import Figure, Row, as_json, machine, meminfo, table
 CODE = "<execute>\nx = {n}\nprint(x)\n</execute>"
 ANSWER = "<solution>done</solution>"
 THINKING_SECONDS = 0.02
-"""A model that thinks so short is hard to find; meanwhile the interpreter keeps the state."""
+"""A model that thinks so short is hard to find."""
 WARM_SECONDS = 3.0
 """The zygote imports what users need in the background of the first session."""
 
@@ -51,9 +51,9 @@ class Instant:
         return Completion(CODE.format(n=self.n) if self.n <= self.n_turns else ANSWER)
 
 
-def turns_of(n_turns: int) -> tuple[list[float], Instant]:
-    """Milliseconds of each turn of one long rollout."""
-    model, times = Instant(n_turns, THINKING_SECONDS), []
+def turns_of(n_turns: int, thinking_seconds: float = 0.0) -> tuple[list[float], Instant]:
+    """Milliseconds of each turn of one long rollout, the model's thinking taken off."""
+    model, times = Instant(n_turns, thinking_seconds), []
     with Interpreter() as interpreter:
         env = ChatEnvironment(interpreter, "count")
         interpreter.run("import pandas, matplotlib.pyplot")
@@ -66,15 +66,15 @@ def turns_of(n_turns: int) -> tuple[list[float], Instant]:
         began = time.perf_counter()
         rollout(model, env, budget=Budget(max_turns=None), observe=watch)
     taken = (later - earlier for earlier, later in zip([began, *times], times, strict=False))
-    return [(seconds - THINKING_SECONDS) * 1000 for seconds in taken], model
+    return [(seconds - thinking_seconds) * 1000 for seconds in taken], model
 
 
 def row_turn(quick: bool) -> list[Row]:
     n_turns = 300 if quick else 1000
     times, model = turns_of(n_turns)
     step = Row("turn", "a turn without the model", most=1.0, ours=Figure(times[:100]))
-    step.notes.append("interpreter behind its walls, with the state kept after each cell while the model thinks (20 "
-                      "ms, taken off); smolagents 1.26: 1.7 to 5.9 ms, and 58 ms at step 400, without walls")
+    step.notes.append("interpreter behind its walls, its state kept after each cell; smolagents 1.26: 1.7 to 5.9 ms, "
+                      "and 58 ms at step 400, without walls")
     late = Row("late", f"the same at turn {n_turns}", most=1.0, ours=Figure(times[-100:]))
     slope = statistics.median(times[-100:]) / statistics.median(times[:100])
     flat = Row("flat", "the late ones over the early ones", unit="x", most=1.5, ours=Figure([slope]))
@@ -85,7 +85,10 @@ def row_turn(quick: bool) -> list[Row]:
     each.kept = max(grown[10:]) <= once
     each.missed += [] if each.kept else [f"up to {max(grown[10:])}, where reply and observation have {once}"]
     each.notes.append("each reply and each observation is sent once, not twice")
-    return [step, late, flat, each]
+    rested, _ = turns_of(100, THINKING_SECONDS)
+    thinking = Row("thinking", "the same after 20 ms of thinking, taken off", ours=Figure(rested[10:]))
+    thinking.notes.append("processes that slept find their caches empty")
+    return [step, late, flat, thinking, each]
 
 
 def row_start(quick: bool) -> list[Row]:
