@@ -29,12 +29,20 @@ def restore(text: str, stop: Sequence[str]) -> str:
     The model did write it, and in its next turn it should see its own words well formed.
     """
     for mark in stop:
-        closes = re.fullmatch(r"</(\w+)>", mark)
-        if not closes or mark in text:
+        opening = _opening(mark)
+        if not opening or mark in text:
             continue
-        start = text.rfind(f"<{closes[1]}>")
+        start = text.rfind(opening)
         line_start = text.rfind("\n", 0, max(start, 0)) + 1
         opened = start >= 0 and not text[line_start:start].strip()
-        if opened and text[start + len(mark) - 1 :].strip():
+        if opened and text[start + len(opening) :].strip():
             return text + ("" if text.endswith("\n") else "\n") + mark
     return text
+
+
+def _opening(mark: str) -> str:
+    """What a closing mark closes: `<execute>` for `</execute>`, `Action:` for `End Action`; empty for other marks."""
+    if tag := re.fullmatch(r"</(\w+)>", mark):
+        return f"<{tag[1]}>"
+    word = re.fullmatch(r"End (\w+)", mark)
+    return f"{word[1]}:" if word else ""
