@@ -1,5 +1,7 @@
 """One set of questions for every model: whatever it is, `rollout` can rely on this. `hf` has a test file of its own."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 
 from codeact.agent import Agent
@@ -43,7 +45,7 @@ def complete(model, *, stop=STOP, tools=(), observe=ignore, cancel=NEVER) -> Com
     return model.complete(PROMPT, stop=stop, tools=tools, observe=observe, cancel=cancel)
 
 
-@pytest.mark.parametrize("reply", [CODE, WORDS, "x" * 100_000, "a\r\nb\n\n  c"], ids=["code", "words", "huge", "blanks"])
+@pytest.mark.parametrize("reply", [CODE, WORDS, "", "x" * 100_000, "a\r\nb\n\n  c"], ids=["code", "words", "empty", "huge", "blanks"])
 def test_what_is_streamed_is_the_reply(saying, kind, reply):
     if kind == "human" and "\r" in reply:
         pytest.skip("a keyboard types no carriage return")
@@ -77,6 +79,34 @@ def test_a_set_switch_is_heeded_before_anything_is_said(saying):
     with saying(WORDS) as model, pytest.raises(Cancelled):
         complete(model, observe=events.append, cancel=cancel)
     assert events == []
+
+
+def test_a_switch_set_while_it_speaks_ends_the_reply(saying, kind):
+    if kind in ("recorded", "human"):
+        pytest.skip("it says a reply in one piece")
+    cancel = Cancel()
+    with saying("word " * 1_000) as model, pytest.raises(Cancelled):
+        complete(model, observe=lambda event: cancel.set(), cancel=cancel)
+
+
+def test_what_it_is_asked_stays_as_it_was(saying):
+    asked = list(PROMPT)
+    with saying(WORDS) as model:
+        model.complete(asked, stop=STOP, tools=(), observe=ignore, cancel=NEVER)
+    assert asked == list(PROMPT)
+
+
+def test_two_threads_at_once_get_a_whole_reply_each(saying, kind):
+    if kind == "human":
+        pytest.skip("one keyboard has one person at it")
+
+    def ask(_):
+        events = []
+        done = complete(model, observe=events.append)
+        return done.text, "".join(event.text for event in events if isinstance(event, Text))
+
+    with saying(CODE) as model, ThreadPoolExecutor(2) as pool:
+        assert list(pool.map(ask, range(4))) == [(CODE, CODE)] * 4
 
 
 def test_a_model_without_tools_of_its_own_says_what_to_do(saying, kind):

@@ -1,6 +1,7 @@
 """A model in a GGUF file, over a stand-in for llama-cpp-python."""
 
 import sys
+import threading
 
 import pytest
 from fake_llama import library
@@ -97,6 +98,60 @@ def test_a_set_switch_ends_the_reply(using):
     with pytest.raises(Cancelled):
         complete(model, observe=lambda event: cancel.set(), cancel=cancel)
     assert module.closed == 1
+
+
+def test_one_reply_is_written_at_a_time(using):
+    model, module = using("a", "b")
+    begun, go_on, asked = threading.Event(), threading.Event(), threading.Event()
+
+    def first(event):
+        begun.set()
+        assert go_on.wait(60)
+
+    class Asked(Cancel):
+        """Tells that the second thread looks whether it may go on, for the second time."""
+
+        n = 0
+
+        @property
+        def stop(self):
+            self.n += 1
+            if self.n > 1:
+                asked.set()
+            return super().stop
+
+    one = threading.Thread(target=complete, args=(model,), kwargs={"observe": first})
+    two = threading.Thread(target=complete, args=(model,), kwargs={"cancel": Asked()})
+    one.start()
+    assert begun.wait(60)
+    two.start()
+    assert asked.wait(60)
+    n_begun = len(module.requests)
+    go_on.set()
+    one.join(60)
+    two.join(60)
+    assert (n_begun, len(module.requests)) == (1, 2)
+
+
+def test_who_waits_for_the_reply_of_another_can_be_stopped(using):
+    model, _ = using("a")
+    cancel, ended = Cancel(), []
+
+    def second():
+        try:
+            complete(model, cancel=cancel)
+        except Cancelled:
+            ended.append("cancelled")
+
+    def first(event):
+        waiting = threading.Thread(target=second)
+        waiting.start()
+        cancel.set()
+        waiting.join(60)
+        ended.append("first")
+
+    complete(model, observe=first)
+    assert ended == ["cancelled", "first"]
 
 
 def test_pictures_are_left_out_with_a_note(using):

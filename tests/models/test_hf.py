@@ -1,6 +1,7 @@
 """A local Hugging Face model: a tiny one with random weights, through the real library."""
 
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -55,6 +56,14 @@ def test_a_reply_that_the_model_ends_is_not_marked_though_it_is_the_longest(tmp_
 def test_the_same_seed_gives_the_same_reply(folder):
     said = {complete(model(folder, temperature=1.0, seed=7)).text for _ in range(3)}
     assert len(said) == 1
+
+
+def test_threads_at_once_get_the_replies_that_they_would_get_in_turn(folder):
+    options = {"temperature": 1.0, "seed": 7, "max_new_tokens": 30}
+    in_turn, at_once = model(folder, **options), model(folder, **options)
+    with ThreadPoolExecutor(4) as pool:
+        said = list(pool.map(lambda _: complete(at_once).text, range(8)))
+    assert sorted(said) == sorted(complete(in_turn).text for _ in range(8))
 
 
 def test_a_stop_string_ends_the_reply_and_stays_in_it(folder):

@@ -1,6 +1,8 @@
 """What models that run in this process share: messages a chat template takes, and a stream that ends in time."""
 
-from collections.abc import Callable, Iterable, Sequence
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from codeact.errors import Cancelled, ConfigError, ContextOverflow
@@ -10,7 +12,29 @@ from codeact.models._messages import joined, without_images, without_system
 from codeact.models._stopping import cut
 from codeact.protocols import NativeTool, Stopper
 
-__all__ = ["chats", "check_room", "listen", "refuse_tools", "told_of_images"]
+__all__ = ["alone", "chats", "check_room", "listen", "refuse_tools", "told_of_images"]
+
+_LOOK_SECONDS = 0.05
+"""How often who waits for its turn looks whether it is told to stop."""
+
+
+@contextmanager
+def alone(lock: threading.Lock, cancel: Stopper) -> Iterator[None]:
+    """While inside, no other thread is: one set of weights writes one reply at a time.
+
+    Raises:
+        Cancelled: `cancel` is set, or was set while waiting.
+    """
+    while not cancel.stop:
+        # Looking is safe where being woken is not: `cancel` may be set in a signal handler.
+        if lock.acquire(timeout=_LOOK_SECONDS):
+            break
+    else:
+        raise Cancelled
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def refuse_tools(tools: Sequence[NativeTool], what: str) -> None:

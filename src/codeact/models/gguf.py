@@ -15,7 +15,7 @@ from typing import Any
 from codeact.errors import Cancelled, ConfigError, ContextOverflow, MissingExtra, ModelError
 from codeact.events import Observer
 from codeact.messages import Completion, Message, Usage
-from codeact.models._inprocess import chats, listen, refuse_tools, told_of_images
+from codeact.models._inprocess import alone, chats, listen, refuse_tools, told_of_images
 from codeact.models._stopping import restore
 from codeact.protocols import NativeTool, Stopper
 
@@ -63,7 +63,7 @@ class GGUFModel:
         self._path = path
         self._options = {"n_ctx": context_tokens, "n_gpu_layers": n_gpu_layers, "verbose": False}
         self._parameters = {"max_tokens": max_tokens, **parameters}
-        self._loading = threading.Lock()
+        self._writing = threading.Lock()
         self._llama: Any = None
 
     @property
@@ -82,6 +82,13 @@ class GGUFModel:
     ) -> Completion:
         """Write the next reply; see `protocols.Model`."""
         refuse_tools(tools, f"gguf:{self.name}")
+        # One at a time: a context of llama.cpp holds one conversation, and is not made for two threads.
+        with alone(self._writing, cancel):
+            return self._write(messages, stop, observe, cancel)
+
+    def _write(
+        self, messages: Sequence[Message], stop: Sequence[str], observe: Observer, cancel: Stopper
+    ) -> Completion:
         llama = self._load()
         if cancel.stop:
             raise Cancelled
@@ -109,13 +116,12 @@ class GGUFModel:
         )
 
     def _load(self) -> Any:
-        with self._loading:
-            if self._llama is None:
-                try:
-                    self._llama = self._llama_cpp.Llama(self._path, **self._options)
-                except (ValueError, RuntimeError, OSError) as error:
-                    raise ConfigError(f"cannot load gguf:{self._path}: {error}; is it a whole GGUF file?") from None
-            return self._llama
+        if self._llama is None:
+            try:
+                self._llama = self._llama_cpp.Llama(self._path, **self._options)
+            except (ValueError, RuntimeError, OSError) as error:
+                raise ConfigError(f"cannot load gguf:{self._path}: {error}; is it a whole GGUF file?") from None
+        return self._llama
 
     def _open(self, llama: Any, messages: Sequence[Message]) -> Any:
         """The stream of a reply, begun: a generator that the library made."""

@@ -15,7 +15,7 @@ from typing import Any
 from codeact.errors import ConfigError, MissingExtra, ModelError
 from codeact.events import Observer
 from codeact.messages import Completion, Message, Usage
-from codeact.models._inprocess import chats, check_room, listen, refuse_tools, told_of_images
+from codeact.models._inprocess import alone, chats, check_room, listen, refuse_tools, told_of_images
 from codeact.protocols import NativeTool, Stopper
 
 __all__ = ["HFModel", "create"]
@@ -74,7 +74,7 @@ class HFModel:
         self._max_new_tokens = max_new_tokens
         self._temperature, self._top_p, self._seed = temperature, top_p, seed
         self._context_tokens = context_tokens
-        self._loading = threading.Lock()
+        self._writing = threading.Lock()
         self._loaded: tuple[Any, Any] | None = None
         self._n_given = 0
 
@@ -98,6 +98,13 @@ class HFModel:
     ) -> Completion:
         """Write the next reply; see `protocols.Model`."""
         refuse_tools(tools, f"hf:{self.name}")
+        # One at a time: the seed is torch's own and the number of a reply this model's, so both belong to one reply.
+        with alone(self._writing, cancel):
+            return self._write(messages, stop, observe, cancel)
+
+    def _write(
+        self, messages: Sequence[Message], stop: Sequence[str], observe: Observer, cancel: Stopper
+    ) -> Completion:
         model, tokenizer = self._load()
         ids = self._prompt(tokenizer, told_of_images(messages, observe, f"hf:{self.name}"))
         n_prompt = int(ids.shape[-1])
@@ -123,26 +130,25 @@ class HFModel:
         return {"do_sample": True, "temperature": self._temperature, "top_p": self._top_p}
 
     def _load(self) -> tuple[Any, Any]:
-        with self._loading:
-            if self._loaded is None:
-                kind = self._transformers
-                try:
-                    tokenizer = kind.AutoTokenizer.from_pretrained(self.name, trust_remote_code=self._trust)
-                    model = kind.AutoModelForCausalLM.from_pretrained(
-                        self.name, dtype=self._dtype, trust_remote_code=self._trust
-                    )
-                    model.to(self._device).eval()
-                except Exception as error:  # of the Hub, of files, of torch: all mean that there is no such model here
-                    raise ConfigError(
-                        f"cannot load hf:{self.name}: {str(error)[:500]}\nis it a name on the Hub, or a folder with a "
-                        "model and its tokenizer?"
-                    ) from None
-                if not tokenizer.chat_template:
-                    raise ConfigError(
-                        f"hf:{self.name} has no chat template; take a model made for chat (often -Instruct)"
-                    )
-                self._loaded = model, tokenizer
-            return self._loaded
+        if self._loaded is None:
+            kind = self._transformers
+            try:
+                tokenizer = kind.AutoTokenizer.from_pretrained(self.name, trust_remote_code=self._trust)
+                model = kind.AutoModelForCausalLM.from_pretrained(
+                    self.name, dtype=self._dtype, trust_remote_code=self._trust
+                )
+                model.to(self._device).eval()
+            except Exception as error:  # of the Hub, of files, of torch: all mean that there is no such model here
+                raise ConfigError(
+                    f"cannot load hf:{self.name}: {str(error)[:500]}\nis it a name on the Hub, or a folder with a "
+                    "model and its tokenizer?"
+                ) from None
+            if not tokenizer.chat_template:
+                raise ConfigError(
+                    f"hf:{self.name} has no chat template; take a model made for chat (often -Instruct)"
+                )
+            self._loaded = model, tokenizer
+        return self._loaded
 
     def _prompt(self, tokenizer: Any, messages: Sequence[Message]) -> Any:
         said = ""
