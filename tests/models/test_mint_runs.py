@@ -22,7 +22,7 @@ DATA = Path(os.environ.get("CODEACT_DATA") or Path(__file__).parents[3] / "share
 FILES = sorted((DATA / "mint" / "trajectories").glob("*.jsonl.gz"))
 FORMAT: CodeFormat = create(envelope="mint")
 COUNTED_AS = {CodeAction: "use_tool", Answer: "propose_solution", Malformed: "invalid_action"}
-SAMPLE_EVERY = 60
+SAMPLE_EVERY = 24
 
 pytestmark = pytest.mark.skipif(not FILES, reason="no recorded trajectories in CODEACT_DATA or ../shared/data")
 
