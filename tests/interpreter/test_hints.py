@@ -37,6 +37,13 @@ def test_memory_that_ran_out(outcome):
     assert hint(outcome, Limits(memory_mb=None), walled_off=True) == ""
 
 
+def test_files_that_are_too_large():
+    outcome = failed("OSError", "[Errno 27] File too large")
+    assert hint(outcome, Limits(file_mb=5), walled_off=True) == "A file may have 5 MB; Limits(file_mb=N) sets another limit."
+    assert hint(outcome, Limits(file_mb=None), walled_off=True) == ""
+    assert "workspace_mb" in hint(failed("OSError", "[Errno 28] No space left on device"), Limits(), walled_off=True)
+
+
 @pytest.mark.parametrize("outcome", [
     failed("ImportError", "cannot import name 'x' from 'numpy'"), failed("SystemError", "error return without exception set"),
     Outcome(status="died", dead=True, reason="the process was killed (SIGSEGV, a segmentation fault)")])  # fmt: skip

@@ -22,3 +22,14 @@ def test_cells_that_print_are_brought_back_without_printing_again():
         assert (died.status, died.stdout) == ("died", "")
         result = py.run("x")
         assert result.text == "Out[42]: 39"
+
+
+def test_a_cell_that_measured_time_is_brought_back_although_times_differ():
+    with Interpreter(imports=()) as py:
+        py.run("import asyncio\nawait asyncio.to_thread(len, [])")   # its thread stays, so no state can be frozen
+        py.run("%time total = sum(range(100_000))")
+        py.run("%timeit -n1 -r1 1")
+        py.run("import os; k = len(os.listdir('/'))")
+        died = py.run(DIE)
+        assert (died.status, died.lost) == ("died", [])
+        assert py.run("total, k > 0").text.endswith("(4999950000, True)")

@@ -24,6 +24,8 @@ _REFUSED = re.compile(r"gaierror|Connection refused|ConnectionRefusedError|"
                       r"_socket\.socket\.__init__\((?s:.){0,500}PermissionError")
 _NO_MEMORY = re.compile("MemoryError|OpenBLAS error|OpenBLAS warning|Cannot allocate memory|failed to map segment|"
                         "used [0-9]+ MB of memory")
+_TOO_LARGE = re.compile(r"\[Errno 27\]|File too large")
+_FULL = re.compile(r"\[Errno (?:28|122)\]|No space left on device|Disk quota exceeded")
 
 
 def hint(outcome: Outcome, limits: Limits, *, walled_off: bool) -> str:
@@ -41,6 +43,10 @@ def hint(outcome: Outcome, limits: Limits, *, walled_off: bool) -> str:
         return 'This session has no network, and a 127.0.0.1 of its own; network=["HOST"] or network="all" opens it.'
     if limits.memory_mb is not None and _wants_memory(outcome, limits.memory_mb, error, printed):
         return f"The session's memory limit is {limits.memory_mb} MB; Limits(memory_mb=N) sets another one."
+    if limits.file_mb is not None and _TOO_LARGE.search(error):
+        return f"A file may have {limits.file_mb} MB; Limits(file_mb=N) sets another limit."
+    if limits.workspace_mb is not None and _FULL.search(error):
+        return f"The session's files may have {limits.workspace_mb} MB; Limits(workspace_mb=N) sets another limit."
     return ""
 
 

@@ -358,7 +358,7 @@ class History:
             return "it asked tools or the user for something else", False
         if outcome.status not in ("ok", "error"):
             return "it did not end in time", False
-        same = not entry.fingerprint or fingerprint(outcome) == entry.fingerprint
+        same = not entry.fingerprint or fingerprint(outcome, entry.code) == entry.fingerprint
         return ("" if same else "it showed something else"), False
 
     def begin_with(self, entries: Sequence[Entry]) -> None:

@@ -31,6 +31,7 @@ MAX_ALL_BYTES = 256 << 20
 PACKAGE_TOOL = "%pip"
 """What a cell calls to have packages installed; no tool can be named so."""
 
+_TIMED = re.compile(r"^\s*%{1,2}time(?:it)?\b|=\s*%time(?:it)?\b", re.M)
 _ADDRESS = re.compile(r"0x[0-9a-fA-F]{6,}")
 
 Reply = tuple[dict[str, Any], list[bytes]]
@@ -82,8 +83,10 @@ def all_cells(entries: Sequence[Entry]) -> list[Entry]:
     return [cell for entry in entries for cell in (entry.stored.entries if entry.stored else (entry,))]
 
 
-def fingerprint(outcome: Outcome) -> str:
-    """What a cell showed, but for memory addresses, as a short digest."""
+def fingerprint(outcome: Outcome, code: str) -> str:
+    """What a cell showed, but for memory addresses, as a short digest; empty where it told times."""
+    if _TIMED.search(code):
+        return ""
     shown = [[kind, _ADDRESS.sub("0x", content) if isinstance(content, str) else 0]
              for kind, content in outcome.pieces]
     shown.append([str((outcome.value or {}).get("text/plain", ""))])

@@ -269,7 +269,7 @@ class LiveSession:
         else:
             pure = outcome.pure and not touched
             self._history.ran(Entry(
-                code, number, outcome.kernel_seconds, "" if pure else fingerprint(outcome), pure=pure,
+                code, number, outcome.kernel_seconds, "" if pure else fingerprint(outcome, code), pure=pure,
                 replayable=outcome.status in ("ok", "error") and answers.complete, files=bool(touched),
                 calls=answers.calls, inputs=answers.inputs, touched=frozenset(touched),
                 answer_bytes=answers.bytes if answers.complete else 0,
