@@ -3,6 +3,7 @@
 Nothing a model writes in these formats is run: what comes out is a name and values.
 """
 
+from abc import abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar
@@ -79,13 +80,13 @@ class CallFormat(EnvelopedFormat):
             # Marks inside of values would end the action.
             yield armoured(written, self.escape)
 
+    @abstractmethod
     def _read(self, body: str) -> tuple[ToolCall, str]:
         """The call that stands between the marks, and what follows it; a ValueError is worded for the model."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _written(self, call: ToolCall) -> str:
         """The call as it stands between the marks; a ValueError if it has no spelling."""
-        raise NotImplementedError
 
 
 def call_content(

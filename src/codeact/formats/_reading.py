@@ -1,6 +1,7 @@
 """Reading a reply generously: reasoning, then the envelope's own marks, then what models write by habit, then prose."""
 
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 
 from codeact.formats._blocks import Block, Content, Contents, Kind, begins_line, decide, normal, without_role
@@ -18,7 +19,7 @@ _HABITS = re.compile(
 """Marks of code that some models were trained to write."""
 
 
-class GenerousReader:
+class GenerousReader(ABC):
     """What the generous envelopes share; each finds its own blocks in `_blocks`."""
 
     @property
@@ -56,9 +57,9 @@ class GenerousReader:
             return Contents("nothing", "it claims an observation, but nothing was done: observations are given to you")
         return Contents("prose", prose)
 
+    @abstractmethod
     def _blocks(self, text: str, content: Content) -> Iterator[Block]:
         """Blocks by the envelope's own marks, in order."""
-        raise NotImplementedError
 
     def _usual_tags(self, text: str) -> Iterator[Block]:
         """Blocks by the tags of the paper, where the envelope has other marks."""

@@ -1,5 +1,6 @@
 """What the formats share: from a reply to an action by way of an envelope, and back."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
@@ -16,20 +17,20 @@ ANSWER_EXAMPLE = "the answer, for the user to read"
 
 
 @dataclass(frozen=True)
-class EnvelopedFormat:
+class EnvelopedFormat(ABC):
     """An action between the marks of an envelope; each format says what the action itself looks like."""
 
     envelope: Envelope = CHAT
 
     @property
+    @abstractmethod
     def content(self) -> Content:
         """What stands between the marks."""
-        raise NotImplementedError
 
     @property
+    @abstractmethod
     def forms(self) -> str:
         """Both forms by example; also what a model is shown when its reply could not be read."""
-        raise NotImplementedError
 
     @property
     def native_tools(self) -> tuple[NativeTool, ...]:
@@ -81,13 +82,13 @@ class EnvelopedFormat:
     def _malformed(self, reason: str) -> Malformed:
         return Malformed(f"Your reply could not be used: {reason}.\n\n{self.forms}")
 
+    @abstractmethod
     def _action(self, found: Contents) -> Action:
         """The action in what the envelope found.
 
         Raises:
             ValueError: It cannot be read; worded for the model.
         """
-        raise NotImplementedError
 
     def _spellings(self, action: Action) -> Iterator[str]:
         """Ways to write an action, the plainest first."""
@@ -102,9 +103,7 @@ class EnvelopedFormat:
 
     def _bodies(self, action: CodeAction | ToolCall) -> Iterator[str]:
         """Ways to write what stands between the marks, the plainest first."""
-        raise NotImplementedError
-
-
+        return iter(())
 def _tidy(action: Action) -> Action:
     """The action as it is read back: without blanks at the ends, values as plain JSON."""
     match action:
