@@ -188,8 +188,35 @@ def test_a_folder_of_the_users_is_worked_in(tmp_path):
         assert (await run(client, "open('data.txt').read()"))[1] == "Out[1]: 'mine'"
         await client.call_tool("upload", {"path": "up.txt", "content": "up"})
 
-    drive(steps, "--workspace", str(tmp_path))
+    drive(steps, "--workspace", str(tmp_path), "--live")
     assert (tmp_path / "up.txt").read_text() == "up"
+
+
+def test_a_folder_that_is_held_back_stays_as_it_is_and_files_are_the_sessions(tmp_path):
+    folder = tmp_path / "mine"
+    folder.mkdir(mode=0o777)
+    folder.chmod(0o777)
+    for name in ("keep.txt", "old.txt", "gone.txt"):
+        (folder / name).write_text("mine")
+
+    async def text(client, path):
+        result = await client.call_tool("download", {"path": path})
+        return result.is_error, result.content[0].text
+
+    async def steps(client):
+        await client.call_tool("upload", {"path": "keep.txt", "content": "theirs"})
+        await client.call_tool("upload", {"path": "sub/new.txt", "content": "bmV3", "encoding": "base64"})
+        await run(client, "import os\nopen('made.txt', 'w').write('made'); os.remove('gone.txt')")
+        assert (await run(client, "open('keep.txt').read() + open('sub/new.txt').read()"))[1].endswith("'theirsnew'")
+        assert [await text(client, path) for path in ("keep.txt", "made.txt", "old.txt")] == [
+            (False, "theirs"), (False, "made"), (False, "mine")]
+        assert (await text(client, "gone.txt"))[0]
+        refused = await client.call_tool("upload", {"path": "../out.txt", "content": "x"})
+        assert refused.is_error
+
+    drive(steps, "--workspace", str(folder))
+    assert {path.name: path.read_text() for path in folder.iterdir()} == dict.fromkeys(("keep.txt", "old.txt", "gone.txt"), "mine")
+    assert not (tmp_path / "out.txt").exists()
 
 
 def test_the_limits_of_the_command_line_hold():

@@ -15,7 +15,7 @@ import binascii
 import io
 import mimetypes
 from collections.abc import Callable, Sequence
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, BinaryIO, Literal, TypeVar
 from urllib.parse import quote
 
 import anyio
@@ -94,14 +94,14 @@ class Tools:
             data = base64.b64decode(content, validate=True) if encoding == "base64" else content.encode()
         except binascii.Error as error:
             raise ToolError(f"the content is no base64 ({error}); for plain text use encoding='text'") from None
-        size = await self._do(lambda py: transfer.put(py.workspace, path, io.BytesIO(data), max_bytes=MAX_FILE_BYTES))
+        size = await self._do(lambda py: _put(py, path, data))
         return f"{path}: {size:,} bytes written"
 
     async def download(self, path: str) -> CallToolResult:
         """Read a file."""
 
         def read(py: Interpreter) -> bytes:
-            with transfer.take(py.workspace, path) as file:
+            with _taken(py, path) as file:
                 return file.read(MAX_FILE_BYTES + 1)
 
         data = await self._do(read)
@@ -174,6 +174,34 @@ def create_server(tools: Tools) -> MCPServer[Any]:
         return await tools.download(path)
 
     return server
+
+
+def _put(py: Interpreter, path: str, data: bytes) -> int:
+    """Write a file as the session would: a folder of the user's that is held back stays as it is."""
+    if py.layer is None:
+        return transfer.put(py.workspace, path, io.BytesIO(data), max_bytes=MAX_FILE_BYTES)
+    if len(data) > MAX_FILE_BYTES:
+        raise ToolError(f"a file may have {MAX_FILE_BYTES:,} bytes, and this one has more")
+    transfer.check(path)
+    spelled = base64.b64encode(data).decode("ascii")
+    writes = "lambda path, data: [path.parent.mkdir(parents=True, exist_ok=True), path.write_bytes(data)] and None"
+    result = py.run(f"({writes})"
+                    f"(__import__('pathlib').Path({path!r}), __import__('base64').b64decode('{spelled}'))")
+    if result.error is not None:
+        raise ToolError(f"{path!r} was not written: {result.error.name}: {result.error.message}")
+    return len(data)
+
+
+def _taken(py: Interpreter, path: str) -> BinaryIO:
+    """Open a file as the session sees it: what it wrote, else what lies in the user's folder and was not deleted."""
+    if py.layer is not None and any(change.path == path and change.kind == "deleted" for change in py.changes()):
+        raise FileNotFoundError(f"the workspace has no file {path!r}")
+    try:
+        return transfer.take(py.output_folder, path)
+    except FileNotFoundError:
+        if py.layer is None:
+            raise
+        return transfer.take(py.workspace, path)
 
 
 def _shown(result: ExecutionResult) -> CallToolResult:

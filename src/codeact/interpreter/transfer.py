@@ -21,7 +21,7 @@ from typing import BinaryIO, Protocol
 
 from codeact.interpreter import beneath
 
-__all__ = ["BadPath", "FileEntry", "TooLarge", "listing", "put", "take"]
+__all__ = ["BadPath", "FileEntry", "TooLarge", "check", "listing", "put", "take"]
 
 MAX_PATH = 1024
 """Characters."""
@@ -92,6 +92,15 @@ def put(root: Path, path: str, source: Readable, *, max_bytes: int) -> int:
         return written
     finally:
         os.close(parent)
+
+
+def check(path: str) -> None:
+    """Judge a path.
+
+    Raises:
+        BadPath: It is not a plain relative one.
+    """
+    _parts(path)
 
 
 def take(root: Path, path: str) -> BinaryIO:
