@@ -554,8 +554,8 @@ def test_stopping_one_who_asks_an_agent_does_not_stop_what_another_asks():
 
     class Slow:
         def complete(self, messages, *, cancel, **options):
-            at_work.wait(30)
             with cancel.calling(lambda: go_on.set() if messages[-1].content == "first" else None):
+                at_work.wait(30)
                 go_on.wait(30)
             return Completion(f"<solution>{messages[-1].content} is done</solution>")
 
