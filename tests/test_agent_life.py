@@ -73,6 +73,14 @@ def test_closing_stops_a_task_in_another_thread():
     assert list(events)[-1] == Ended(Stop.CANCELLED)
 
 
+def test_a_closed_agent_says_so():
+    agent = agent_that_says(ANSWER)
+    agent.close()
+    for after in (lambda: agent.run("x"), lambda: agent.execute("1"), agent.undo):
+        with pytest.raises(InterpreterError, match="closed"):
+            after()
+
+
 def test_who_watches_may_close_the_agent():
     agent = agent_that_says(execute("1"), execute("2"), ANSWER)
     with pytest.raises(InterpreterError):

@@ -28,7 +28,7 @@ from codeact.compaction import Compacting
 from codeact.conversation import Conversation, Undone
 from codeact.environments.chat import ChatEnvironment
 from codeact.environments.stuck import StuckWatch
-from codeact.errors import ConfigError, InterpreterBusy, InterpreterError
+from codeact.errors import ConfigError, InterpreterBusy, InterpreterError, InterpreterGone
 from codeact.events import Code, Event, Note, Observer, Started, ignore
 from codeact.loop import NEVER, Budget, Cancel, rollout
 from codeact.messages import Image, Usage
@@ -159,6 +159,7 @@ class Agent:
         self._conversation = Conversation()
         self._n_cells = 0
         """Cells run since the interpreter is this agent's: so far back `undo` can go."""
+        self._closed = False
         self._busy = threading.Lock()
         self._switch: Cancel | None = None
         """Stops the task that runs, in the thread `_owner`."""
@@ -455,6 +456,7 @@ class Agent:
 
         A task that runs in another thread is stopped first.
         """
+        self._closed = True
         for _ in range(_CLOSE_TRIES):
             if self._busy.acquire(timeout=_AGAIN_SECONDS):
                 self._busy.release()
@@ -477,6 +479,8 @@ class Agent:
 
     @contextlib.contextmanager
     def _at_rest(self) -> Iterator[None]:
+        if self._closed:
+            raise InterpreterGone("this agent is closed; make another one")
         if not self._busy.acquire(blocking=False):
             raise InterpreterBusy("this agent is at work: wait for it, or make another one")
         try:

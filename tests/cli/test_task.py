@@ -546,3 +546,17 @@ def test_a_wall_that_was_met_is_told_to_the_model_and_to_the_user(capsys):
     if "NO WALLS" not in (err := capsys.readouterr().err):
         assert "--network HOST or --network all opens it" in err
         assert 'network=["HOST"] or network="all" opens it' in load("log.jsonl")[0].turns[0].observation.text
+
+
+def test_a_task_that_was_under_way_goes_on_without_being_told_again(tmp_path, monkeypatch, capfd):
+    monkeypatch.chdir(tmp_path)
+    script = tmp_path / "script.jsonl"
+    script.write_text(json.dumps("<execute>\nx = 41\n</execute>") + "\n")
+    assert main(["--model", f"scripted:{script}", "--max-turns", "1", "--save", "run.jsonl", "count"]) == 1
+    script.write_text(json.dumps("<execute>\nprint(x + 1)\n</execute>") + "\n" + json.dumps("<solution>done</solution>"))
+    assert main(["--model", f"scripted:{script}", "--resume", "run.jsonl"]) == 0
+    shown = capfd.readouterr()
+    assert shown.out == "done\n"
+    assert "42" in shown.err
+    assert main(["--model", f"scripted:{script}", "--resume", "run.jsonl"]) == 2
+    assert "say what to do" in capfd.readouterr().err

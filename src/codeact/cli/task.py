@@ -65,7 +65,7 @@ def _main(args: argparse.Namespace) -> int:
     task = sys.stdin.read().strip() if args.task == ["-"] else " ".join(args.task).strip()
     settings = settled(args, args.resume)
     args = settings.filled(args)
-    if not task and not settings.model and not args.task:
+    if not task and not settings.model and not args.task and not args.resume:
         return _demo(args)
     if not settings.model:
         why = f"no model is configured for the task {task!r}{_perhaps_a_verb(args.task)}"
@@ -75,7 +75,7 @@ def _main(args: argparse.Namespace) -> int:
     check(args)
     if args.resume and args.save:
         raise ConfigError("--resume writes on in the file it goes on with: leave out --save")
-    if not task:
+    if not task and not args.resume:
         raise ConfigError(f'what is the task? as: codeact --model {spec} "Plot sin(x)/x", or talk: codeact chat')
     images = images_of(args.image)
     title = f"Model: {spec}\n{workspace_of(args)}"
@@ -140,7 +140,7 @@ def _run(
         if not args.json:
             tell_what_runs(getattr(agent.interpreter, "tools", ()), terminal.now)
             terminal.write(f"{title}\n{walls(agent, args.backend)}", "title")
-            terminal.write(f"Task: {task}\n", "answer")
+            terminal.write(f"Task: {task or 'the one that was under way'}\n", "answer")
         reviewed = agent.interpreter if getattr(agent.interpreter, "layer", None) else None
         if reviewed is not None and (words := at_start(reviewed)):
             terminal.write(f"{words}\n", "note")
@@ -151,7 +151,7 @@ def _run(
         for name, content in given.items():
             (agent.interpreter.workspace / name).write_text(content, encoding="utf-8")
         try:
-            result = agent.run(task, images=images, observe=observe, cancel=cancel)
+            result = agent.run(task or None, images=images, observe=observe, cancel=cancel)
         finally:
             terminal.finish()
             made = [name for name in written if name not in given]
