@@ -86,6 +86,8 @@ def _undo(chat: Chat, argument: str) -> None:
         chat.say("> " + _line(text), "title")
     for lost in undone.lost:
         chat.say(f"[did not come back: {lost}]", "note")
+    if getattr(chat.agent.interpreter, "layer", None):
+        chat.say("[files stay as they are: /files shows what waits, `codeact discard` drops it]", "note")
 
 
 def _retry(chat: Chat, argument: str) -> None:
