@@ -106,6 +106,30 @@ def test_a_stop_string_that_the_server_ignores_ends_the_reply():
     assert "".join(event.text for event in events) == completion.text
 
 
+@pytest.mark.parametrize("more", [[], [chunk("Observation: "), chunk("2")]])
+def test_a_reply_that_a_stop_string_ends_here_has_its_usage_all_the_same(more):
+    whole = chunk("<execute>\n1\n</execute>")
+    with FakeServer(streamed(whole, *more, chunk(finish="length"), used(7, 2))) as server:
+        completion = complete(model(server, prices=(1_000_000, 1_000_000)))
+    assert completion == Completion("<execute>\n1\n</execute>", "", Usage(7, 2, 9.0))
+
+
+def test_what_breaks_after_the_stop_string_does_not_cost_the_reply():
+    with FakeServer(streamed(chunk("<execute>\n1\n</execute>"), chunk("Obs"), cut=True)) as server:
+        assert complete(model(server)).text == "<execute>\n1\n</execute>"
+    assert len(server.requests) == 1
+
+
+def test_the_end_of_a_reply_that_goes_on_is_not_waited_for_without_end(monkeypatch):
+    monkeypatch.setattr("codeact.models._chat_reply.PATIENCE_SECONDS", 0.01)
+    returned, in_time = threading.Event(), []
+    whole = chunk("<execute>\n1\n</execute>")
+    with FakeServer(streamed(whole, chunk("Obs"), each=lambda: in_time.append(returned.wait(5)))) as server:
+        assert complete(model(server, timeout_seconds=60.0)).text == "<execute>\n1\n</execute>"
+        returned.set()
+    assert False not in in_time
+
+
 def test_a_reply_over_its_length_is_marked_and_nothing_is_put_back():
     with FakeServer(streamed(chunk("<execute>\n1 +"), chunk(finish="length"))) as server:
         completion = complete(model(server))

@@ -4,6 +4,7 @@ What servers differ in is settled here: where reasoning stands, whether stop str
 usage comes, and how native calls are pieced together.
 """
 
+import time
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -14,6 +15,8 @@ from codeact.models._stopping import cut, restore
 
 __all__ = ["Chunks", "Reply"]
 
+PATIENCE_SECONDS = 2.0
+"""So long the end of the stream is waited for when a stop string has ended the reply: it tells what the reply cost."""
 _FINISHES: dict[str, Finish] = {"length": "length", "content_filter": "filter"}
 
 
@@ -26,7 +29,7 @@ class Reply:
         self.usage, self.told_cost, self.n_chunks = Usage(), False, 0
         self._calls: dict[int, list[str]] = {}
         self._code: dict[int, PartialCode] = {}
-        self._cut_by_us = False
+        self._cut_at: float | None = None
 
     @property
     def shown(self) -> bool:
@@ -34,18 +37,33 @@ class Reply:
         return bool(self.text or self.reasoning or self._calls)
 
     @property
+    def ended_by_us(self) -> bool:
+        """Whether a stop string ended it that the server did not heed, or did not remove: nothing more is wanted."""
+        return self._cut_at is not None
+
+    @property
+    def patience(self) -> float | None:
+        """Seconds that are still waited for the end; None for as long as it takes."""
+        return None if self._cut_at is None else max(0.0, self._cut_at + PATIENCE_SECONDS - time.monotonic())
+
+    @property
     def is_cut(self) -> bool:
         """Whether it ended before it was over."""
-        if self._finish or self._cut_by_us:
+        if self._finish or self.ended_by_us:
             return False
         return bool(self._calls) or not self.text or restore(self.text, self._stop) != self.text
 
     def take(self, chunk: Any) -> bool:
-        """Take a piece of it; True where a stop string ends it that the server did not heed."""
+        """Take a piece of it; True where nothing more is waited for.
+
+        After a stop string the rest is passed over, save for the usage: without it no limit of tokens or cost holds.
+        """
         self.n_chunks += 1
         if usage := _usage(chunk):
             self.usage = usage
             self.told_cost = getattr(chunk.usage, "cost", None) is not None
+        if self.ended_by_us:
+            return not self.patience
         if not chunk.choices:
             return False
         choice = chunk.choices[0]
@@ -62,8 +80,9 @@ class Reply:
         new = choice.delta.content if last is None else last
         self.text += new
         self._observe(Text(new))
-        self._cut_by_us = last is not None
-        return self._cut_by_us
+        if last is not None:
+            self._cut_at = time.monotonic()
+        return False
 
     def _take_call(self, piece: Any) -> None:
         at = piece.index if piece.index is not None else len(self._calls)
@@ -81,9 +100,9 @@ class Reply:
             Call(call_id or f"call_{at}", name, arguments)
             for at, (call_id, name, arguments) in sorted(self._calls.items())
         )
-        if self._finish in _FINISHES:
+        if self._finish in _FINISHES and not self.ended_by_us:
             return Completion(self.text, self.reasoning, self.usage, _FINISHES[self._finish], calls)
-        closed = self.text if self._cut_by_us else restore(self.text, self._stop)
+        closed = self.text if self.ended_by_us else restore(self.text, self._stop)
         if closed != self.text:
             self._observe(Text(closed[len(self.text) :]))
         return Completion(closed, self.reasoning, self.usage, calls=calls)

@@ -79,11 +79,14 @@ def retry_after(headers: Any) -> float | None:
         return None
 
 
-def pieces(opened: Callable[[], Iterable[T]], cancel: Stopper) -> Iterator[T]:
+def pieces(
+    opened: Callable[[], Iterable[T]], cancel: Stopper, patience: Callable[[], float | None] = lambda: None
+) -> Iterator[T]:
     """What a stream gives, and `Cancelled` as soon as `cancel` is set, even if nothing has come yet.
 
     Args:
         opened: Sends the request and gives the stream, in another thread; a `close()` of it is called at the end.
+        patience: Seconds that the next piece is waited for before it is taken to be the end; None for ever.
     """
     found: queue.SimpleQueue[tuple[str, Any]] = queue.SimpleQueue()
     over = threading.Event()
@@ -107,7 +110,10 @@ def pieces(opened: Callable[[], Iterable[T]], cancel: Stopper) -> Iterator[T]:
     try:
         with cancel.calling(lambda: found.put(("cancelled", None))):
             while not cancel.stop:
-                kind, value = found.get()
+                try:
+                    kind, value = found.get(timeout=patience())
+                except queue.Empty:
+                    return
                 match kind:
                     case "piece":
                         yield value

@@ -10,7 +10,8 @@ every error message and is in no value that leaves this file.
 """
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -151,7 +152,8 @@ class OpenAIModel:
         """
         reply = Reply(stop, observe)
         try:
-            for chunk in pieces(lambda: self._opened(messages, stop, tools, observe), cancel):
+            opened = partial(self._opened, messages, stop, tools, observe)
+            for chunk in _wanted(pieces(opened, cancel, lambda: reply.patience), reply):
                 if reply.take(chunk):
                     break
         except self._errors.OpenAIError as error:
@@ -241,6 +243,13 @@ class OpenAIModel:
         return f"it has: {shown}{', ...' if len(names) > 12 else ''}"
 
 
+def _wanted(chunks: Iterable[Any], reply: Reply) -> Iterator[Any]:
+    """The chunks; what breaks after a stop string has ended the reply costs the usage, and not the reply."""
+    try:
+        yield from chunks
+    except Exception:
+        if not reply.ended_by_us:
+            raise
 
 
 def _priced(usage: Usage, prices: Sequence[float]) -> Usage:
