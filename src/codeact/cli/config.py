@@ -6,6 +6,7 @@ A key is never printed: `set (ends in ...abcd)` is all there is to see, and `get
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -65,6 +66,9 @@ def main(argv: Sequence[str]) -> int:
                 parser.error("write `codeact config`, `config path`, `config get KEY` or `config set KEY VALUE`")
     except SystemExit as left:  # argparse: 0 after --help, 2 after a wrong flag
         return int(left.code or 0)
+    except BrokenPipeError:  # whoever read it has gone, as `head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return OK
     except (CodeActError, OSError) as error:
         return _fail(error)
     except (KeyboardInterrupt, EOFError):
@@ -84,6 +88,7 @@ def _show(settings: Settings) -> int:
     print(f"{path}{'' if path.exists() else ' (not there yet)'}\n")
     for name, value, origin in rows:
         print(f"{name:<{width}}  {value:<{values}}  {origin}".rstrip())
+    sys.stdout.flush()  # a reader that has gone is noticed here, not when Python ends
     return OK
 
 
