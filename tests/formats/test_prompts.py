@@ -88,7 +88,13 @@ def test_tools_are_told_by_module_and_a_huge_number_is_cut():
     assert told.count("\n") < 320
 
 
-def test_a_long_first_line_is_shortened_and_other_lines_are_left_out():
-    told = as_lines([Described("f", "()", "word " * 100 + "\nsecond line")])
+def test_of_many_tools_a_long_first_line_is_shortened_and_other_lines_are_left_out():
+    told = as_lines([Described(f"f{i}", "()", "word " * 100 + "\nsecond line") for i in range(MANY_TOOLS + 1)])
     assert "second" not in told
-    assert len(told) < 200
+    assert all(len(line) < 200 for line in told.split("\n"))
+
+
+def test_of_few_tools_every_format_shows_the_whole_doc():
+    tool = Described("f", "()", "First line.\n\nSecond line.")
+    assert "Second line." in as_lines([tool])
+    assert "Second line." in as_functions([tool])

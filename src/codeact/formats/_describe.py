@@ -35,8 +35,11 @@ def as_functions(tools: Sequence[Tool]) -> str:
 
 
 def as_lines(tools: Sequence[Tool]) -> str:
-    """For formats without code, which cannot look anything up: each signature on a line."""
-    return "\n".join(f"- {_line(f'{tool.name}{tool.signature}', summary(tool))}" for tool in tools)
+    """For formats without code, which cannot look anything up: each signature on a line; of few tools the whole doc."""
+    if len(tools) > MANY_TOOLS:
+        return "\n".join(f"- {_line(f'{tool.name}{tool.signature}', summary(tool))}" for tool in tools)
+    docs = (textwrap.indent(tool.doc.strip(), "  ").strip() for tool in tools)
+    return "\n".join(f"- {_line(f'{tool.name}{tool.signature}', doc)}" for tool, doc in zip(tools, docs, strict=True))
 
 
 def summary(tool: Tool) -> str:
