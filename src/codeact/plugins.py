@@ -10,7 +10,6 @@ imported, so it must come from whoever may run code here anyway (flags, configur
 
 import importlib
 import pkgutil
-import sys
 from functools import cache
 from importlib.util import find_spec
 from types import ModuleType
@@ -20,8 +19,9 @@ from codeact.errors import ConfigError, UnknownPlugin
 
 __all__ = ["available", "create", "load"]
 
-_FOLDERS = {"tools": "tools.builtin"}
-"""Kinds whose folder holds other files too."""
+_FOLDERS = {"tools": "tools.builtin", "runners": "evals.runners"}
+"""Kinds whose folder stands elsewhere, or holds other files too."""
+_loaded: dict[tuple[str, str], ModuleType] = {}
 
 
 def available(kind: str) -> list[str]:
@@ -36,15 +36,16 @@ def load(kind: str, name: str) -> ModuleType:
     Raises:
         UnknownPlugin: There is none; the message lists what there is.
     """
-    known = sys.modules.get(f"{_home(kind)}.{name}")   # looking through the folder takes longer than a session needs
-    if known is not None and not name.startswith("_"):
+    if known := _loaded.get((kind, name)):   # looking through the folder takes longer than a session needs
         return known
     if "." in name:
         return _load_outside(kind, name)
     names = available(kind)
     if name not in names:
         raise UnknownPlugin(f"unknown {kind.removesuffix('s')} {name!r}; available: {', '.join(names)}")
-    return importlib.import_module(f"{_home(kind)}.{name}")
+    # Not out of `sys.modules`: what another thread is just importing is there already, half made.
+    _loaded[kind, name] = importlib.import_module(f"{_home(kind)}.{name}")
+    return _loaded[kind, name]
 
 
 def create(kind: str, spec: str, **options: Any) -> Any:

@@ -26,6 +26,9 @@ __all__ = ["ScriptedModel", "create"]
 class ScriptedModel:
     """Gives the replies in order, whatever it is asked."""
 
+    remembers = True
+    """It is of one conversation: each needs one of its own."""
+
     def __init__(self, replies: Iterable[str | Completion], *, seconds_per_word: float = 0.0) -> None:
         """Make one.
 

@@ -180,8 +180,11 @@ def settle(
                     prices=file.data.get("prices", _NOTHING), origins=origins, _environ=environ)
 
 
-def create_model(settings: Settings) -> Model:
+def create_model(settings: Settings, **parameters: Any) -> Model:
     """The model that is settled, with its key and its price.
+
+    Args:
+        parameters: For its provider, further to what the settings say.
 
     Raises:
         ConfigError: None is configured, or it cannot be had.
@@ -198,7 +201,8 @@ def create_model(settings: Settings) -> Model:
     price = settings.prices.get(settings.model)
     prices = (price["input"], price["output"]) if price is not None else None
     model: Model = plugins.create("models", settings.model, base_url=settings.base_url, api_key=api_key, prices=prices,
-                                  temperature=settings.temperature, context_tokens=profile.get("context_tokens"))
+                                  temperature=settings.temperature, context_tokens=profile.get("context_tokens"),
+                                  **parameters)
     return model
 
 
