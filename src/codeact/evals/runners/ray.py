@@ -12,6 +12,7 @@ RAY_ADDRESS names the cluster ("auto": the one this machine belongs to); without
 
 import json
 import os
+import secrets
 from collections.abc import Iterator
 from functools import lru_cache
 from typing import Any
@@ -47,9 +48,13 @@ class RayRunner:
         ours = not ray.is_initialized()
         if ours:
             address = os.environ.get("RAY_ADDRESS")
+            if not address:
+                # One of this machine. Its ports are open to the network, so nobody gets in without a token.
+                os.environ.setdefault("RAY_AUTH_MODE", "token")
+                os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
             here = {} if address else {"_node_ip_address": "127.0.0.1", "include_dashboard": False}
             try:
-                ray.init(address=address, log_to_driver=False, logging_level="ERROR", **here)
+                ray.init(address=address or "local", log_to_driver=False, logging_level="ERROR", **here)
             except (ConnectionError, ValueError) as error:
                 raise ConfigError(f"cannot reach the Ray cluster: {error}") from None
         work = ray.remote(_work).options(num_cpus=1, max_retries=0)
