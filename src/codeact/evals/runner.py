@@ -92,10 +92,9 @@ def begin(path: Path, plan: Plan, *, runner: str = "threads", n_parallel: int = 
         ConfigError: The plan cannot be done, or there is a run in the folder.
         GivenUp: One job after the other failed.
     """
-    player = Player(plan, suite=suite, models=models)
+    player, where = Player(plan, suite=suite, models=models), plugins.create("runners", runner, n_parallel=n_parallel)
     with RunFolder.create(path, _manifest(plan, player, runner, limits)) as folder:
-        return _run(folder, plan, player, plugins.create("runners", runner, n_parallel=n_parallel), limits, max_tries,
-                    on_progress, cancel)
+        return _run(folder, plan, player, where, limits, max_tries, on_progress, cancel)
 
 
 def resume(path: Path, *, runner: str | None = None, n_parallel: int = 4, limits: Limits | None = None,
