@@ -8,8 +8,8 @@ from typing import Any
 from codeact.cli import load, verbs
 from codeact.cli._files import OUTPUT_FOLDER
 
-__all__ = ["add_agent", "add_backend", "add_memory", "add_network", "add_packages", "network_of", "packages_of",
-           "parser", "positive", "sentence"]
+__all__ = ["add_agent", "add_backend", "add_memory", "add_network", "add_number", "add_packages", "network_of",
+           "packages_of", "parser", "positive", "sentence"]
 
 MOST = 1_000_000_000
 """As `interpreter.limits.MOST`, which is not imported before it is needed."""
@@ -50,6 +50,7 @@ def parser() -> argparse.ArgumentParser:
     add("--image", metavar="FILE", type=Path, action="append", default=[],
         help="a picture that goes with the task, for models that see; may be repeated")
     add("--resume", metavar="FILE", type=Path, help="go on with the conversation in this file, and its variables")
+    add_number(made)
     add("--save", metavar="FILE.jsonl", type=Path, help="add the trajectory to this file, as it grows")
     add("--json", action="store_true", help="print events as lines of JSON instead")
     add("--version", action="store_true", help="print the version")
@@ -99,6 +100,12 @@ def add_backend(parser: argparse._ActionsContainer) -> None:
     """The flag `--backend`."""
     parser.add_argument("--backend", metavar="SPEC", default="local",
                         help="what runs the code: local (default), docker:IMAGE, podman:IMAGE, jupyter:NAME, inprocess")
+
+
+def add_number(parser: argparse._ActionsContainer) -> None:
+    """The flag `--number`, beside `--resume`."""
+    parser.add_argument("--number", metavar="N", type=positive(int),
+                        help="with --resume FILE: which conversation of the file, from 1 (default: the last)")
 
 
 def add_memory(parser: argparse._ActionsContainer) -> None:

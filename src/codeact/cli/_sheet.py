@@ -10,7 +10,7 @@ from typing import Literal, Protocol, TextIO
 
 from codeact.cli._wrap import Wrap
 
-__all__ = ["MARGINS", "PlainSheet", "Sheet", "Style", "cleaned", "spelled"]
+__all__ = ["MARGINS", "PlainSheet", "Sheet", "Style", "cleaned", "counted", "spelled"]
 
 Style = Literal["words", "code", "answer", "output", "error", "note", "reasoning", "title", "tool", "said", "fault",
                 "margin"]
@@ -36,6 +36,11 @@ def cleaned(text: str, *, returns: bool = False) -> str:
     """
     text = _CONTROL.sub("", text.replace("\r\n", "\n"))
     return (text if returns else text.replace("\r", "\n")).encode("utf-8", "replace").decode()
+
+
+def counted(number: int, one: str, many: str = "") -> str:
+    """A number of things, as "1 turn" or "2 turns"."""
+    return f"{number:,} {one if number == 1 else many or one + 's'}"
 
 
 def spelled(text: str, file: TextIO) -> str:
