@@ -91,13 +91,16 @@ def test_undo_takes_the_variables_back_and_retry_does_it_again():
     assert "the sum is 6" in shown
     assert "[2 turns, " in shown
     assert "x     int         6" in person.say("/vars")
+    assert "nothing to continue: the last message has its answer" in person.say("/continue")
     shown = person.say("/undo")
-    assert "took back" in shown
+    assert "[took back 1 message, with" in shown
+    assert "nothing to continue: the last message has its answer" in person.say("/continue")
     assert "> add the numbers" in shown
     assert "x     str   6     'before'" in person.say("/vars")
     assert "takes a number" in person.say("/undo all")
-    person.say("/undo")
+    assert "[took back 1 message, which is all there was, with" in person.say("/undo 9")
     assert "nothing to take back" in person.say("/undo")
+    assert "nothing to continue: nothing has been said yet" in person.say("/continue")
     assert "[no variables]" in person.say("/vars")
     assert person.leave() == 0
 
@@ -213,8 +216,12 @@ def test_commands_say_what_they_cannot_do_and_what_there_is(home):
     Path("a.jsonl").write_text("mine")
     person.type("/save a.jsonl")
     person.see("is there already. Replace it?")
-    person.press("n")
+    person.interrupt()
     person.see("[not saved]")
+    person.type("/save a.jsonl")
+    person.until(lambda: person.text.count("Replace it?") == 2 or person.lines[person.screen.cursor.y].startswith("a.jsonl is"))
+    person.press("n")
+    person.until(lambda: person.text.count("[not saved]") == 2)
     assert Path("a.jsonl").read_text() == "mine"
     assert "unknown model 'scriptet'" in person.say("/model scriptet:x")
     assert "the model is acting.models:echo" in person.say("/model acting.models:echo")

@@ -65,11 +65,14 @@ class Asker:
             return allowed
 
     def sure(self, question: str) -> bool:
-        """Whether the person says yes; no where nobody is there."""
+        """Whether the person says yes; no where nobody is there, or at Ctrl-C."""
         if self._terminal is None:
             return False
-        with self._one, quiet():
-            return self._key(f"{question}  y yes   n no", "yYnN\x1b\x04\x03", self._cell) in ("y", "Y")
+        try:
+            with self._one, quiet():
+                return self._key(f"{question}  y yes   n no", "yYnN\x1b\x04\x03", self._cell) in ("y", "Y")
+        except KeyboardInterrupt:
+            return False
 
     def refuse(self) -> bool:
         """The question that stands is answered with no; whether there was one. May be called from a signal handler."""

@@ -20,6 +20,7 @@ from codeact.cli._agent import images_of
 from codeact.cli._chat_prompt import paths
 from codeact.cli._exchanges import exchanges
 from codeact.cli._pending import at_end
+from codeact.cli._sheet import counted
 from codeact.cli._tables import text_table
 from codeact.cli._terminal import shown
 from codeact.errors import ConfigError
@@ -81,13 +82,17 @@ def _undo(chat: Chat, argument: str) -> None:
     undone = chat.agent.undo(n)
     if not undone.tasks and chat.agent.trajectory is None:
         raise ConfigError("there is nothing to take back: " + _NO_TURNS)
-    chat.say("[took back, with what it did to the variables:]", "note")
+    n_taken = len(undone.tasks)
+    fewer = f", which is all there {'was' if n_taken == 1 else 'were'}" if n_taken < n else ""
+    chat.say(f"[took back {counted(n_taken, 'message')}{fewer}, with what came of it in the variables:]", "note")
     for text in undone.tasks:
         chat.say("> " + _line(text), "title")
     for lost in undone.lost:
         chat.say(f"[did not come back: {lost}]", "note")
     if getattr(chat.agent.interpreter, "layer", None):
         chat.say("[files stay as they are: /files shows what waits, `codeact discard` drops it]", "note")
+    elif chat.args.workspace:
+        chat.say(f"[files in {shown(chat.args.workspace)} stay as they are]", "note")
 
 
 def _retry(chat: Chat, argument: str) -> None:
@@ -99,6 +104,9 @@ def _retry(chat: Chat, argument: str) -> None:
 
 
 def _continue(chat: Chat, argument: str) -> None:
+    if not chat.agent.unanswered:
+        raise ConfigError("there is nothing to continue: " + ("the last message has its answer; say what to do next"
+                                                              if chat.agent.trajectory else _NO_TURNS))
     chat.watched(lambda **watch: chat.agent.run(None, **watch))
 
 

@@ -231,6 +231,8 @@ class Chat:
                 if isinstance(error, BrokenPipeError):
                     raise
                 self.say(in_flags(str(error)), "fault")
+            except KeyboardInterrupt:   # at a command: that is given up, not the chat
+                self.say("[stopped]", "note")
             self.terminal.finish()
 
     def say(self, words: str, style: Style = "said") -> None:
@@ -279,7 +281,8 @@ class Chat:
             return
         except CodeActError as error:
             self.terminal.finish()
-            self.say(f"{in_flags(str(error))}\n/retry tries again.", "fault")
+            hint = "" if isinstance(error, ConfigError) else "\n/retry tries again."
+            self.say(f"{in_flags(str(error))}{hint}", "fault")
             return
         finally:
             self.asker.withdraw()
