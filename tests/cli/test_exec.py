@@ -226,9 +226,10 @@ def test_an_interrupt_ends_it_without_a_traceback():
 
 
 def test_a_terminal_gets_colours_and_nothing_that_talks_to_it():
-    child = pexpect.spawn(COMMAND[0], [*COMMAND[1:], r"print('\x1b[31mred\x1b[0m \x1b]0;title\x07 \x9b6n')"], timeout=20)
+    code = r"print('\x1b[31mred\x1b[0m \x1b]0;title\x07\x9b6n\x1b[2J\x1b]52;c;', end='', flush=True); print('aGk=\x07 \x1b[32mgreen')"
+    child = pexpect.spawn(COMMAND[0], [*COMMAND[1:], code], timeout=20)
     child.expect(pexpect.EOF)
-    assert child.before == b"\x1b[31mred\x1b[0m ]0;title 6n\r\n"
+    assert child.before == b"\x1b[31mred\x1b[0m  \x1b[32mgreen\r\n\x1b[0m"
     child.close()
 
 

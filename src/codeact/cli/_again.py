@@ -14,9 +14,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from codeact.cli._control import cleaned
 from codeact.cli._flags import add_agent
 from codeact.cli._places import conversations
-from codeact.cli._sheet import cleaned
 from codeact.errors import CodeActError, ConfigError
 
 if TYPE_CHECKING:

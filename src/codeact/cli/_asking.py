@@ -13,7 +13,8 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from codeact.cli._sheet import Sheet, cleaned
+from codeact.cli._control import cleaned
+from codeact.cli._sheet import Sheet
 from codeact.events import Ended, Event, Turn
 
 __all__ = ["Asker", "lines", "quiet"]

@@ -20,6 +20,7 @@ from codeact.cli._agent import agent_of, by_hand, check, offered, settled, taken
 from codeact.cli._asking import Asker, lines, quiet
 from codeact.cli._chat_commands import COMMANDS, dispatch, wanted
 from codeact.cli._chat_prompt import prompt_for
+from codeact.cli._control import cleaned
 from codeact.cli._exchanges import exchanges
 from codeact.cli._exit import ANSWERED, guarded
 from codeact.cli._files import OUTPUT_FOLDER, Shelf
@@ -30,7 +31,7 @@ from codeact.cli._pending import at_end, at_start
 from codeact.cli._places import forget_old_states, last_conversation, new_conversation
 from codeact.cli._running import tell_what_runs
 from codeact.cli._session import in_flags
-from codeact.cli._sheet import Style, cleaned, counted
+from codeact.cli._sheet import Style, counted
 from codeact.cli._terminal import Terminal, sheet_for, shown
 from codeact.errors import Cancelled, CodeActError, ConfigError
 from codeact.events import Code, Event, Output

@@ -10,8 +10,9 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from codeact.cli._control import cleaned
 from codeact.cli._flags import positive, sentence
-from codeact.cli._printer import CONTROL, Printer
+from codeact.cli._printer import Printer
 from codeact.cli._session import add_flags, arguments_of, in_flags, limits_of, walls_of
 from codeact.errors import ConfigError, InterpreterError
 
@@ -154,7 +155,7 @@ def _keep(interpreter: Interpreter, path: str | None, exit_code: int) -> int:
     except (OSError, ConfigError) as error:
         return _fail(f"the session could not be saved: {error}", exit_code or FAILED)
     for name, reason in (*report.rest.items(), *report.left_out.items()):
-        print(f"[{CONTROL.sub('?', name)} is not stored as it is: {reason}]", file=sys.stderr)
+        print(f"[{cleaned(name)} is not stored as it is: {reason}]", file=sys.stderr)
     for note in report.notes:
         print(f"[{note}]", file=sys.stderr)
     return exit_code
@@ -213,7 +214,7 @@ def _figures(options: argparse.Namespace) -> str | None:
 
 
 def _ask(prompt: str, hidden: bool) -> str | None:
-    prompt = CONTROL.sub("", prompt).encode("utf-8", "replace").decode()
+    prompt = cleaned(prompt)
     try:
         if hidden:
             import getpass
