@@ -67,7 +67,8 @@ def add_agent(parser: argparse.ArgumentParser) -> None:
     add("--format", metavar="NAME", help="how it writes its actions: code (default), json, text, native")
     add("--instructions", metavar="FILE", type=Path, help="what else it should know and heed, as text")
     add("--tool", metavar="SPEC", action="append", default=[],
-        help="give it a tool: web_fetch, files:DIR, 'mcp:COMMAND', or a module of yours; may be repeated")
+        help="give it a tool: web_fetch, files:DIR, 'mcp:COMMAND', a file of yours with functions (./mytools.py, "
+        "./mytools.py:FUNCTION) or a module (package.module); may be repeated")
     add("--yes", action="store_true", help="allow, unasked, the calls of tools that ask first")
     group = parser.add_argument_group("how much it may spend on a task")
     add = group.add_argument
