@@ -18,11 +18,14 @@ if TYPE_CHECKING:
     from codeact.agent import Agent
     from codeact.messages import Image
     from codeact.settings import Settings
+    from codeact.settings.file import Fault
     from codeact.trajectory import Stop
 
 __all__ = ["agent_of", "by_hand", "check", "images_of", "offered", "settled", "taken_up", "walls", "why_it_ended",
            "workspace_of"]
 
+_MUST_HOLD = ("max_cost", "base_url")
+"""Settings without which a task could cost more, or be read by another server, than the user has said."""
 _MAX_IMAGE = 20_000_000
 _MAX_INSTRUCTIONS = 1_000_000
 
@@ -49,10 +52,15 @@ def settled(args: argparse.Namespace, resume: Path | None) -> Settings:
     Raises:
         ConfigError: A value cannot be used.
     """
-    from codeact.settings import settle
+    from codeact.settings import DEFAULT, settle
 
-    settings = settle(args)
-    return settings if settings.model or resume is None else settle(args, model=_model_in(resume))
+    faults: list[Fault] = []
+    settings = settle(args, faults=faults)
+    for (name, *_), said in faults:
+        if name in _MUST_HOLD and settings.origins[name] == DEFAULT:
+            raise ConfigError(f"{said}\nIt cannot be passed over: mend it, or say --{name.replace('_', '-')}")
+        print(f"codeact: {said}\n(passed over; the rest of the settings holds)", file=sys.stderr)
+    return settings if settings.model or resume is None else settle(args, model=_model_in(resume), faults=[])
 
 
 def taken_up(args: argparse.Namespace, resume: Path | None, *, asking: bool = True) -> str:
