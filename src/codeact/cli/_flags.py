@@ -24,6 +24,9 @@ examples:
   codeact --tool web_fetch --max-cost 0.50 "What is new on https://www.python.org?"
   codeact chat                                                a conversation, with the variables kept
 
+environment: CODEACT_MODEL and other settings (`codeact config`); NO_COLOR=1 leaves colours out; CODEACT_IMAGES=kitty,
+iterm2 or none says how the terminal shows figures.
+
 verbs:
 """
 

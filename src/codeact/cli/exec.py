@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from codeact.cli._control import cleaned
 from codeact.cli._flags import positive, sentence
 from codeact.cli._printer import Printer
-from codeact.cli._session import add_flags, arguments_of, in_flags, limits_of, walls_of
+from codeact.cli._session import add_flags, arguments_of, in_flags, limits_of, told, walls_of
 from codeact.errors import ConfigError, InterpreterError
 
 if TYPE_CHECKING:
@@ -118,10 +118,12 @@ def _main(options: argparse.Namespace) -> int:
                      USAGE)
     if code is None and options.json:
         return _fail("--json goes with code, not with the prompt", USAGE)
+    if options.save and not Path(options.save).absolute().parent.is_dir():   # said before anything is run
+        return _fail(f"--save {options.save}: there is no folder {Path(options.save).parent}; make it first", USAGE)
     try:
         interpreter = _open(options, interactive=code is None)
     except (ValueError, OSError, ConfigError) as error:
-        return _fail(error, USAGE)
+        return _fail(told(error), USAGE)
     with interpreter:
         if interpreter.loaded is not None:
             print(f"[{interpreter.loaded.text}]", file=sys.stderr)
@@ -153,7 +155,8 @@ def _keep(interpreter: Interpreter, path: str | None, exit_code: int) -> int:
     try:
         report = interpreter.save(path)
     except (OSError, ConfigError) as error:
-        return _fail(f"the session could not be saved: {error}", exit_code or FAILED)
+        why = getattr(error, "strerror", None) or error
+        return _fail(f"the session could not be saved in {path}: {why}", exit_code or FAILED)
     for name, reason in (*report.rest.items(), *report.left_out.items()):
         print(f"[{cleaned(name)} is not stored as it is: {reason}]", file=sys.stderr)
     for note in report.notes:

@@ -52,7 +52,7 @@ from codeact.trajectory import Stop, Turn, sum_usage
 if TYPE_CHECKING:
     from codeact.agent import Result
 
-__all__ = ["main"]
+__all__ = ["main", "replay"]
 
 
 def main(argv: Sequence[str]) -> int:
@@ -69,7 +69,7 @@ def _main(args: argparse.Namespace) -> int:
     settings = settled(args, args.resume)
     args = settings.filled(args)
     if not task and not settings.model and not args.task and not args.resume:
-        return _demo(args)
+        return replay(args, "No model is configured, so this is a REPLAY: the words were written by us beforehand.")
     if not settings.model:
         why = f"no model is configured for the task {task!r}{_perhaps_a_verb(args.task)}"
         settings = offered(settings, why, asking=not args.json and args.task != ["-"])
@@ -87,8 +87,12 @@ def _main(args: argparse.Namespace) -> int:
     return _run(args, task, create_model(settings), spec, images=images, title=title)
 
 
-def _demo(args: argparse.Namespace) -> int:
-    """Replay our recorded conversation over the real interpreter."""
+def replay(args: argparse.Namespace, words: str) -> int:
+    """Replay our recorded conversation over the real interpreter; its exit code.
+
+    Args:
+        words: What it says of itself first.
+    """
     from importlib.util import find_spec
 
     missing = [name for name in ("pandas", "matplotlib") if not find_spec(name)]
@@ -100,10 +104,7 @@ def _demo(args: argparse.Namespace) -> int:
     model = plugins.load("models", "scripted").create(str(demo.conversation()))
     if sys.stdout.isatty():
         model.seconds_per_word = 0.02
-    title = (
-        "No model is configured, so this is a REPLAY: the words were written by us beforehand.\n"
-        "The code in them is run now, for real, in the interpreter on this machine."
-    )
+    title = f"{words}\nThe code in them is run now, for real, in the interpreter on this machine."
     args.workspace, args.live, args.read = None, False, []
 
     code = _run(args, demo.TASK, model, "scripted:demo", title=title, given={demo.FILE: demo.sales()})
