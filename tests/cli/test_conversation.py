@@ -231,6 +231,13 @@ def test_commands_say_what_they_cannot_do_and_what_there_is(home):
     assert person.leave() == 0
 
 
+def test_the_help_fits_a_narrow_terminal():
+    person = Person("chat", "--model=acting.models:echo", columns=40)
+    shown = person.say("/help")
+    assert "\n    /undo [N]\n        take the last message back, and\n        all it did to the variables\n" in shown
+    assert person.leave() == 0
+
+
 def test_code_of_the_persons_own_runs_in_the_same_interpreter_and_the_model_is_told():
     person = Person("chat", "--model=acting.models:echo")
     assert "    42\n" in person.say("!z = 42; z")

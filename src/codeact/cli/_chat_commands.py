@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 __all__ = ["COMMANDS", "Command", "dispatch", "wanted"]
 
 _MAX_FILES = 100
+_MIN_WORDS = 24
+"""Columns that the words of /help need beside the commands."""
 _NO_TURNS = "nothing has been said yet"
 
 
@@ -221,8 +223,12 @@ def _help(chat: Chat, argument: str) -> None:
     rows += [["!CODE", "the same as /run CODE"], ["Alt-Enter", "a new line; Enter sends; Tab completes"],
              ["Ctrl-C", "stops the code and keeps its variables; again: stops the turn"], ["Ctrl-D", "leaves"]]
     wide = max(len(usage) for usage, _ in rows) + 2
-    indent, room = " " * wide, max(20, _width() - wide)
-    chat.say("\n".join(f"{usage:<{wide}}" + f"\n{indent}".join(wrap(words, room)) for usage, words in rows), "output")
+    narrow = _width() < wide + _MIN_WORDS   # then the words stand below
+    indent = " " * (4 if narrow else wide)
+    room = max(_MIN_WORDS, _width() - len(indent))
+    heads = (f"{usage}\n{indent}" if narrow else f"{usage:<{wide}}" for usage, _ in rows)
+    bodies = (f"\n{indent}".join(wrap(words, room)) for _, words in rows)
+    chat.say("\n".join(map("".join, zip(heads, bodies, strict=True))), "output")
 
 
 def _exit(chat: Chat, argument: str) -> bool:
