@@ -195,6 +195,11 @@ class Agent:
         return self._conversation.trajectory
 
     @property
+    def unanswered(self) -> bool:
+        """Whether `run(None)` has something to go on with: a task that a limit or an interruption ended."""
+        return self._conversation.unanswered
+
+    @property
     def asked(self) -> Usage:
         """What it has cost where other agents asked it as a tool of theirs."""
         return self._asked

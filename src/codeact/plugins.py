@@ -17,7 +17,7 @@ from typing import Any
 
 from codeact.errors import ConfigError, UnknownPlugin
 
-__all__ = ["available", "create", "load"]
+__all__ = ["available", "create", "load", "make"]
 
 _FOLDERS = {"tools": "tools.builtin", "runners": "evals.runners"}
 """Kinds whose folder stands elsewhere, or holds other files too."""
@@ -56,16 +56,27 @@ def create(kind: str, spec: str, **options: Any) -> Any:
         ConfigError: It does not take what was given.
     """
     name, colon, argument = spec.partition(":")
-    module = load(kind, name)
+    return make(load(kind, name), *([argument] if colon else []), spec=f"{kind.removesuffix('s')} {spec!r}", **options)
+
+
+def make(module: ModuleType, *arguments: str, spec: str, **options: Any) -> Any:
+    """Call a plug-in's `create`; options that are None are left out.
+
+    Args:
+        spec: What it is called in errors.
+
+    Raises:
+        ConfigError: It has none, or it does not take what was given.
+    """
     maker = getattr(module, "create", None)
     if maker is None:
         raise ConfigError(f"{module.__name__} is not a plug-in: it has no function `create`")
     given = {key: value for key, value in options.items() if value is not None}
     try:
-        _signature_of(maker).bind(*([argument] if colon else []), **given)
+        _signature_of(maker).bind(*arguments, **given)
     except TypeError as error:
-        raise ConfigError(f"{kind.removesuffix('s')} {spec!r}: {error}; it takes {_signature_of(maker)}") from None
-    return maker(*([argument] if colon else []), **given)
+        raise ConfigError(f"{spec}: {error}; it takes {_signature_of(maker)}") from None
+    return maker(*arguments, **given)
 
 
 def _home(kind: str) -> str:

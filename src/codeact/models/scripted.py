@@ -54,7 +54,8 @@ class ScriptedModel:
             ModelError: All replies have been given.
         """
         if self.n_given >= len(self.replies):
-            raise ModelError(f"the script has {len(self.replies)} replies and all have been given")
+            n = len(self.replies)
+            raise ModelError(f"the script has {n} repl{'y' if n == 1 else 'ies'}, and all have been given")
         given = self.replies[self.n_given]
         reply = Completion(given) if isinstance(given, str) else given
         self.n_given += 1
