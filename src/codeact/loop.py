@@ -11,8 +11,9 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
+from codeact.actions import CodeAction, ToolCall
 from codeact.errors import Cancelled, ContextOverflow
 from codeact.events import Ended, Observer, Started, ignore
 from codeact.messages import Usage
@@ -151,6 +152,8 @@ def rollout(
             stop = cancel.stop or Stop.CANCELLED
             break
         action = form.parse(completion.text, truncated=completion.truncated, calls=completion.calls)
+        if completion.dropped and isinstance(action, CodeAction | ToolCall):
+            action = replace(action, ignored="\n".join(filter(None, (action.ignored, completion.dropped))))
         observation = env.step(action, observe=observe, cancel=cancel)
         turn = Turn(completion, action, observation, seconds=time.perf_counter() - began)
         trajectory, spent = trajectory.add(turn), spent + turn

@@ -9,7 +9,10 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, Self, cast, get_args
 
-__all__ = ["Call", "Completion", "Finish", "Image", "Message", "Role", "Usage"]
+__all__ = ["MAX_DROPPED_CHARS", "Call", "Completion", "Finish", "Image", "Message", "Role", "Usage"]
+
+MAX_DROPPED_CHARS = 1_000
+"""So much is kept of what a model wrote past a stop string."""
 
 Role = Literal["system", "user", "assistant"]
 Finish = Literal["stop", "length", "filter"]
@@ -144,6 +147,8 @@ class Completion:
     """Why it ended: by itself or at a stop string, at its length limit, or by a content filter."""
     calls: tuple[Call, ...] = ()
     """Native tool calls in it, in order."""
+    dropped: str = ""
+    """How the words begin that the back-end wrote past a stop string; at most `MAX_DROPPED_CHARS`."""
 
     @property
     def truncated(self) -> bool:
@@ -154,14 +159,18 @@ class Completion:
         """Spell as plain JSON values."""
         spelled = asdict(self)
         spelled["calls"] = list(spelled["calls"])
+        if not self.dropped:
+            del spelled["dropped"]
         return spelled
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Self:
         """Read what `to_json` wrote; `KeyError`, `TypeError` or `ValueError` if it is not that."""
-        text, reasoning = data["text"], data.get("reasoning", "")
+        text, reasoning, dropped = data["text"], data.get("reasoning", ""), data.get("dropped", "")
         finish = data.get("finish", "stop")
-        if not isinstance(text, str) or not isinstance(reasoning, str) or finish not in get_args(Finish):
-            raise ValueError("not a completion: text and reasoning must be strings, finish one of stop, length, filter")
+        if not all(isinstance(one, str) for one in (text, reasoning, dropped)) or finish not in get_args(Finish):
+            raise ValueError(
+                "not a completion: text, reasoning and dropped must be strings, finish one of stop, length, filter"
+            )
         calls = tuple(map(Call.from_json, data.get("calls", ())))
-        return cls(text, reasoning, Usage.from_json(data.get("usage", {})), cast(Finish, finish), calls)
+        return cls(text, reasoning, Usage.from_json(data.get("usage", {})), cast(Finish, finish), calls, dropped)
