@@ -36,7 +36,7 @@ ORDER = [
     ["suites"],
     ["evals"],
     ["export"],
-    ["asking", "agent"],
+    ["asking", "options", "agent"],
     ["demo"],
     ["server", "integrations"],
     ["cli"],

@@ -7,12 +7,19 @@ only, never a key or a connection, so that they can be written to a file as they
 import base64
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any, Literal, Self, cast, get_args
+
+from codeact.errors import ConfigError
 
 __all__ = ["MAX_DROPPED_CHARS", "Call", "Completion", "Finish", "Image", "Message", "Role", "Usage"]
 
 MAX_DROPPED_CHARS = 1_000
 """So much is kept of what a model wrote past a stop string."""
+
+_MAX_IMAGE_BYTES = 20_000_000
+_BEGINNINGS = {"image/png": b"\x89PNG\r\n\x1a\n", "image/jpeg": b"\xff\xd8\xff", "image/gif": b"GIF8",
+               "image/webp": b"RIFF"}
 
 Role = Literal["system", "user", "assistant"]
 Finish = Literal["stop", "length", "filter"]
@@ -25,6 +32,33 @@ class Image:
     mime: str
     """As `image/png`."""
     data: bytes
+
+    @classmethod
+    def of(cls, given: "Image | str | Path | bytes") -> "Image":
+        """A picture from a file, or from its bytes; what kind it is shows in how it begins.
+
+        Raises:
+            ConfigError: It cannot be read, or is of a kind that models do not read.
+        """
+        if isinstance(given, Image):
+            return given
+        if isinstance(given, str | Path):
+            path, where = Path(given).expanduser(), str(given)
+            try:
+                if path.stat().st_size > _MAX_IMAGE_BYTES:
+                    most = _MAX_IMAGE_BYTES // 1_000_000
+                    raise ConfigError(f"{where} is larger than {most} MB, more than models take")
+                data = path.read_bytes()
+            except OSError as error:
+                raise ConfigError(f"cannot read the picture {where}: {error.strerror}") from None
+        elif isinstance(given, bytes | bytearray):
+            data, where = bytes(given), "what was given"
+        else:
+            raise ConfigError(f"a picture is an Image, the path of a file, or bytes; got {type(given).__name__}")
+        for mime, begins in _BEGINNINGS.items():
+            if data.startswith(begins) and (mime != "image/webp" or data[8:12] == b"WEBP"):
+                return cls(mime, data)
+        raise ConfigError(f"{where} is no picture that models read: PNG, JPEG, GIF or WebP; convert it first")
 
     def to_json(self) -> dict[str, Any]:
         """Spell as plain JSON values."""

@@ -433,3 +433,24 @@ def test_a_huge_reply_and_a_slow_one_come_whole():
         assert len(complete(model(server)).text) == 3_000_000
     with FakeServer(streamed(*[chunk(letter) for letter in "drip"], chunk(finish="stop"), each=lambda: threading.Event().wait(0.01))) as server:
         assert complete(model(server)).text == "drip"
+
+
+def test_what_a_server_does_not_count_is_estimated_so_that_limits_hold():
+    with FakeServer(streamed(chunk("Hello, you"))) as server:
+        ours = model(server, prices=(1_000_000, 1_000_000))
+        done = complete(ours, [Message("user", "x" * 400)])
+    assert (done.usage.prompt_tokens, done.usage.completion_tokens, done.usage.cost) == (100, 3, 103)
+    assert not ours.counts_tokens
+
+
+def test_a_web_page_is_no_model_and_is_not_asked_again():
+    page = fixed(200, b"<html>hello</html>", headers={"Content-Type": "text/html; charset=utf-8"})
+    with FakeServer(page) as server, pytest.raises(ModelError, match=r"web page.*--base-url.*/v1"):
+        complete(model(server))
+    assert len(server.requests) == 1
+
+
+def test_a_key_that_was_given_is_not_looked_for_in_a_variable():
+    with FakeServer(failed(401, "Incorrect API key")) as server, pytest.raises(ModelError, match="the key that it was given") as raised:
+        complete(model(server, api_key="sk-given"))
+    assert "OPENAI_API_KEY" not in str(raised.value)

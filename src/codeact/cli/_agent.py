@@ -26,7 +26,6 @@ __all__ = ["agent_of", "by_hand", "check", "images_of", "offered", "settled", "t
 
 _MUST_HOLD = ("max_cost", "base_url")
 """Settings without which a task could cost more, or be read by another server, than the user has said."""
-_MAX_IMAGE = 20_000_000
 _MAX_INSTRUCTIONS = 1_000_000
 
 
@@ -193,24 +192,9 @@ def images_of(paths: list[Path]) -> tuple[Image, ...]:
     Raises:
         ConfigError: One cannot be read, or is of a kind that models do not read.
     """
-    return tuple(map(_image_of, paths))
-
-
-def _image_of(path: Path) -> Image:
     from codeact.messages import Image
 
-    try:
-        if path.stat().st_size > _MAX_IMAGE:
-            raise ConfigError(f"{path} is larger than {_MAX_IMAGE // 1_000_000} MB, more than models take")
-        data = path.expanduser().read_bytes()
-    except OSError as error:
-        raise ConfigError(f"cannot read the picture {path}: {error.strerror}") from None
-    for mime, begins in (("image/png", b"\x89PNG\r\n\x1a\n"), ("image/jpeg", b"\xff\xd8\xff"), ("image/gif", b"GIF8")):
-        if data.startswith(begins):
-            return Image(mime, data)
-    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
-        return Image("image/webp", data)
-    raise ConfigError(f"{path} is no picture that models read: PNG, JPEG, GIF or WebP; convert it first")
+    return tuple(map(Image.of, paths))
 
 
 def walls(agent: Agent, backend: str) -> str:
