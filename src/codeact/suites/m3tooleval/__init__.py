@@ -48,6 +48,13 @@ class M3ToolEval:
     def __init__(self, data: str | None = None) -> None:
         self._data = data
 
+    @classmethod
+    def of(cls, material: Material) -> "M3ToolEval":
+        """The suite on data that was read already."""
+        suite = cls()
+        suite.__dict__["_material"] = material  # where `cached_property` keeps it
+        return suite
+
     @property
     def version(self) -> str:
         """Ours and the data's; raises ConfigError as `tasks` does."""

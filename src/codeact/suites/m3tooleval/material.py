@@ -43,34 +43,36 @@ class Material:
     """SHA-256 of all files, in hexadecimal."""
 
 
-def read(folder: Path) -> Material:
-    """The data of a folder.
+def read(folder: Path, *others: Path) -> Material:
+    """The data of a folder; a file that it lacks is taken from the first of the others that has it.
 
     Raises:
         ConfigError: A file is missing, or is not what it should be.
     """
+    at = {name: next((place for place in (folder, *others) if (place / name).is_file()), folder) / name
+          for name in FILES}
     hashed = hashlib.sha256()
     texts: dict[str, str] = {}
     for name in FILES:
         try:
-            data = (folder / name).read_bytes()
+            data = at[name].read_bytes()
             texts[name] = data.decode()
         except (OSError, UnicodeDecodeError) as error:
-            raise ConfigError(f"{folder / name} cannot be read: {error}; {_ADVICE}") from None
+            raise ConfigError(f"{at[name]} cannot be read: {error}; {_ADVICE}") from None
         hashed.update(data)
     tasks = []
-    for line, value in _lines(folder / "tasks.jsonl", texts["tasks.jsonl"]):
+    for line, value in _lines(at["tasks.jsonl"], texts["tasks.jsonl"]):
         try:
             tasks.append(_task(value))
         except (KeyError, TypeError, ValueError) as error:
-            raise ConfigError(f"{folder / 'tasks.jsonl'}, line {line}, is no task: {error!r}; {_ADVICE}") from None
+            raise ConfigError(f"{at['tasks.jsonl']}, line {line}, is no task: {error!r}; {_ADVICE}") from None
     try:
         told = {family: [{key: str(entry[key]) for key in ("name", "signature", "description")} for entry in entries]
                 for family, entries in json.loads(texts["tools.json"]).items()}
         travel = json.loads(texts["travel.json"])
         travel = {key: list(travel[key]) for key in ("locations", "flights", "hotels")}
         pages = {value["name"]: str(value["content"])
-                 for _, value in _lines(folder / "web_pages.jsonl", texts["web_pages.jsonl"])}
+                 for _, value in _lines(at["web_pages.jsonl"], texts["web_pages.jsonl"])}
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise ConfigError(f"the data in {folder} is not what it should be: {error!r}; {_ADVICE}") from None
     return Material(tasks, told, travel, pages, hashed.hexdigest())
