@@ -9,7 +9,7 @@ from pathlib import Path
 
 from codeact.errors import ConfigError
 
-__all__ = ["VARIABLE", "cache", "find"]
+__all__ = ["VARIABLE", "cache", "find", "home"]
 
 VARIABLE = "CODEACT_DATA"
 
@@ -18,6 +18,12 @@ def cache() -> Path:
     """The folder that holds what was downloaded: `$XDG_CACHE_HOME/codeact/data`."""
     home = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
     return Path(home) / "codeact" / "data"
+
+
+def home(given: str | None = None) -> Path:
+    """The folder in which data is looked for: the given one, the one that CODEACT_DATA names, or the cache."""
+    said = given or os.environ.get(VARIABLE)
+    return Path(said).expanduser() if said else cache()
 
 
 def find(name: str, given: str | None = None) -> Path:
@@ -30,7 +36,7 @@ def find(name: str, given: str | None = None) -> Path:
         ConfigError: It is not there; the message says how to get it.
     """
     said = given or os.environ.get(VARIABLE)
-    folder = (Path(said).expanduser() if said else cache()) / name
+    folder = home(given) / name
     if folder.is_dir():
         return folder
     if said:

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from codeact.data.canonical import digest
 from codeact.errors import ConfigError
 from codeact.tasks import Task
 
@@ -40,7 +41,7 @@ class Material:
     travel: Mapping[str, Sequence[Any]]
     pages: Mapping[str, str]
     digest: str
-    """SHA-256 of all files, in hexadecimal."""
+    """SHA-256 of all files' digests, in hexadecimal."""
 
 
 def read(folder: Path, *others: Path) -> Material:
@@ -55,11 +56,13 @@ def read(folder: Path, *others: Path) -> Material:
     texts: dict[str, str] = {}
     for name in FILES:
         try:
-            data = at[name].read_bytes()
-            texts[name] = data.decode()
+            texts[name] = at[name].read_bytes().decode()
         except (OSError, UnicodeDecodeError) as error:
             raise ConfigError(f"{at[name]} cannot be read: {error}; {_ADVICE}") from None
-        hashed.update(data)
+        try:
+            hashed.update(digest(name, texts[name]).encode())
+        except (KeyError, TypeError, ValueError) as error:
+            raise ConfigError(f"{at[name]} is not what it should be: {error!r}; {_ADVICE}") from None
     tasks = []
     for line, value in _lines(at["tasks.jsonl"], texts["tasks.jsonl"]):
         try:
@@ -79,7 +82,7 @@ def read(folder: Path, *others: Path) -> Material:
 
 
 def _lines(path: Path, text: str) -> Iterator[tuple[int, Any]]:
-    for number, line in enumerate(text.splitlines(), start=1):
+    for number, line in enumerate(text.split("\n"), start=1):
         if line.strip():
             try:
                 yield number, json.loads(line)
