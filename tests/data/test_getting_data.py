@@ -143,7 +143,8 @@ def test_data_of_the_public_home_must_be_what_it_was(repository, tmp_path, monke
 @pytest.mark.parametrize(
     "code",
     ["while True: pass", "import os; os._exit(1)", "raise KeyboardInterrupt", "x = [0] * 10**12",
-     "import gc; gc.get_objects = lambda: 1 / 0", "import json; json.dumps = lambda *_: 'no json'"],
+     "import os\nwhile True: os.write(1, b'x' * 1000000)", "import __main__; __main__.json = None",
+     "import json; json.dumps = lambda *_: '\\ud800'", "import gc; gc.get_objects = lambda: 1 / 0", "import json; json.dumps = lambda *_: 'no json'"],
 )  # fmt: skip
 def test_a_hostile_source_gives_a_clear_error_and_no_file(tmp_path, code):
     folder = m3_original.write(tmp_path / "original", base=code) / m3_original.FOLDER

@@ -15,7 +15,7 @@ __all__ = ["HELP", "main"]
 HELP = "get the data of a benchmark, and see where it lies"
 
 _EXAMPLES = """\
-  codeact data get m3tooleval               into the cache, where `codeact eval m3tooleval` finds it
+  codeact data get m3tooleval               to where `codeact eval m3tooleval` looks for it
   codeact data get m3tooleval --to DIR      into DIR/m3tooleval; then --data DIR, or CODEACT_DATA=DIR
   codeact data get m3tooleval --from DIR    from files that are here already, or from another git repository
   codeact data list
@@ -32,7 +32,7 @@ def main(argv: Sequence[str]) -> int:
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="get|list|where")
     get = verbs.add_parser("get", help="fetch it, unless it is here already", allow_abbrev=False)
     get.add_argument("name", metavar="NAME", help="as `codeact data list` has it")
-    get.add_argument("--to", metavar="DIR", type=Path, help="the folder in which NAME/ will stand (default: the cache)")
+    get.add_argument("--to", metavar="DIR", type=Path, help="where NAME/ will stand (default: as `where` says)")
     get.add_argument("--from", dest="given", metavar="DIR|URL", help="another source: a folder, or a git repository")
     verbs.add_parser("list", help="what there is, and what of it is here", allow_abbrev=False)
     verbs.add_parser("where", help="the folder in which suites look for data", allow_abbrev=False)

@@ -50,6 +50,7 @@ def extract(folder: Path, *, sandbox: str = "auto", timeout: float = _SECONDS) -
         raise ConfigError(f"the files in {folder} did not give {', '.join(missing)}; take another source (--from)")
     for name, text in given.items():
         try:
+            text.encode()
             digest(name, text)
         except (KeyError, TypeError, ValueError, RecursionError) as error:
             raise ConfigError(f"what the files in {folder} gave for {name} is not the data: {error!r:.200}") from None

@@ -20,7 +20,7 @@ def get(name: str, *, to: Path | None = None, given: str | None = None, sandbox:
     """Get the data `name`, unless it is there already.
 
     Args:
-        to: The folder in which its own will stand; the cache if None.
+        to: The folder in which its own will stand; where suites look for it if None.
         given: Another source: a folder with the original's files, or a git repository. What it gives is kept even if
             it differs from the public home's, and that is told.
         tell: Is handed a line about each step.
@@ -33,7 +33,7 @@ def get(name: str, *, to: Path | None = None, given: str | None = None, sandbox:
         InterpreterError: No session could be started to extract it in.
     """
     wanted = source(name)
-    home = (to or places.cache()).expanduser() / name
+    home = (to or places.home()).expanduser() / name
     if given is None and home.is_dir() and not differing(wanted, home):
         tell(f"{home} is complete already")
         return home
