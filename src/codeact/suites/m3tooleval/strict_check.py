@@ -39,7 +39,7 @@ def agrees(expected: Any, answer: str, *, decimals: int | None = None) -> bool:
 
 def _rounds_to(expected: Any, text: str, decimals: int) -> bool:
     """Whether it is the expected number with no more decimals than these; a half may go either way."""
-    if not isinstance(expected, int | float) or isinstance(expected, bool) or not _NUMBER.fullmatch(text):
+    if not isinstance(expected, float) or not _NUMBER.fullmatch(text):
         return False
     value = float(text)
     return value == round(value, decimals) and abs(value - expected) <= 0.5 * 10.0**-decimals * (1 + _TOLERANCE)
