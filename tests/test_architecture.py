@@ -33,6 +33,7 @@ ORDER = [
     ["settings"],
     ["prompts"],
     ["environments"],
+    ["data"],
     ["suites"],
     ["evals"],
     ["export"],
