@@ -16,7 +16,7 @@ from itertools import accumulate
 from statistics import NormalDist
 from typing import NamedTuple
 
-__all__ = ["Interval", "bootstrap", "difference", "holm", "mcnemar", "sign_flip", "success", "wilson"]
+__all__ = ["Interval", "bootstrap", "difference", "holm", "mcnemar", "quantile", "sign_flip", "success", "wilson"]
 
 LEVEL = 0.95
 _MAX_DRAWS = 2_000_000
@@ -73,7 +73,7 @@ def bootstrap(clusters: Sequence[Sequence[float]], *, level: float = LEVEL, n_dr
             drawn = draw.choices(totals, k=n)
             found.append(sum(total for total, _ in drawn) / sum(count for _, count in drawn))
         found.sort()
-    return Interval(_quantile(found, (1 - level) / 2), _quantile(found, (1 + level) / 2))
+    return Interval(quantile(found, (1 - level) / 2), quantile(found, (1 + level) / 2))
 
 
 def success(tasks: Sequence[Sequence[bool]], *, level: float = LEVEL, seed: int = 0) -> Interval:
@@ -150,7 +150,7 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return [found[number] for number in range(len(order))]
 
 
-def _quantile(ordered: Sequence[float], share: float) -> float:
+def quantile(ordered: Sequence[float], share: float) -> float:
     """Between its neighbours, as numpy has it."""
     place = share * (len(ordered) - 1)
     below = math.floor(place)
