@@ -143,7 +143,7 @@ def test_runs_of_two_suites_or_versions_are_not(tmp_path, suite):
 
 def test_the_same_job_twice_is_refused_and_the_comparison_named(tmp_path):
     first, second = run_of(tmp_path / "a", eight(code="1")), run_of(tmp_path / "b", eight(code="0"))
-    with pytest.raises(ConfigError, match="both did even/0 by openai:one in code, repeat 0; .* codeact eval compare"):
+    with pytest.raises(ConfigError, match=r"both did even/0 by openai:one in code, repeat 0; .* codeact eval compare"):
         read([first, second])
     with pytest.raises(ConfigError, match="no run was named"):
         read([])

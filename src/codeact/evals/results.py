@@ -103,8 +103,8 @@ def read(folders: Sequence[RunFolder]) -> Results:
         noted = {"suite": "", "version": ""}
         for record in folder.records():
             if (before := where.setdefault(record.job, folder.path)) != folder.path:
-                raise ConfigError(f"{before} and {folder.path} both did {_named(record.job)}; to see how two runs of the "
-                                  f"same jobs differ: codeact eval compare {before} {folder.path}")
+                raise ConfigError(f"{before} and {folder.path} both did {_named(record.job)}; to see how two runs of "
+                                  f"the same jobs differ: codeact eval compare {before} {folder.path}")
             noted = {name: str(record.about.get(name, "")) for name in noted}
             rows.append(Row.of(record))
         failures += folder.failures()
@@ -114,8 +114,8 @@ def read(folders: Sequence[RunFolder]) -> Results:
         kinds.setdefault(repr(kind), folder.path)
         if len(kinds) > 1:
             one, other = kinds
-            raise ConfigError(f"{kinds[one]} and {kinds[other]} cannot be put together: they are not of the same suite, "
-                              f"version and options, but of {one} and {other}; report each for itself")
+            raise ConfigError(f"{kinds[one]} and {kinds[other]} cannot be put together: they are not of the same "
+                              f"suite, version and options, but of {one} and {other}; report each for itself")
     failures = [failure for failure in failures if failure.job not in where]
     manifests = [folder.manifest for folder in folders]
     jobs = [*(row.job for row in rows), *(failure.job for failure in failures)]

@@ -139,7 +139,8 @@ def summarize(results: Results, *, checker: str | None = None, seed: int = 0) ->
     best, fewest = {}, {}
     for model in results.models:
         formats = [format for format in results.formats if (model, format) in jobs]
-        lines += [_line(jobs[model, format], results.checkers, checker, n_failed[model, format], seed) for format in formats]
+        lines += [_line(jobs[model, format], results.checkers, checker, n_failed[model, format], seed)
+                  for format in formats]
         versus += [Versus(model, first, second, pair(jobs[model, first], jobs[model, second], checker, seed=seed))
                    for first, second in combinations(formats, 2)]
         if len(formats) > 1:
