@@ -52,7 +52,7 @@ def draw(summary: Summary, name: str, *, kind: str = "svg", dark: bool = False) 
     except ImportError:
         raise ConfigError("figures need matplotlib: pip install 'codeact[science]'") from None
     ink = "#dddddd" if dark else "#222222"
-    style = {"svg.hashsalt": "codeact", "text.color": ink, "axes.labelcolor": ink, "axes.edgecolor": ink,
+    style: Any = {"svg.hashsalt": "codeact", "text.color": ink, "axes.labelcolor": ink, "axes.edgecolor": ink,
              "xtick.color": ink, "ytick.color": ink, "font.size": 10, "axes.spines.top": False,
              "axes.spines.right": False, "text.parse_math": False}
     with matplotlib.rc_context(style):

@@ -161,7 +161,7 @@ def _rate(rate: Rate) -> str:
 
 
 def _gap(gap: Gap, scale: int) -> str:
-    return f"{scale * gap.value:+.1f} {_interval(gap.interval, scale, '+.1f')}"
+    return f"{scale * gap.value:+z.1f} {_interval(gap.interval, scale, '+z.1f')}"
 
 
 def _interval(interval: Interval, scale: int, spec: str) -> str:

@@ -143,13 +143,13 @@
     }
     detail.scrollTop = 0;
     if (focus) detail.focus({ preventScroll: matchMedia("(min-width: 55rem)").matches });
-    location.hash = "t" + id;
+    history.replaceState(null, "", "#t" + id);
   };
   const close = () => {
     const row = document.querySelector("tr.open button");
     opened = -1;
     $("detail").replaceChildren(make("p", "Nothing is open: choose a task, or press Enter.", "soft"));
-    location.hash = "browser";
+    history.replaceState(null, "", "#browser");
     list();
     if (row) $("list").focus();
   };
