@@ -1,7 +1,7 @@
-"""Two runs, models or formats task by task: what flipped, by how much they differ, and whether it is more than noise.
+"""Two runs, models or formats task by task: what flipped, by how much they differ, whether that is more than noise.
 
-A side is one model in one format of one run (`Side`); `sides` finds out which belong together: the same model and format
-in two runs, or the same format where each run has one model only.
+A side is one model in one format of one run (`Side`); `sides` finds which belong together: the same model and format in
+two runs, or the same format where each run has one model only.
 """
 
 from collections.abc import Mapping, Sequence
@@ -65,7 +65,8 @@ def sides(first: tuple[str, Results], second: tuple[str, Results], *, one: Mappi
     (_, a), (_, b) = first, second
     if (a.suite, a.version, dict(a.options)) != (b.suite, b.version, dict(b.options)):
         raise ConfigError(f"{first[0]} is of {a.suite} {a.version} {dict(a.options)}, {second[0]} of {b.suite} "
-                          f"{b.version} {dict(b.options)}: only runs of one suite, version and options have the same tasks")
+                          f"{b.version} {dict(b.options)}: only runs of one suite, version and options have the same "
+                          "tasks")
     left, right = _chosen(*first, one), _chosen(*second, other)
     if len(left) == len(right) == 1:
         if (left[0].run, left[0].model, left[0].format) == (right[0].run, right[0].model, right[0].format):

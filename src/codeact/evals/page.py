@@ -2,8 +2,8 @@
 
     page.save(summary, folders, Path("report.html"))
 
-The page needs nothing from elsewhere and may load nothing: its policy allows its own script and style, by their
-hashes, and pictures that are in it. What models and cells wrote is hostile: it travels compressed and in base64, so it is never
+The page needs nothing from elsewhere and may load nothing: its policy allows its own script and style, by their hash,
+and pictures that are in it. What models and cells wrote is hostile: it travels compressed and in base64, so it is never
 read as markup, and the script sets it as text alone (`page_files/page.js`). Pictures of four raster kinds are shown, as
 `data:` URLs; no SVG or HTML of a cell is.
 
