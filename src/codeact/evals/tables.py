@@ -102,8 +102,8 @@ def _versus(summary: Summary) -> Table:
         two = one.pair
         rows.append([Cell(one.model, is_number=False), Cell(f"{one.first} - {one.second}", is_number=False),
                      Cell(str(two.n_tasks)), Cell(f"{two.n_first} : {two.n_second}"), Cell(_gap(two.success, 100)),
-                     Cell(p_value(two.success.p_holm), is_best=not two.success.is_noise), Cell(_gap(two.turns, 1)),
-                     Cell(p_value(two.turns.p_holm), is_best=not two.turns.is_noise)])
+                     Cell(_p(two.success.p_holm), is_best=not two.success.is_noise), Cell(_gap(two.turns, 1)),
+                     Cell(_p(two.turns.p_holm), is_best=not two.turns.is_noise)])
     test = summary.versus[0].pair.test if summary.versus else ""
     return Table("Formats against one another",
                  ["Model", "Formats", "Tasks", "Better on", "Success, points", "p", "Turns", "p (turns)"], rows,
@@ -151,7 +151,7 @@ def _ends(summary: Summary) -> Table:
     return Table("How jobs ended", ["Model", "Format", *(kind.replace("_", " ") for kind in kinds)], rows)
 
 
-def p_value(p: float) -> str:
+def _p(p: float) -> str:
     """A p as it is shown."""
     return "< 0.001" if p < 0.001 else f"{p:.3f}"
 
