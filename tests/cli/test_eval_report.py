@@ -81,7 +81,7 @@ def test_two_formats_of_one_run_are_compared_and_are_json_too(run, capsys):
 
 
 @pytest.mark.parametrize(("flags", "said"), [
-    ([], "name them with --a and --b. A has openai:one in code, openai:one in json"),
+    ([], "both sides are the same: name two runs, or --a and --b, as in --a format=code --b format=json. A has openai:one in code"),
     (["--a", "format=code", "--b", "format=code"], "both sides are the same"),
     (["--a", "format=yaml"], "has no format 'yaml'; it has code, json"),
     (["--a", "colour=red"], "cannot choose by 'colour'"),
@@ -90,6 +90,16 @@ def test_two_formats_of_one_run_are_compared_and_are_json_too(run, capsys):
 def test_what_cannot_be_compared_is_told_with_what_there_is(run, flags, said, capsys):
     assert compare([str(run), *flags]) == 2
     assert said in capsys.readouterr().err
+
+
+def test_two_models_of_one_run_are_compared_format_by_format(tmp_path, capsys):
+    jobs = [*eight(code="11", json="10"), *eight("openai:two", code="00", json="10")]
+    run = run_of(tmp_path / "run", jobs).path
+    assert compare([str(run), "--a", "model=openai:one", "--b", "model=openai:two"]) == 0
+    assert capsys.readouterr().out.count("A: openai:one in ") == 2
+    other = run_of(tmp_path / "other", eight("openai:three", yaml="1")).path
+    assert compare([str(run), str(other)]) == 2
+    assert "it is not clear which sides belong together" in capsys.readouterr().err
 
 
 def test_runs_of_two_versions_are_not_compared(tmp_path, run, capsys):

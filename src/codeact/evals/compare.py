@@ -27,6 +27,11 @@ class Side:
     rows: Sequence[Row]
 
     @property
+    def key(self) -> tuple[str, str]:
+        """Model and format."""
+        return self.model, self.format
+
+    @property
     def usage(self) -> Usage:
         """Of all its jobs."""
         return sum((row.usage for row in self.rows), Usage())
@@ -69,17 +74,16 @@ def sides(first: tuple[str, Results], second: tuple[str, Results], *, one: Mappi
                           "tasks")
     left, right = _chosen(*first, one), _chosen(*second, other)
     if len(left) == len(right) == 1:
-        if (left[0].run, left[0].model, left[0].format) == (right[0].run, right[0].model, right[0].format):
-            raise ConfigError("both sides are the same; take two runs, or --a and --b, as in --a format=code "
-                              "--b format=json")
-        return [(left[0], right[0])]
-    by_job = {(side.model, side.format): side for side in right}
-    found = [(side, by_job[side.model, side.format]) for side in left if (side.model, side.format) in by_job]
-    if not found and len({side.model for side in left}) == len({side.model for side in right}) == 1:
-        by_format = {side.format: side for side in right}
-        found = [(side, by_format[side.format]) for side in left if side.format in by_format]
-    if not found or first[0] == second[0]:
-        raise ConfigError("it is not clear which sides belong together; name them with --a and --b. A has "
+        found = [(left[0], right[0])]
+    else:
+        by_job = {side.key: side for side in right}
+        found = [(side, by_job[side.key]) for side in left if side.key in by_job]
+        if not found and len({side.model for side in left}) == len({side.model for side in right}) == 1:
+            by_format = {side.format: side for side in right}
+            found = [(side, by_format[side.format]) for side in left if side.format in by_format]
+    if not found or (first[0] == second[0] and any(side.key == its.key for side, its in found)):
+        why = "both sides are the same" if found else "it is not clear which sides belong together"
+        raise ConfigError(f"{why}: name two runs, or --a and --b, as in --a format=code --b format=json. A has "
                           f"{_names(left)}; B has {_names(right)}")
     return found
 
