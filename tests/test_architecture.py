@@ -23,7 +23,7 @@ ORDER = [
     ["events"],
     ["protocols"],
     ["tasks"],
-    ["loop", "compaction", "conversation", "recording", "resuming", "watching"],
+    ["loop", "compaction", "conversation", "recording", "resuming", "keeping", "result", "watching"],
     ["plugins"],
     ["kernel"],
     ["tools"],

@@ -88,15 +88,15 @@ def test_a_line_that_found_no_room_leaves_the_file_as_it_was(tmp_path):
 
     path = tmp_path / "a.jsonl"
     with agent_that_says(execute("x = 1"), execute("x = 2"), ANSWER, save=path) as agent:
-        file = agent._recorder._file
+        file = agent._keeping._recorder._file
 
         def fill(event):
             if isinstance(event, Code) and "2" in event.code:
-                agent._recorder._file = Full(file)
+                agent._keeping._recorder._file = Full(file)
 
         with pytest.raises(ConfigError, match="No space left"):
             agent.run("work", observe=fill)
-        agent._recorder._file = file
+        agent._keeping._recorder._file = file
         assert load(path)[-1].turns == agent.trajectory.turns
         assert agent.run("go on").answer == "done"
         assert load(path) == [agent.trajectory]
@@ -197,8 +197,8 @@ def under_way(path: Path, **settings) -> None:
     """A file whose program ended in a cell."""
     with agent_that_says(execute("a = 1"), ANSWER, save=path, **settings) as agent:
         agent.run("first")
-        agent._recorder(Code("pay(5)\nwait()"))
-        agent._recorder(ToolCalled("pay", {"amount": "5"}))
+        agent._keeping(Code("pay(5)\nwait()"))
+        agent._keeping(ToolCalled("pay", {"amount": "5"}))
 
 
 def test_the_model_is_told_of_a_cell_under_way_and_of_the_tools_it_had_called(tmp_path):

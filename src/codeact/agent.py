@@ -16,7 +16,7 @@ import contextlib
 import logging
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -29,13 +29,14 @@ from codeact.conversation import Conversation, Undone
 from codeact.environments.chat import ChatEnvironment
 from codeact.environments.stuck import StuckWatch
 from codeact.errors import ConfigError, InterpreterBusy, InterpreterError, InterpreterGone
-from codeact.events import Code, Event, Note, Observer, Started, ignore
+from codeact.events import Code, Event, Note, Observer, ignore
+from codeact.keeping import Keeping
 from codeact.loop import NEVER, Budget, Cancel, rollout
 from codeact.messages import Image, Usage
 from codeact.options import judge, pictures, provided
 from codeact.protocols import ActionFormat, Model, Runner, Tool
-from codeact.recording import Recorder
-from codeact.resuming import Resumed, Savable, StateFile, Unfinished, read, replay
+from codeact.result import Result, files_of
+from codeact.resuming import Resumed, Unfinished, bring_back, read
 from codeact.trajectory import Stop, Trajectory, Turn
 from codeact.watching import aiterate, iterate, wait
 
@@ -49,28 +50,6 @@ _MAX_TOLD_CHARS = 2_000
 _AGAIN_SECONDS = 0.05
 _CLOSE_TRIES = 100
 
-
-
-@dataclass(frozen=True)
-class Result:
-    """What came of one task."""
-
-    answer: str | None
-    """What the model answered or said at the end; None if it did not come to that."""
-    stop: Stop
-    """Why it ended."""
-    files: tuple[Path, ...]
-    """Files the cells of this task wrote and that are still there: in the workspace, or, with mode="copy", in what
-    holds the changes to it."""
-    trajectory: Trajectory
-    """The conversation so far, earlier tasks included."""
-    asked: Usage = field(default_factory=Usage)
-    """What the agents among its tools have cost so far."""
-
-    @property
-    def usage(self) -> Usage:
-        """What the conversation so far has cost, the agents among the tools included."""
-        return self.trajectory.usage + self.asked
 
 
 class Agent:
@@ -141,14 +120,12 @@ class Agent:
         if interpreter is not None and (tools or approve or options):
             given = ", ".join([*(["tools"] if tools else []), *(["approve"] if approve else []), *options])
             raise ConfigError(f"the interpreter is made already: give {given} to it, not to the agent")
-        self._recorder = Recorder(save) if save is not None else None
-        self._state = StateFile(Path(save)) if save is not None else None
+        self._keeping = Keeping(save)
         self._given = interpreter is not None
         try:
             self.interpreter: Runner = interpreter if interpreter is not None else self._made(tools, approve, _state)
         except BaseException:
-            if self._recorder:
-                self._recorder.close()
+            self._keeping.close()
             raise
         self._tools: tuple[Tool, ...] = tuple(getattr(self.interpreter, "tools", ()))
         self._helpers = [asking for tool in self._tools if (asking := Asking.behind(tool))]
@@ -249,20 +226,16 @@ class Agent:
         self._owner = threading.get_ident()
 
         def watch(event: Event) -> None:
-            match event:
-                case Code():
-                    conversation.ran_a_cell()
-                    self._n_cells += 1
-                case Started() if self._state:
-                    self._state.drop(len(event.trajectory.turns))
-            if self._recorder:
-                self._recorder(event)
+            if isinstance(event, Code):
+                conversation.ran_a_cell()
+                self._n_cells += 1
+            self._keeping(event)
             if isinstance(event, Turn) and conversation.trajectory:
                 conversation.trajectory = conversation.trajectory.add(event)  # kept, also if a later one fails
             observe(event)
             if isinstance(event, Turn):
                 self._warn_of_estimates(observe)
-                self._keep_state(observe)
+                self._keeping.state(self.interpreter, conversation.n_turns, observe)
 
         if self.budget.max_cost is not None and not getattr(self.model, "knows_cost", True):
             watch(Note("what this model costs is not known, so the limit of cost may not hold: give its prices"))
@@ -275,11 +248,11 @@ class Agent:
                 switch.set(cancel.stop)
             ended = rollout(self._fitting, env, budget=self.budget, start=start, observe=watch, cancel=switch)
         conversation.trajectory = ended
-        self._keep_state(observe, now=True)
+        self._keeping.state(self.interpreter, conversation.n_turns, observe, now=True)
         self.result = Result(
             ended.answer,
             ended.stop or Stop.ANSWER,
-            self._files(ended, len(start.turns)),
+            files_of(self.interpreter, ended.turns[len(start.turns) :]),
             ended,
             self._helpers_usage(),
         )
@@ -342,11 +315,8 @@ class Agent:
             was_written = self._conversation.trajectory is not None
             self._conversation.take_back(taken)
             self.result = None
-            if self._state:
-                self._state.drop(self._conversation.n_turns)
-            if self._recorder and was_written:
-                self._recorder.write({"type": "continue", "n_turns": self._conversation.n_turns, "reply": None})
-            self._keep_state(ignore, now=True)
+            self._keeping.cut(self._conversation.n_turns, was_written=was_written)
+            self._keeping.state(self.interpreter, self._conversation.n_turns, ignore, now=True)
             return Undone(tuple(exchange.task for exchange in taken if exchange.task), tuple(lost))
 
     def retry(self, *, observe: Observer = ignore, cancel: Cancel = NEVER) -> Result:
@@ -377,10 +347,9 @@ class Agent:
             told = (f"[The user ran this in the interpreter:]\n{code.rstrip()}\n"
                     f"[Its result:]\n{result.text[:_MAX_TOLD_CHARS]}")
             self._conversation.aside.append(told)
-            if self._recorder:
-                self._recorder.write(Note(told).to_json())
+            self._keeping.aside(told)
             if self._conversation.trajectory:
-                self._keep_state(ignore, now=True)
+                self._keeping.state(self.interpreter, self._conversation.n_turns, ignore, now=True)
             return result
 
     @classmethod
@@ -421,12 +390,10 @@ class Agent:
             self._n_cells += 1
             return self.interpreter.run(code, timeout=self.timeout)
 
-        loaded = getattr(self.interpreter, "loaded", None)
-        if loaded is None:
-            unfinished = replace(unfinished, state=None, n_state_turns=0)
         try:
-            done = replay(
+            return bring_back(
                 unfinished,
+                getattr(self.interpreter, "loaded", None),
                 run,
                 own_workspace=self._options.get("workspace") is None,
                 network=self._options.get("network", "none") != "none",
@@ -435,8 +402,6 @@ class Agent:
         except BaseException:
             self.close()
             raise
-        lost = (f"these variables: {', '.join(loaded.lost)}",) if loaded is not None and loaded.lost else ()
-        return replace(done, lost=(*lost, *done.lost))
 
     # As a tool of another agent ---------------------------------------------------------------------------------------
 
@@ -481,8 +446,7 @@ class Agent:
             self._switch.set()
         if not self._given:
             self.interpreter.close()
-        if self._recorder:
-            self._recorder.close()
+        self._keeping.close()
 
     async def __aenter__(self) -> Self:
         return self
@@ -528,13 +492,6 @@ class Agent:
             instructions=self.instructions,
         )
 
-    def _keep_state(self, observe: Observer, *, now: bool = False) -> None:
-        """Save the interpreter's state beside the conversation."""
-        if self._state is None or not isinstance(self.interpreter, Savable):
-            return
-        if why := self._state.save(self.interpreter, self._conversation.n_turns, now=now):
-            observe(Note(f"the interpreter's state is not saved beside the conversation: {why}"))
-
     def _undo_cells(self, n: int) -> list[str]:
         undo = getattr(self.interpreter, "undo", None)
         if undo is None:
@@ -552,13 +509,6 @@ class Agent:
             return self._conversation.told_instead(variables() if variables else [])
         return self._conversation.told_instead([])
 
-    def _files(self, trajectory: Trajectory, n_before: int) -> tuple[Path, ...]:
-        turns = trajectory.turns[n_before:]
-        names = dict.fromkeys(name for turn in turns for name in turn.observation.files)
-        folder = getattr(self.interpreter, "output_folder", self.interpreter.workspace)
-        paths = (folder / name for name in names)
-        # A link of a cell's may lead to any file of the user's.
-        return tuple(path for path in paths if path.is_file() and path.resolve().is_relative_to(folder.resolve()))
 
 
 def _own(tool: Any) -> Any:

@@ -20,7 +20,7 @@ from codeact.actions import CodeAction
 from codeact.errors import CodeActError, ConfigError
 from codeact.trajectory import Trajectory, Turn, load
 
-__all__ = ["Resumed", "Savable", "StateFile", "Unfinished", "read", "replay"]
+__all__ = ["Resumed", "Savable", "StateFile", "Unfinished", "bring_back", "read", "replay"]
 
 _log = logging.getLogger(__name__)
 _MAX_TOLD_CHARS = 2_000
@@ -250,3 +250,17 @@ def _scan(path: Path, unfinished: Unfinished) -> Unfinished:
                     called, under_way = [], ""
     return replace(unfinished, with_tools=frozenset(with_tools), after_the_users=frozenset(after_the_users),
                    aside=tuple(aside), under_way=under_way, called=tuple(called))
+
+
+def bring_back(unfinished: Unfinished, loaded: Any, run: Callable[[str], Any], **where: bool) -> Resumed:
+    """Run what the loaded state has not seen.
+
+    Args:
+        loaded: What `Interpreter.loaded` says of the state; None where none was loaded.
+        run, where: As for `replay`.
+    """
+    if loaded is None:
+        unfinished = replace(unfinished, state=None, n_state_turns=0)
+    done = replay(unfinished, run, **where)
+    lost = (f"these variables: {', '.join(loaded.lost)}",) if loaded is not None and loaded.lost else ()
+    return replace(done, lost=(*lost, *done.lost))
