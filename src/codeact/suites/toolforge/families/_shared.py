@@ -30,7 +30,8 @@ PEOPLE = ("Abena", "Bashir", "Chiara", "Dmitri", "Elif", "Farah", "Goran", "Hana
           "Lena", "Marek", "Nils")  # fmt: skip
 
 UNITS: Mapping[str, int] = {"kg": 1, "t": 1000, "min": 1, "h": 60, "pcs": 1, "dozen": 12, "gross": 144,
-                            "B": 1, "kB": 1000, "MB": 1_000_000, "Pa": 1, "hPa": 100, "kPa": 1000}  # fmt: skip
+                            "B": 1, "kB": 1000, "MB": 1_000_000, "Pa": 1, "hPa": 100, "kPa": 1000,
+                            "ms": 1, "ds": 100}  # fmt: skip
 """How many of the least unit of its kind each unit is."""
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 

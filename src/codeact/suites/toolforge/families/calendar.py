@@ -1,7 +1,7 @@
 """The first time at which everybody who has to come is free."""
 
 from datetime import date as Date
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 from codeact.suites.toolforge.dials import Dials
@@ -74,11 +74,12 @@ def make(draws: Draws, dials: Dials) -> Forged:
            f"the members of {team}, where a member who has a deputy is replaced by that deputy,",
            f"the members of {team} (a member who has a deputy is replaced by that deputy) and the room of {team}"]
     return Forged(
-        f"When can {who[dials.hops - 1]} first be had together for {length} minutes? Take days from {first} on, "
-        "weekends too; the time must begin on a full or half hour, not before 09:00, and end by 17:00. Events that were "
-        "declined do not count, all others do; one thing may begin when another ends. Answer with the date and time at "
-        "which it begins, as 2031-01-06T09:30.",
-        datetime.combine(free[0], datetime.min.time()).replace(hour=free[1] // 60, minute=free[1] % 60).isoformat()[:16],
+        f"When can {who[dials.hops - 1]} first be had together for {length} minutes? Take days from {first} "
+        "on, weekends too; the time must begin on a full or half hour, not before 09:00, and end by 17:00. "
+        "Events that were "
+        "declined do not count, all others do; one thing may begin when another ends. Answer with the date and time "
+        "at which it begins, as 2031-01-06T09:30.",
+        f"{free[0].isoformat()}T{free[1] // 60:02}:{free[1] % 60:02}",
         lambda: tools(team, people, deputies, room, diaries, dials),
         SOLUTION.format(people=people, team=team, first=first.isoformat(), length=length, hops=dials.hops, opens=OPENS,
                         closes=CLOSES, step=STEP),

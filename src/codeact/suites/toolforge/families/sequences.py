@@ -64,8 +64,9 @@ def make(draws: Draws, dials: Dials) -> Forged:
              " Before that, only the part inside the sample's window is kept.",
              " After that, each letter is replaced by its counterpart in the strand's table."]  # fmt: skip
     return Forged(
-        f"Take the samples of {batches[0]} with a mass of at least {least} kg. How often is the motif {motif} in "
-        f"each of their strands? Occurrences may overlap.{''.join(steps[: dials.hops])} Answer with a list of the sample that "
+        f"Take the samples of {batches[0]} with a mass of at least {least} kg. How often is the motif {motif} "
+        f"in each of their strands? Occurrences may overlap.{''.join(steps[: dials.hops])} Answer with a list of "
+        "the sample that "
         "has it most often, how often it has it, and how often all those samples have it together, as ['S1000', 3, 8].",
         [sample, n, sum(count for count, _ in counts)],
         lambda: tools(samples, strands, windows, tables, dials),
