@@ -3,6 +3,7 @@
 import functools
 import inspect
 import itertools
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
@@ -30,12 +31,15 @@ def families() -> list[str]:
 def forge(id: str, dials: Dials) -> Forged:
     """Make the task of this name.
 
+    Changed dials play no part in what is drawn: a dial that leaves the world alone leaves it the same.
+
     Raises:
         ConfigError: With these dials no world of its family has a single answer.
     """
+    name = re.sub(r"\+[^-]*", "", id)
     make = plugins.load(_HOME, id.partition("/")[0]).make
     for number in range(_MAX_DRAWS):
-        draws = Draws(f"{id}#{number}")
+        draws = Draws(f"{name}#{number}")
         try:
             forged: Forged = make(draws, dials)
         except Ambiguous:

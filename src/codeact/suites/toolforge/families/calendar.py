@@ -11,7 +11,8 @@ from codeact.suites.toolforge.forged import Ambiguous, Forged
 
 OPENS, CLOSES, STEP = 9 * 60, 17 * 60, 30
 """Minutes of a day."""
-N_DAYS = 8
+EVENTS_A_DAY = 8
+"""Of all who come together: days are crowded, and some hour is free at last."""
 
 SOLUTION = """
 people = {people!r}
@@ -52,12 +53,13 @@ def make(draws: Draws, dials: Dials) -> Forged:
     deputies = {name: draws.pick(others) if dials.hops >= 3 and draws.chance(0.4) else None for name in people}
     coming = [deputies[name] or name for name in people] + ([room] if dials.hops >= 4 else [])
     diaries: dict[str, list[shared.Reading]] = {owner: [] for owner in [*names, room]}
+    n_days = 2 + len(coming) * (dials.items + 2) // EVENTS_A_DAY
     taken: list[tuple[Date, int]] = []  # half hours
     for owner in diaries:
         for _ in range(dials.items + 2):
-            when = shared.day_in(draws, first, min(2 + len(coming) // 2, N_DAYS))
+            when = shared.day_in(draws, first, n_days)
             begin = draws.integer(OPENS // STEP, CLOSES // STEP - 2) * STEP
-            lasts = draws.integer(1, 5) * STEP * 2
+            lasts = draws.integer(1, 6) * STEP
             status = draws.pick(("accepted", "accepted", "accepted", "tentative", "declined"))
             diaries[owner].append({
                 "date": shared.spelled_day(draws, when, dials), "start": f"{begin // 60:02}:{begin % 60:02}",
@@ -65,7 +67,7 @@ def make(draws: Draws, dials: Dials) -> Forged:
             })  # fmt: skip
             if status != "declined" and owner in coming:
                 taken += [(when, minute) for minute in range(begin, begin + lasts, STEP)]
-    days = [first + timedelta(days=day) for day in range(N_DAYS + 2)]
+    days = [first + timedelta(days=day) for day in range(n_days + 1)]
     free = next((when, minute) for when in days for minute in range(OPENS, CLOSES - length + 1, STEP)
                 if not any((when, minute + later) in taken for later in range(0, length, STEP)))  # fmt: skip
     if free[1] == OPENS:

@@ -13,23 +13,19 @@ ENDINGS = ("log", "csv", "tmp", "txt")
 STEMS = ("access", "batch", "cron", "draft", "export", "fetch", "graph", "hosts", "index", "job", "kiosk", "ledger")
 
 SOLUTION = """
-files = []
+files, linked = [], []
 waiting = [{root!r}]
 while waiting:
     folder = waiting.pop()
     for entry in every(list_folder, folder):
         path = folder + "/" + entry["name"]
         if entry["type"] == "link":
-            path = resolve_link(path)
-            if not path.startswith({root!r} + "/"):
-                continue
-            files.append((0, path))
+            linked.append(resolve_link(path))
         elif entry["type"] == "folder":
             waiting.append(path)
         elif path.endswith({ending!r}) and day(entry["changed"]) < day({before!r}):
             files.append((size(entry["size"]), path))
-linked = [path for taken, path in files if taken == 0]
-kept = [(taken, path) for taken, path in files if taken and path not in linked]
+kept = [(taken, path) for taken, path in files if path not in linked]
 taken, path = max(kept)
 answer = [path, len(kept), sum(taken for taken, path in kept)]
 """
@@ -94,8 +90,8 @@ def make(draws: Draws, dials: Dials) -> Forged:
 
 def tools(listing: dict[str, list[shared.Reading]], links: dict[str, str], dials: Dials) -> shared.Tools:
     def list_folder(path: str, page_token: str = "") -> dict[str, Any]:
-        """What is in a folder: name, type (file, folder or link); of files also changed (date) and size {value, unit: B,
-        kB or MB}."""
+        """What is in a folder: name, type (file, folder or link); of files also changed (date) and size {value,
+        unit: B, kB or MB}."""
         return shared.paged(shared.found(listing, path, "folder"), page_token, dials.page)
 
     def resolve_link(path: str) -> str:

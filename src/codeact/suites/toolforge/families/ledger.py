@@ -79,7 +79,8 @@ def make(draws: Draws, dials: Dials) -> Forged:
             entries[account] = draws.shuffled(entries[account])
     if count < 1:
         raise Ambiguous("nothing counts")
-    steps = ["", " Sums of accounts in other currencies are turned into thalers.", " Merchants that are exempt are left out.",
+    steps = ["", " Sums of accounts in other currencies are turned into thalers.",
+             " Merchants that are exempt are left out.",
              " From each amount the refund of its merchant's group is taken off."]  # fmt: skip
     return Forged(
         f"What did {customers[0]} spend on {kind} from {first} to {last}, both days included, over all accounts? "
@@ -89,9 +90,10 @@ def make(draws: Draws, dials: Dials) -> Forged:
         "decimals, and the number of entries that were counted, as [123.45, 6].",
         [rounded(total, 2), count],
         lambda: tools(accounts, entries, rates, merchants, refunds, dials),
-        SOLUTION.format(customer=customers[0], kind=kind, first=first.isoformat(), last=last.isoformat(), hops=dials.hops),
+        SOLUTION.format(customer=customers[0], kind=kind, first=first.isoformat(), last=last.isoformat(),
+                        hops=dials.hops),
         distractors=(credit_limit, card_numbers, branch_of),
-    )
+    )  # fmt: skip
 
 
 def tools(accounts: dict[str, list[shared.Reading]], entries: dict[str, list[shared.Reading]], rates: dict[str, int],
@@ -101,8 +103,8 @@ def tools(accounts: dict[str, list[shared.Reading]], entries: dict[str, list[sha
         return shared.paged(shared.found(accounts, customer, "customer"), page_token, dials.page)
 
     def entries_of(account: str, page_token: str = "") -> dict[str, Any]:
-        """Entries of an account: entry (number), date, cents (hundredths of its currency), kind, merchant, reverses (the
-        number of the entry it takes back, or None)."""
+        """Entries of an account: entry (number), date, cents (hundredths of its currency), kind, merchant, reverses
+        (the number of the entry it takes back, or None)."""
         return shared.paged(shared.found(entries, account, "account"), page_token, dials.page)
 
     def exchange_rate(currency: str) -> float:
