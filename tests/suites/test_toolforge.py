@@ -131,7 +131,7 @@ def test_a_task_is_made_again_from_its_id_and_its_dials():
 
 def test_a_dial_that_leaves_the_world_alone_leaves_the_question_the_same():
     plain = toolforge.create(n=12, difficulty=1).tasks()
-    for dials in ("distractors=5", "failing=2", "page=2"):
+    for dials in ("distractors=5", "failing=2", "page=2", "mixed=1"):
         changed = toolforge.create(n=12, difficulty=1, dials=dials).tasks()
         assert [(task.instruction, task.expected) for task in changed] == [(task.instruction, task.expected) for task in plain]
         assert {task.id for task in changed}.isdisjoint(task.id for task in plain)

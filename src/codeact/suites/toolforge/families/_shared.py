@@ -72,7 +72,8 @@ def spelled_day(draws: Draws, day: date, dials: Dials) -> str:
     """A date as a record has it."""
     name = _MONTHS[day.month - 1]
     ways = (day.isoformat(), f"{day.day} {name} {day.year}", f"{name} {day.day}, {day.year}")
-    return draws.pick(ways) if dials.mixed else ways[0]
+    chosen = draws.pick(ways)  # also where it is not asked for, so that the world is the same
+    return chosen if dials.mixed else ways[0]
 
 
 def spelled_size(draws: Draws, value: int, units: Sequence[str], dials: Dials) -> dict[str, Any]:
@@ -81,6 +82,6 @@ def spelled_size(draws: Draws, value: int, units: Sequence[str], dials: Dials) -
     Args:
         units: Of one kind, the least one first.
     """
-    fit = [unit for unit in units if value % UNITS[unit] == 0] if dials.mixed else [units[0]]
-    unit = draws.pick(fit)
+    chosen = draws.pick([unit for unit in units if value % UNITS[unit] == 0])
+    unit = chosen if dials.mixed else units[0]
     return {"value": value // UNITS[unit], "unit": unit}

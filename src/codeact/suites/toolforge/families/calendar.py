@@ -76,11 +76,10 @@ def make(draws: Draws, dials: Dials) -> Forged:
            f"the members of {team}, where a member who has a deputy is replaced by that deputy,",
            f"the members of {team} (a member who has a deputy is replaced by that deputy) and the room of {team}"]
     return Forged(
-        f"When can {who[dials.hops - 1]} first be had together for {length} minutes? Take days from {first} "
-        "on, weekends too; the time must begin on a full or half hour, not before 09:00, and end by 17:00. "
-        "Events that were "
-        "declined do not count, all others do; one thing may begin when another ends. Answer with the date and time "
-        "at which it begins, as 2031-01-06T09:30.",
+        f"When can {who[dials.hops - 1]} first be had together for {length} minutes? Take days from {first} on, "
+        "weekends too; the time must begin on a full or half hour, not before 09:00, and end by 17:00. Events that "
+        "were declined do not count, all others do; one thing may begin when another ends. Answer with the date and "
+        "time at which it begins, as 2031-01-06T09:30.",
         f"{free[0].isoformat()}T{free[1] // 60:02}:{free[1] % 60:02}",
         lambda: tools(team, people, deputies, room, diaries, dials),
         SOLUTION.format(people=people, team=team, first=first.isoformat(), length=length, hops=dials.hops, opens=OPENS,

@@ -79,8 +79,7 @@ def make(draws: Draws, dials: Dials) -> Forged:
     return Forged(
         f"Which files below {root}, at any depth, end in .{ending} and were last changed before {before} (not on that "
         f"day)?{rule} Answer with a list of the path of the largest of them, how many there are, and their sizes "
-        "together "
-        "in bytes (a kB has 1000), as ['/data/somewhere/x.log', 3, 12000].",
+        "together in bytes (a kB has 1000), as ['/data/somewhere/x.log', 3, 12000].",
         [biggest, len(kept), sum(kept.values())],
         lambda: tools(listing, links, dials),
         SOLUTION.format(root=root, ending="." + ending, before=before.isoformat()),

@@ -68,9 +68,8 @@ def make(draws: Draws, dials: Dials) -> Forged:
     lots_rule = ", raised to a multiple of its supplier's lot" if dials.hops >= 4 else ""
     return Forged(
         f"Which articles has the store of {stores[0]} to order? What counts {parts[min(dials.hops, 2) - 1]}, in single "
-        f"pieces (a dozen is 12, a gross 144). An article is ordered if that is less than {rule}, and as many "
-        "pieces as "
-        f"are missing{lots_rule}. Answer with a list of pairs of article and pieces, sorted by article, as "
+        f"pieces (a dozen is 12, a gross 144). An article is ordered if that is less than {rule}: as many pieces "
+        f"as are missing to it{lots_rule}. Answer with a list of pairs of article and pieces, sorted by article, as "
         "[['A100', 12], ['A200', 60]].",
         sorted(orders),
         lambda: tools(stocks, due, details, lots, dials),

@@ -83,10 +83,9 @@ def make(draws: Draws, dials: Dials) -> Forged:
              " Merchants that are exempt are left out.",
              " From each amount the refund of its merchant's group is taken off."]  # fmt: skip
     return Forged(
-        f"What did {customers[0]} spend on {kind} from {first} to {last}, both days included, over all accounts? "
-        "An entry "
-        "that another one reverses does not count, whenever that was, and neither does the one that reverses it."
-        f"{''.join(steps[: dials.hops])} Answer with a list of the total in thalers, rounded once at the end to 2 "
+        f"What did {customers[0]} spend on {kind} from {first} to {last}, both days included, over all accounts? An "
+        "entry that another one reverses does not count, whenever that was, and neither does the one that reverses "
+        f"it.{''.join(steps[: dials.hops])} Answer with a list of the total in thalers, rounded once at the end to 2 "
         "decimals, and the number of entries that were counted, as [123.45, 6].",
         [rounded(total, 2), count],
         lambda: tools(accounts, entries, rates, merchants, refunds, dials),

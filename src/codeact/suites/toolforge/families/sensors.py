@@ -78,7 +78,8 @@ def make(draws: Draws, dials: Dials) -> Forged:
     return Forged(
         f"For each sensor of {sites[0]} take the mean pressure, in pascal, of its readings with status ok "
         f"dated from {first} to {last}, both days included.{''.join(steps[: dials.hops])} Which sensor's result is "
-        "highest? Answer with a list of its name and the result in pascal, to 1 decimal, as ['XX-100', 99999.9].",
+        "highest? Answer with a list of its name and the result in pascal, rounded to 1 decimal, as ['XX-100', "
+        "99999.9].",
         [name, rounded(mean, 1)],
         lambda: tools(sensors, rows, calibrations, gains, laboratories, dials),
         SOLUTION.format(site=sites[0], first=first.isoformat(), last=last.isoformat(), hops=dials.hops),

@@ -61,13 +61,13 @@ def make(draws: Draws, dials: Dials) -> Forged:
     if n == 0:
         raise Ambiguous("the motif is nowhere")
     steps = ["", " A strand whose direction is backward is read from its end to its beginning.",
-             " Before that, only the part inside the sample's window is kept.",
-             " After that, each letter is replaced by its counterpart in the strand's table."]  # fmt: skip
+             " Before it is read, only the part inside the sample's window is kept.",
+             " As read, each letter is then replaced by its counterpart in the strand's table."]  # fmt: skip
     return Forged(
-        f"Take the samples of {batches[0]} with a mass of at least {least} kg. How often is the motif {motif} "
-        f"in each of their strands? Occurrences may overlap.{''.join(steps[: dials.hops])} Answer with a list of "
-        "the sample that "
-        "has it most often, how often it has it, and how often all those samples have it together, as ['S1000', 3, 8].",
+        f"Take the samples of {batches[0]} with a mass of at least {least} kg. How often is the motif {motif} in each "
+        f"of their strands? Occurrences may overlap.{''.join(steps[: dials.hops])} Answer with a list of the sample "
+        "that has it most often, how often it has it, and how often all those samples have it together, as ['S1000', "
+        "3, 8].",
         [sample, n, sum(count for count, _ in counts)],
         lambda: tools(samples, strands, windows, tables, dials),
         SOLUTION.format(batch=batches[0], least=least, motif=motif, hops=dials.hops),

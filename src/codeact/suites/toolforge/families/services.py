@@ -68,13 +68,12 @@ def make(draws: Draws, dials: Dials) -> Forged:
                       "latency": shared.spelled_size(draws, latency[name], ("ms", "ds"), dials)}
                for name in names}  # fmt: skip
     return Forged(
-        f"A service needs those that its links of kind call lead to, as long as the link's day (until) is not before "
-        f"{today}; those need others in the same way, and so on. A way begins at {start}, goes from a service to "
-        "one it "
-        "needs, and ends at a service that needs none; its latency is the sum of the latencies on it, both ends "
-        "included. "
-        "Answer with a list of the last service of the way with the highest latency, how many services can be reached "
-        f"from {start} by such links (itself included), and that latency in milliseconds, as ['some-db', 5, 420].",
+        "A service needs those that its links of kind call lead to, as long as the link's day (until) is not before "
+        f"{today}; those need others in the same way, and so on. A way begins at {start}, goes from a service to one "
+        "it needs, and ends at a service that needs none; its latency is the sum of the latencies on it, both ends "
+        "included. Answer with a list of the last service of the way with the highest latency, how many services can "
+        f"be reached from {start} by such links (itself included), and that latency in milliseconds, as ['some-db', "
+        "5, 420].",
         [end, len(reached), total],
         lambda: tools(details, links, dials),
         SOLUTION.format(start=start, today=today.isoformat()),

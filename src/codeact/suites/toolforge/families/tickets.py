@@ -63,10 +63,9 @@ def make(draws: Draws, dials: Dials) -> Forged:
     groups = ["customer", "region of customers", "team (the one that serves the customer's plan)",
               "lead (of the team that serves the customer's plan)"]  # fmt: skip
     return Forged(
-        f"Take the closed tickets of the queue {queues[0]} with priority {priorities[0]} or {priorities[1]}. For which "
-        f"{groups[dials.hops - 1]} was the mean number of days from opened to closed highest? Answer with a list "
-        "of its "
-        "name as the system has it and that mean, rounded to 2 decimals, as ['K100', 12.25].",
+        f"Take the closed tickets of the queue {queues[0]} with priority {priorities[0]} or {priorities[1]}. For "
+        f"which {groups[dials.hops - 1]} was the mean number of days from opened to closed highest? Answer with a "
+        "list of its name as the system has it and that mean, rounded to 2 decimals, as ['some name', 12.25].",
         [group, rounded(mean, 2)],
         lambda: tools(tickets, customers, plans, teams, dials),
         SOLUTION.format(queue=queues[0], priorities=tuple(priorities), hops=dials.hops),

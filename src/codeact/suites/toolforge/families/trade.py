@@ -71,7 +71,8 @@ def make(draws: Draws, dials: Dials) -> Forged:
     return Forged(
         f"We need at least {need} kg of {good}, all from one offer, in whole lots, ready on or before {when}. "
         f"{''.join(steps)}. Which port's offer costs least in all? "
-        "Answer with a list of the port and its total cost in thalers, rounded to 2 decimals, as ['Town', 123.45].",
+        "Answer with a list of the port and its total cost in thalers, rounded at the end to 2 decimals, as "
+        "['Town', 123.45].",
         [port, rounded(best, 2)],
         lambda: tools(offers, rates, freights, duties, dials),
         SOLUTION.format(good=good, need=need, deadline=when, hops=dials.hops),

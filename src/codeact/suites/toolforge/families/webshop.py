@@ -82,11 +82,10 @@ def make(draws: Draws, dials: Dials) -> Forged:
     ways = ["its price", f"its price{steps[1]}", f"its price{steps[2]},{steps[1]}",
             f"its price{steps[2]},{steps[1]},{steps[3]}"]  # fmt: skip
     return Forged(
-        f"In the shop, among the {shelves[0]} with at least {stars} stars and a mass of at most {most} kg, "
-        f"which costs least? What a product costs is {ways[dials.hops - 1]}. The first page is \"home\"; only "
-        "what is linked on the "
-        "open page can be clicked. Answer with a list of the product's name and what it costs, to 2 decimals, as "
-        "['Some lamp', 12.5].",
+        f"In the shop, among the {shelves[0]} with at least {stars} stars and a mass of at most {most} kg, which "
+        f"costs least? What a product costs is {ways[dials.hops - 1]}. The first page is \"home\"; only what is "
+        "linked on the open page can be clicked. Answer with a list of the product's name and what it costs, rounded "
+        "to 2 decimals, as ['Some lamp', 12.5].",
         [name, rounded(least, 2)],
         lambda: tools(pages),
         SOLUTION.format(shelf=shelves[0], stars=stars, most=most, hops=dials.hops),
