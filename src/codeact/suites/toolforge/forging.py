@@ -16,7 +16,7 @@ from codeact.suites.toolforge.families._distractors import GENERAL
 from codeact.suites.toolforge.families._shared import PAGES
 from codeact.suites.toolforge.forged import Ambiguous, Forged
 
-__all__ = ["families", "forge"]
+__all__ = ["families", "forge", "world_of"]
 
 _HOME = "suites.toolforge.families"
 _MAX_DRAWS = 300
@@ -36,7 +36,7 @@ def forge(id: str, dials: Dials) -> Forged:
     Raises:
         ConfigError: With these dials no world of its family has a single answer.
     """
-    name = re.sub(r"\+[^-]*", "", id)
+    name = world_of(id)
     make = plugins.load(_HOME, id.partition("/")[0]).make
     for number in range(_MAX_DRAWS):
         draws = Draws(f"{name}#{number}")
@@ -46,6 +46,11 @@ def forge(id: str, dials: Dials) -> Forged:
             continue
         return _hardened(forged, draws, dials)
     raise ConfigError(f"toolforge cannot make {id}: with {dials} its question has no single answer; give more items")
+
+
+def world_of(id: str) -> str:
+    """What a task's world is drawn from: its id without the dials that were changed."""
+    return re.sub(r"\+[^-]*", "", id)
 
 
 def _hardened(forged: Forged, draws: Draws, dials: Dials) -> Forged:
