@@ -172,3 +172,20 @@ def test_the_prompt_says_how_to_act_and_how_to_answer():
     assert "ACT SO {braces}" in system.content
     assert "next_token" in system.content
     assert (system.role, user.role, user.content) == ("system", "user", task.instruction)
+
+
+def test_pages_follow_one_another_and_a_token_that_was_made_up_is_told():
+    suite = toolforge.create(n=1, difficulty=1, families="trade", dials="items=5,page=2")
+    task = suite.tasks()[0]
+    list_offers = suite.tools(task)[0]
+    good = task.instruction.partition("kg of ")[2].partition(",")[0]
+    first = list_offers(good)
+    second = list_offers(good, page_token=first["next_token"])
+    third = list_offers(good, second["next_token"])
+    assert [len(page["items"]) for page in (first, second, third)] == [2, 2, 1]
+    assert third["next_token"] is None
+    for token in ("2", "after-5", "after--1", "after-" + "9" * 5000, "after-x"):
+        with pytest.raises(ValueError, match="pass the next_token of the page before"):
+            list_offers(good, token)
+    with pytest.raises(KeyError, match="there is no good 'gold'"):
+        list_offers("gold")

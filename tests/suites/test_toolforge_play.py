@@ -37,8 +37,7 @@ def test_the_oracle_of_every_family_passes_in_every_format(format, difficulty):
 @pytest.mark.slow
 @pytest.mark.parametrize("difficulty", [1, 2, 3, 4, 5])
 @pytest.mark.parametrize("format", FORMATS)
-def test_the_oracle_passes_for_other_seeds_too(format, difficulty):
-    for seed in (1, 2, 3):
-        suite = toolforge.create(seed=seed, n=2 * len(families()), difficulty=difficulty)
-        for task in suite.tasks():
-            check(suite, task, format)
+def test_the_oracle_passes_for_another_seed_too(format, difficulty):
+    suite = toolforge.create(seed=11, n=2 * len(families()), difficulty=difficulty)
+    for task in suite.tasks():
+        check(suite, task, format)

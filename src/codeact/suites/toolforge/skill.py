@@ -3,8 +3,8 @@
 Such a model follows the solution, and each thing it does goes well with a chance: its skill. It slips in choosing a
 tool, the sooner the more tools there are that do not help; in taking in a record; in reading a date or a size that is
 not spelled plainly. Who takes the wrong tool gives up; who misreads goes on, may still be right, or gives up where what
-was read makes no sense. What slips depends on the task and the skill alone, and calls, records and readings are drawn for
-apart: where a dial is changed, the luck with all else is as it was.
+was read makes no sense. What slips depends on the task and the skill alone. Luck with calls, records and readings is
+drawn apart: where one dial is changed, it stays the same for all else.
 
 What this is not: a model of any real one. It shows that the dials turn the way they say, not by how much.
 """
