@@ -37,6 +37,7 @@ bench: setup     ## our speed: the interpreter beside Jupyter's, the agent, the 
 	$(BIN)/python benchmarks/interpreter.py
 	$(BIN)/python benchmarks/agent.py
 	$(BIN)/python benchmarks/service.py
+	$(BIN)/python benchmarks/eval.py
 
 fix: setup       ## repair what ruff can
 	$(BIN)/ruff check --fix src tests benchmarks

@@ -4,6 +4,7 @@ import ast
 import inspect
 import threading
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 
@@ -94,6 +95,17 @@ def test_a_truncated_reply_is_not_run():
 
     trajectory = rollout(Truncating(["<execute>\nopen('x', 'w')", ANSWER]), EchoEnvironment())
     assert isinstance(trajectory.turns[0].action, Malformed)
+
+
+@pytest.mark.parametrize("dropped", ["", "Observation: 2"])
+def test_what_a_model_wrote_past_a_stop_string_is_ignored_in_the_action(dropped):
+    class WritingOn(ScriptedModel):
+        def complete(self, *args, **options):
+            return replace(super().complete(*args, **options), dropped=dropped)
+
+    done = rollout(WritingOn(["<execute>\n1\n</execute>", "<solution>2</solution>"]), EchoEnvironment())
+    assert done.turns[0].action == CodeAction("1", ignored=dropped)
+    assert done.turns[1].action == Answer("2")
 
 
 def test_events_arrive_in_order_from_start_to_end():

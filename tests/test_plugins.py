@@ -1,5 +1,8 @@
 """Plug-ins by file name."""
 
+import subprocess
+import sys
+
 import pytest
 
 from codeact import plugins
@@ -38,3 +41,26 @@ def test_a_module_outside_the_package_is_found_by_its_path(tmp_path, monkeypatch
 def test_what_a_plugin_does_not_take_is_told(spec, options, message):
     with pytest.raises(ConfigError, match=message):
         plugins.create("models", spec, **options)
+
+
+def test_a_module_that_another_thread_is_importing_is_waited_for(tmp_path):
+    """In a fresh process, as everything is loaded here already."""
+    code = """
+import threading
+from codeact import plugins
+faults = []
+start = threading.Barrier(8)
+def load():
+    start.wait()
+    try:
+        plugins.create("formats", "json")
+        plugins.load("backends", "local").create
+    except Exception as error:
+        faults.append(repr(error))
+threads = [threading.Thread(target=load) for _ in range(8)]
+for thread in threads: thread.start()
+for thread in threads: thread.join()
+print(faults)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"

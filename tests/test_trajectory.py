@@ -32,7 +32,7 @@ actions = st.one_of(
 )
 turns = st.builds(
     Turn,
-    st.builds(Completion, text, text, st.builds(Usage, st.integers(0), st.integers(0)), st.just("stop")),
+    st.builds(Completion, text, text, st.builds(Usage, st.integers(0), st.integers(0)), st.just("stop"), st.just(()), text),
     actions,
     st.builds(
         Observation,

@@ -32,6 +32,7 @@ from codeact.errors import ConfigError, InterpreterBusy, InterpreterError, Inter
 from codeact.events import Code, Event, Note, Observer, Started, ignore
 from codeact.loop import NEVER, Budget, Cancel, rollout
 from codeact.messages import Image, Usage
+from codeact.options import judge, pictures, provided
 from codeact.protocols import ActionFormat, Model, Runner, Tool
 from codeact.recording import Recorder
 from codeact.resuming import Resumed, Savable, StateFile, Unfinished, read, replay
@@ -124,6 +125,7 @@ class Agent:
             "instructions": instructions,
             "tools": tools,
         }
+        judge(type(self), budget, tools, options)
         self.name, self.description = name, description
         self.budget = budget or Budget()
         self.timeout = timeout
@@ -133,7 +135,7 @@ class Agent:
         self._options = options
         self.about: dict[str, Any] = {}
         """What is kept beside the trajectory: which model, which walls."""
-        self.model = model if not isinstance(model, str) else plugins.create("models", model)
+        self.model = model if not isinstance(model, str) else plugins.create("models", provided(model))
         if isinstance(model, str):
             self.about["model"] = model
         if interpreter is not None and (tools or approve or options):
@@ -155,6 +157,7 @@ class Agent:
         """What came of the last task."""
         self.resumed = Resumed()
         """After `resume`: what of the interpreter's state came back."""
+        self._warned = False
         self._asked, self._asked_lock = Usage(), threading.Lock()
         self._conversation = Conversation()
         self._n_cells = 0
@@ -195,6 +198,11 @@ class Agent:
         return self._conversation.trajectory
 
     @property
+    def unanswered(self) -> bool:
+        """Whether `run(None)` has something to go on with: a task that a limit or an interruption ended."""
+        return self._conversation.unanswered
+
+    @property
     def asked(self) -> Usage:
         """What it has cost where other agents asked it as a tool of theirs."""
         return self._asked
@@ -213,7 +221,7 @@ class Agent:
         self,
         task: str | None,
         *,
-        images: Sequence[Image] = (),
+        images: Sequence[Image | str | Path | bytes] = (),
         observe: Observer = ignore,
         cancel: Cancel = NEVER,
     ) -> Result:
@@ -221,7 +229,7 @@ class Agent:
 
         Args:
             task: What the user says. None goes on where a limit, an interruption or a crash ended the last one.
-            images: Pictures that go with it, for models that see.
+            images: Pictures that go with it, for models that see: files, bytes, or `Image`s.
 
         Raises:
             ModelError: The model could not be reached. The turns done before that are kept.
@@ -230,7 +238,7 @@ class Agent:
             ConfigError: There is nothing to go on with.
         """
         with self._at_rest():
-            return self._run(task, tuple(images), observe, cancel)
+            return self._run(task, pictures(images), observe, cancel)
 
     def _run(self, task: str | None, images: tuple[Image, ...], observe: Observer, cancel: Cancel) -> Result:
         self.result = None
@@ -253,6 +261,7 @@ class Agent:
                 conversation.trajectory = conversation.trajectory.add(event)  # kept, also if a later one fails
             observe(event)
             if isinstance(event, Turn):
+                self._warn_of_estimates(observe)
                 self._keep_state(observe)
 
         if self.budget.max_cost is not None and not getattr(self.model, "knows_cost", True):
@@ -276,7 +285,13 @@ class Agent:
         )
         return self.result
 
-    def stream(self, task: str | None, *, images: Sequence[Image] = ()) -> Iterator[Event]:
+    def _warn_of_estimates(self, observe: Observer) -> None:
+        limited = self.budget.max_tokens is not None or self.budget.max_cost is not None
+        if limited and not getattr(self.model, "counts_tokens", True) and not self._warned:
+            self._warned = True
+            observe(Note("the server does not tell what was used: limits count a quarter of the characters as tokens"))
+
+    def stream(self, task: str | None, *, images: Sequence[Image | str | Path | bytes] = ()) -> Iterator[Event]:
         """Do a task, and see it as it happens; afterwards `result` holds what came of it.
 
         Whoever stops before the end stops the task. The task runs in a thread of its own.
@@ -290,7 +305,7 @@ class Agent:
         self,
         task: str | None,
         *,
-        images: Sequence[Image] = (),
+        images: Sequence[Image | str | Path | bytes] = (),
         observe: Observer = ignore,
         cancel: Cancel | None = None,
     ) -> Result:
@@ -298,7 +313,7 @@ class Agent:
         run = partial(self.run, task, images=images)
         return await wait(run, observe=observe, cancel=cancel or Cancel())
 
-    def astream(self, task: str | None, *, images: Sequence[Image] = ()) -> AsyncIterator[Event]:
+    def astream(self, task: str | None, *, images: Sequence[Image | str | Path | bytes] = ()) -> AsyncIterator[Event]:
         """As `stream`, in an event loop."""
         return aiterate(partial(self.run, task, images=images))
 
@@ -469,6 +484,16 @@ class Agent:
         if self._recorder:
             self._recorder.close()
 
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        import asyncio  # slow to import, and most programs do not use it
+
+        await asyncio.to_thread(self.close)
+
     def __enter__(self) -> Self:
         return self
 
@@ -541,4 +566,3 @@ def _own(tool: Any) -> Any:
     if isinstance(tool, Agent):
         return tool.as_tool()
     return asking.again().tool() if (asking := Asking.behind(tool)) else tool
-

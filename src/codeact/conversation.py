@@ -59,6 +59,15 @@ class Conversation:
         """Turns so far."""
         return len(self.trajectory.turns) if self.trajectory else 0
 
+    @property
+    def unanswered(self) -> bool:
+        """Whether there is a task under way that has come to no answer."""
+        if self.trajectory is None or self.trajectory.stop is Stop.ANSWER:
+            return False
+        last = self.trajectory.turns[-1] if self.trajectory.turns else None
+        # What came after it may have been taken back
+        return last is None or last.reply is not None or last.observation.stop is not Stop.ANSWER
+
     def say(
         self, task: str | None, images: Sequence[Image], prompt: Callable[[], Sequence[Message]], about: dict[str, Any]
     ) -> Trajectory:
@@ -72,7 +81,7 @@ class Conversation:
             ConfigError: There is nothing to go on with.
         """
         before = self.trajectory
-        if task is None and (before is None or before.stop is Stop.ANSWER):
+        if task is None and not self.unanswered:
             raise ConfigError("there is nothing to go on with: say what to do")
         said = "\n\n".join((*self.aside, *([task] if task else [])))
         if before is None:

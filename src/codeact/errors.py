@@ -15,6 +15,7 @@ branch. Every message says what happened, what would have worked and what to do 
     │   ├── ChangeConflict      the user changed a file that a change of the session's would overwrite
     │   ├── PackageError        packages asked for could not be installed
     │   └── SandboxUnavailable  this machine cannot raise the walls asked for
+    ├── GivenUp                 one job of an evaluation after the other failed, not for the model's fault
     └── TrajectoryError         a trajectory file cannot be read
 
     Cancelled (BaseException)   someone stopped the rollout while it was waiting
@@ -28,6 +29,7 @@ __all__ = [
     "CodeActError",
     "ConfigError",
     "ContextOverflow",
+    "GivenUp",
     "InterpreterBusy",
     "InterpreterError",
     "InterpreterGone",
@@ -95,6 +97,10 @@ class PackageError(InterpreterError):
 
 class SandboxUnavailable(InterpreterError):
     """This machine cannot raise the walls asked for."""
+
+
+class GivenUp(CodeActError):
+    """Job after job of an evaluation failed, not for the model's fault: trying the others would only cost."""
 
 
 class TrajectoryError(CodeActError):

@@ -11,9 +11,10 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-from codeact.errors import Cancelled, ContextOverflow
+from codeact.actions import CodeAction, ToolCall
+from codeact.errors import Cancelled, ConfigError, ContextOverflow
 from codeact.events import Ended, Observer, Started, ignore
 from codeact.messages import Usage
 from codeact.protocols import Environment, Model
@@ -27,7 +28,11 @@ _AGAIN_SECONDS = 1.0
 
 @dataclass(frozen=True)
 class Budget:
-    """How much one rollout may spend; each limit is inclusive, None means no limit."""
+    """How much one rollout may spend; each limit is inclusive, None means no limit.
+
+    Raises:
+        ConfigError: A limit is no number, or not more than 0.
+    """
 
     max_turns: int | None = 30
     max_seconds: float | None = None
@@ -36,6 +41,17 @@ class Budget:
     """Tokens read and written; a conversation is read again each turn."""
     max_cost: float | None = None
     """US dollars, as far as the back-end tells."""
+
+    def __post_init__(self) -> None:
+        for name, kind in (("max_turns", int), ("max_seconds", float), ("max_tokens", int), ("max_cost", float)):
+            limit = getattr(self, name)
+            if limit is None:
+                continue
+            if isinstance(limit, bool) or not isinstance(limit, int | float) or (kind is int and limit != int(limit)):
+                whole = "a whole number" if kind is int else "a number"
+                raise ConfigError(f"{name}={limit!r}: a limit is {whole}, or None for none")
+            if not limit > 0:
+                raise ConfigError(f"{name}={limit!r}: a limit is more than 0, or None for none")
 
     def reached(self, spent: "Spent") -> Stop | None:
         """Which limit has been reached, if any."""
@@ -151,6 +167,8 @@ def rollout(
             stop = cancel.stop or Stop.CANCELLED
             break
         action = form.parse(completion.text, truncated=completion.truncated, calls=completion.calls)
+        if completion.dropped and isinstance(action, CodeAction | ToolCall):
+            action = replace(action, ignored="\n".join(filter(None, (action.ignored, completion.dropped))))
         observation = env.step(action, observe=observe, cancel=cancel)
         turn = Turn(completion, action, observation, seconds=time.perf_counter() - began)
         trajectory, spent = trajectory.add(turn), spent + turn

@@ -7,9 +7,19 @@ only, never a key or a connection, so that they can be written to a file as they
 import base64
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any, Literal, Self, cast, get_args
 
-__all__ = ["Call", "Completion", "Finish", "Image", "Message", "Role", "Usage"]
+from codeact.errors import ConfigError
+
+__all__ = ["MAX_DROPPED_CHARS", "Call", "Completion", "Finish", "Image", "Message", "Role", "Usage"]
+
+MAX_DROPPED_CHARS = 1_000
+"""So much is kept of what a model wrote past a stop string."""
+
+_MAX_IMAGE_BYTES = 20_000_000
+_BEGINNINGS = {"image/png": b"\x89PNG\r\n\x1a\n", "image/jpeg": b"\xff\xd8\xff", "image/gif": b"GIF8",
+               "image/webp": b"RIFF"}
 
 Role = Literal["system", "user", "assistant"]
 Finish = Literal["stop", "length", "filter"]
@@ -22,6 +32,33 @@ class Image:
     mime: str
     """As `image/png`."""
     data: bytes
+
+    @classmethod
+    def of(cls, given: "Image | str | Path | bytes") -> "Image":
+        """A picture from a file, or from its bytes; what kind it is shows in how it begins.
+
+        Raises:
+            ConfigError: It cannot be read, or is of a kind that models do not read.
+        """
+        if isinstance(given, Image):
+            return given
+        if isinstance(given, str | Path):
+            path, where = Path(given).expanduser(), str(given)
+            try:
+                if path.stat().st_size > _MAX_IMAGE_BYTES:
+                    most = _MAX_IMAGE_BYTES // 1_000_000
+                    raise ConfigError(f"{where} is larger than {most} MB, more than models take")
+                data = path.read_bytes()
+            except OSError as error:
+                raise ConfigError(f"cannot read the picture {where}: {error.strerror}") from None
+        elif isinstance(given, bytes | bytearray):
+            data, where = bytes(given), "what was given"
+        else:
+            raise ConfigError(f"a picture is an Image, the path of a file, or bytes; got {type(given).__name__}")
+        for mime, begins in _BEGINNINGS.items():
+            if data.startswith(begins) and (mime != "image/webp" or data[8:12] == b"WEBP"):
+                return cls(mime, data)
+        raise ConfigError(f"{where} is no picture that models read: PNG, JPEG, GIF or WebP; convert it first")
 
     def to_json(self) -> dict[str, Any]:
         """Spell as plain JSON values."""
@@ -144,6 +181,8 @@ class Completion:
     """Why it ended: by itself or at a stop string, at its length limit, or by a content filter."""
     calls: tuple[Call, ...] = ()
     """Native tool calls in it, in order."""
+    dropped: str = ""
+    """How the words begin that the back-end wrote past a stop string; at most `MAX_DROPPED_CHARS`."""
 
     @property
     def truncated(self) -> bool:
@@ -154,14 +193,18 @@ class Completion:
         """Spell as plain JSON values."""
         spelled = asdict(self)
         spelled["calls"] = list(spelled["calls"])
+        if not self.dropped:
+            del spelled["dropped"]
         return spelled
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Self:
         """Read what `to_json` wrote; `KeyError`, `TypeError` or `ValueError` if it is not that."""
-        text, reasoning = data["text"], data.get("reasoning", "")
+        text, reasoning, dropped = data["text"], data.get("reasoning", ""), data.get("dropped", "")
         finish = data.get("finish", "stop")
-        if not isinstance(text, str) or not isinstance(reasoning, str) or finish not in get_args(Finish):
-            raise ValueError("not a completion: text and reasoning must be strings, finish one of stop, length, filter")
+        if not all(isinstance(one, str) for one in (text, reasoning, dropped)) or finish not in get_args(Finish):
+            raise ValueError(
+                "not a completion: text, reasoning and dropped must be strings, finish one of stop, length, filter"
+            )
         calls = tuple(map(Call.from_json, data.get("calls", ())))
-        return cls(text, reasoning, Usage.from_json(data.get("usage", {})), cast(Finish, finish), calls)
+        return cls(text, reasoning, Usage.from_json(data.get("usage", {})), cast(Finish, finish), calls, dropped)

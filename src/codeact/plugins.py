@@ -10,7 +10,6 @@ imported, so it must come from whoever may run code here anyway (flags, configur
 
 import importlib
 import pkgutil
-import sys
 from functools import cache
 from importlib.util import find_spec
 from types import ModuleType
@@ -18,10 +17,11 @@ from typing import Any
 
 from codeact.errors import ConfigError, UnknownPlugin
 
-__all__ = ["available", "create", "load"]
+__all__ = ["available", "create", "load", "make"]
 
-_FOLDERS = {"tools": "tools.builtin"}
-"""Kinds whose folder holds other files too."""
+_FOLDERS = {"tools": "tools.builtin", "runners": "evals.runners"}
+"""Kinds whose folder stands elsewhere, or holds other files too."""
+_loaded: dict[tuple[str, str], ModuleType] = {}
 
 
 def available(kind: str) -> list[str]:
@@ -36,15 +36,16 @@ def load(kind: str, name: str) -> ModuleType:
     Raises:
         UnknownPlugin: There is none; the message lists what there is.
     """
-    known = sys.modules.get(f"{_home(kind)}.{name}")   # looking through the folder takes longer than a session needs
-    if known is not None and not name.startswith("_"):
+    if known := _loaded.get((kind, name)):   # looking through the folder takes longer than a session needs
         return known
     if "." in name:
         return _load_outside(kind, name)
     names = available(kind)
     if name not in names:
         raise UnknownPlugin(f"unknown {kind.removesuffix('s')} {name!r}; available: {', '.join(names)}")
-    return importlib.import_module(f"{_home(kind)}.{name}")
+    # Not out of `sys.modules`: what another thread is just importing is there already, half made.
+    _loaded[kind, name] = importlib.import_module(f"{_home(kind)}.{name}")
+    return _loaded[kind, name]
 
 
 def create(kind: str, spec: str, **options: Any) -> Any:
@@ -55,16 +56,27 @@ def create(kind: str, spec: str, **options: Any) -> Any:
         ConfigError: It does not take what was given.
     """
     name, colon, argument = spec.partition(":")
-    module = load(kind, name)
+    return make(load(kind, name), *([argument] if colon else []), spec=f"{kind.removesuffix('s')} {spec!r}", **options)
+
+
+def make(module: ModuleType, *arguments: str, spec: str, **options: Any) -> Any:
+    """Call a plug-in's `create`; options that are None are left out.
+
+    Args:
+        spec: What it is called in errors.
+
+    Raises:
+        ConfigError: It has none, or it does not take what was given.
+    """
     maker = getattr(module, "create", None)
     if maker is None:
         raise ConfigError(f"{module.__name__} is not a plug-in: it has no function `create`")
     given = {key: value for key, value in options.items() if value is not None}
     try:
-        _signature_of(maker).bind(*([argument] if colon else []), **given)
+        _signature_of(maker).bind(*arguments, **given)
     except TypeError as error:
-        raise ConfigError(f"{kind.removesuffix('s')} {spec!r}: {error}; it takes {_signature_of(maker)}") from None
-    return maker(*([argument] if colon else []), **given)
+        raise ConfigError(f"{spec}: {error}; it takes {_signature_of(maker)}") from None
+    return maker(*arguments, **given)
 
 
 def _home(kind: str) -> str:

@@ -35,6 +35,13 @@ def codeact(*words, code=0):
 CELL = "open('a.txt', 'w').write('two\\n'); open('sub/new', 'w').write('n\\n'); import os; os.unlink('sub/x')"
 
 
+def test_a_path_that_is_not_there_is_told(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    for verb in ("changes", "apply", "discard"):
+        assert main([verb, "nosuchdir"]) == 2
+        assert "there is no 'nosuchdir' here, and no changes are pending" in capsys.readouterr().err
+
+
 def test_exec_leaves_the_folder_as_it_is_and_says_what_waits(work):
     out, err = codeact("exec", "--workspace", ".", CELL)
     assert out == ""

@@ -89,14 +89,18 @@ def test_undo_takes_the_variables_back_and_retry_does_it_again():
     shown = person.say("/retry")
     assert "> add the numbers" in shown
     assert "the sum is 6" in shown
+    assert "[2 turns, " in shown
     assert "x     int         6" in person.say("/vars")
+    assert "nothing to continue: the last message has its answer" in person.say("/continue")
     shown = person.say("/undo")
-    assert "took back" in shown
+    assert "[took back 1 message, with" in shown
+    assert "nothing to continue: the last message has its answer" in person.say("/continue")
     assert "> add the numbers" in shown
     assert "x     str   6     'before'" in person.say("/vars")
     assert "takes a number" in person.say("/undo all")
-    person.say("/undo")
+    assert "[took back 1 message, which is all there was, with" in person.say("/undo 9")
     assert "nothing to take back" in person.say("/undo")
+    assert "nothing to continue: nothing has been said yet" in person.say("/continue")
     assert "[no variables]" in person.say("/vars")
     assert person.leave() == 0
 
@@ -125,7 +129,8 @@ def test_a_conversation_goes_on_where_it_was_left():
     assert person.leave() == 0
     person = Person("chat", script("<execute>\nx + 1\n</execute>", "It is 46."), "--resume")
     person.prompted()
-    assert "goes on after 1 message; the last one was" in person.text
+    assert "goes on after 1 message and 2 turns; the last message was" in person.text
+    assert "came back: the variables x]" in person.text
     assert "> add the numbers\n\nIt is 45.\n" in person.text
     assert "    46\n" in person.say("one more")
     assert "x     int         45" in person.say("/vars")
@@ -133,6 +138,63 @@ def test_a_conversation_goes_on_where_it_was_left():
     (path,) = conversations()
     (trajectory,) = load(path)
     assert [turn.reply and turn.reply.content for turn in trajectory.turns] == [None, "one more", None, None]
+
+
+def chat(*words: str, said: str = "", cwd: str = ".") -> str:
+    """A chat over pipes; all that it shows."""
+    given = {**os.environ, "PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")])}
+    done = subprocess.run([sys.executable, "-m", "codeact", "chat", *words], input=said, capture_output=True, text=True,
+                          timeout=60, check=False, cwd=cwd, env=given)  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_a_conversation_goes_on_with_the_flags_it_was_had_with(home):
+    (home / "work").mkdir()
+    chat("--model=acting.models:echo", "--workspace", "work", "--tool", "acting.tools", "--timeout", "7", said="hello\n")
+    (home / "elsewhere").mkdir()
+    shown = chat("--model=acting.models:echo", "--resume", "--timeout", "8", said="/tools\n", cwd="elsewhere")
+    flat = " ".join(shown.split())
+    assert f"As before: --tool acting.tools --workspace {home}/work]" in flat
+    assert "send_mail(to: str" in shown
+    assert f"Workspace: {home}/work, which stays as it is" in shown
+    (home / "work").rmdir()
+    shown = chat("--model=acting.models:echo", "--resume", said="")
+    assert f"No longer there: --workspace {home}/work" in " ".join(shown.split())
+    assert "Workspace: a fresh one" in shown
+
+
+def test_the_flags_in_a_file_from_elsewhere_are_asked_about_or_only_told(home):
+    chat("--model=acting.models:echo", "--tool", "acting.tools", "--save", "run.jsonl", said="hello\n")
+    shown = chat("--model=acting.models:echo", "--resume", "run.jsonl", said="/tools\n")
+    assert "This conversation was had with --tool acting.tools" in shown
+    assert "give these flags again" in shown
+    assert "[no tools" in shown
+    for key, tools in (("n", "[no tools"), ("y", "send_mail(to: str")):
+        person = Person("chat", "--model=acting.models:echo", "--resume", "run.jsonl")
+        person.see("Have that again? [y/N]")
+        person.press(f"{key}\r")
+        assert tools in person.say("/tools")
+        assert person.leave() == 0
+
+
+@pytest.mark.parametrize("flags", [["--yes", "--tool", "x"], ["--frobnicate"], ["--timeout", "-1"], "--tool x", [1], ["--help"], ["word"]])
+def test_flags_in_a_file_that_are_not_ours_are_passed_over(home, flags):
+    (home / "run.jsonl").write_text(json.dumps({"type": "start", "version": 1, "about": {"flags": flags}, "prompt": [
+        {"role": "user", "content": "hello"}]}) + "\n")  # fmt: skip
+    shown = chat("--model=acting.models:echo", "--resume", "run.jsonl", said="/tools\n")
+    assert "[no tools" in shown
+    assert "--yes" not in shown
+
+
+def test_one_conversation_of_several_in_a_file_can_be_gone_on_with(home):
+    for n in (1, 2):
+        chat(script(f"<execute>\nx = {n}\n</execute>", "Done."), "--save", "run.jsonl", said=f"set it to {n}\n")
+    shown = chat(script("Well."), "--resume", "run.jsonl", "--number", "1", said="/vars\ngo on\n")
+    assert "> set it to 1" in shown
+    assert "x     int         1" in shown
+    assert [len(one.turns) for one in load("run.jsonl")] == [2, 2, 3]
+    assert main(["chat", "--model=acting.models:echo", "--resume", "run.jsonl", "--number", "9"]) == 2
 
 
 def test_commands_say_what_they_cannot_do_and_what_there_is(home):
@@ -154,14 +216,25 @@ def test_commands_say_what_they_cannot_do_and_what_there_is(home):
     Path("a.jsonl").write_text("mine")
     person.type("/save a.jsonl")
     person.see("is there already. Replace it?")
-    person.press("n")
+    person.interrupt()
     person.see("[not saved]")
+    person.type("/save a.jsonl")
+    person.until(lambda: person.text.count("Replace it?") == 2 or person.lines[person.screen.cursor.y].startswith("a.jsonl is"))
+    person.press("n")
+    person.until(lambda: person.text.count("[not saved]") == 2)
     assert Path("a.jsonl").read_text() == "mine"
     assert "unknown model 'scriptet'" in person.say("/model scriptet:x")
     assert "the model is acting.models:echo" in person.say("/model acting.models:echo")
     assert "You said: hi" in person.say("hi")
     person.say("/reset")
     assert "nothing to save" in person.say("/save b.md")
+    assert person.leave() == 0
+
+
+def test_the_help_fits_a_narrow_terminal():
+    person = Person("chat", "--model=acting.models:echo", columns=40)
+    shown = person.say("/help")
+    assert "\n    /undo [N]\n        take the last message back, and\n        all it did to the variables\n" in shown
     assert person.leave() == 0
 
 

@@ -291,6 +291,19 @@ def test_the_demo_replays_our_conversation_with_a_real_plot(home, capsys):
     assert "November" in plotted.observation.text
 
 
+def test_the_demo_is_a_verb_too_whatever_is_configured(home, capsys, monkeypatch):
+    pytest.importorskip("pandas")
+    pytest.importorskip("matplotlib")
+    monkeypatch.setenv("CODEACT_MODEL", "openai:x")
+    assert main(["demo"]) == 0
+    assert "This is a REPLAY" in capsys.readouterr().err
+    assert main(["demo", "word"]) == 2
+    assert main(["--help"]) == 0
+    out = capsys.readouterr().out
+    assert "codeact demo" in out
+    assert "NO_COLOR=1" in out
+
+
 def test_the_demo_says_what_is_missing(monkeypatch, capsys):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     assert main([]) == 2
@@ -351,9 +364,25 @@ def test_pictures_and_instructions_go_to_the_model(capsys):
 def test_a_task_goes_on_from_a_file(capsys):
     assert main([script(execute("x = 41"), ANSWER), "--save", "log.jsonl", "begin"]) == 0
     assert main([script(execute("x + 1"), ANSWER), "--resume", "log.jsonl", "go on"]) == 0
-    assert "    42\n" in capsys.readouterr().err
+    err = capsys.readouterr().err
+    assert "    42\n" in err
+    assert err.count("[2 turns, ") == 2   # each time those of this time
     (trajectory,) = load("log.jsonl")
     assert len(trajectory.turns) == 4
+
+
+def test_a_second_conversation_in_a_file_is_told_and_each_can_be_gone_on_with(capsys):
+    assert main([script(execute("x = 1"), ANSWER), "--save", "log.jsonl", "begin"]) == 0
+    assert "already" not in capsys.readouterr().err
+    assert main([script(ANSWER), "--save", "log.jsonl", "begin"]) == 0
+    assert "log.jsonl holds 1 conversation already; this is another one, behind it. To go on with the last: --resume log.jsonl" in (
+        " ".join(capsys.readouterr().err.split()))  # fmt: skip
+    assert main([script(execute("x + 40"), ANSWER), "--resume", "log.jsonl", "--number", "1", "go on"]) == 0
+    assert "    41\n" in capsys.readouterr().err
+    assert main([script(ANSWER), "--resume", "log.jsonl", "--number", "4", "go on"]) == 2
+    assert "no conversation 4 in log.jsonl: it has 3" in capsys.readouterr().err
+    assert main([script(ANSWER), "--number", "1", "go on"]) == 2
+    assert "--number goes with --resume FILE" in capsys.readouterr().err
 
 
 def test_a_conversation_names_its_model_unless_that_would_be_imported(capsys):
@@ -449,7 +478,7 @@ def test_a_terminal_cannot_be_steered_by_what_it_shows(tmp_path):
     for event in (Text(hostile), Output(hostile), Output(hostile, "error")):
         text = shown(event, tmp_path=tmp_path)
         assert not re.search(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]", text)
-        assert "abcd" in text.replace("\n", "")
+        assert "abce" in text   # the d ended a sequence
 
 
 def test_much_output_is_cut_for_the_eye(tmp_path):

@@ -20,6 +20,7 @@ from rich.console import Console
 from codeact.cli._asking import Asker
 from codeact.cli._chat_commands import wanted
 from codeact.cli._chat_prompt import _completions, paths
+from codeact.cli._control import cleaned
 from codeact.cli._files import Shelf
 from codeact.cli._inline import inline, protocol_of
 from codeact.cli._interrupts import Interrupts
@@ -27,7 +28,7 @@ from codeact.cli._live import LiveSheet
 from codeact.cli._parts import CodePart, LinesPart, MarkdownPart
 from codeact.cli._places import conversations, forget_old_states, last_conversation, new_conversation, typed
 from codeact.cli._running import tell_what_runs
-from codeact.cli._sheet import PlainSheet, cleaned, spelled
+from codeact.cli._sheet import PlainSheet, spelled
 from codeact.cli._tables import table_in, text_table
 from codeact.cli._terminal import Terminal
 from codeact.errors import Cancelled
@@ -231,7 +232,7 @@ def test_a_word_of_the_programs_own_is_not_broken_inside(tty):
 
 
 def test_what_a_terminal_would_obey_is_taken_out():
-    assert cleaned("a\x1b[31mb\x1b]0;t\x07c\x1b_Gx\x1b\\d\x9b2Je\r\nf\rg\u202eh\ud800") == "abcd2Je\nf\ngh?"
+    assert cleaned("a\x1b[31mb\x1b]0;t\x07c\x1b_Gx\x1b\\d\x9b2Je\r\nf\rg\u202eh\ud800") == "abcde\nf\ngh?"
     assert cleaned("a\rb\x1b[K", returns=True) == "a\rb"
 
 

@@ -63,7 +63,14 @@ def test_the_reply_ends_with_its_first_stop_string(saying, kind):
     if kind == "anthropic":
         pytest.skip("its API ends the reply, and names the stop string: see tests/models/test_anthropic.py")
     with saying(f"{CODE}\nObservation: 42") as model:
-        assert complete(model).text == CODE
+        done = complete(model)
+    assert done.text == CODE
+    assert "Observation: 42".startswith(done.dropped)
+
+
+def test_where_nothing_follows_the_stop_string_nothing_was_dropped(saying):
+    with saying(CODE) as model:
+        assert complete(model).dropped == ""
 
 
 def test_usage_is_never_negative_and_never_made_up(saying, kind):

@@ -40,11 +40,6 @@ class Sums:
         return {"lenient": answer.strip().strip("'\"") == str(task.expected), "exact": answer == str(task.expected)}
 
 
-def create(n: int = 4) -> Sums:
-    """The suite by name: `toy:` is not on the path of plug-ins, `toy` is, as a module."""
-    return Sums(n)
-
-
 ACTIONS = {
     "code": "<execute>\nprint(add({a}, {b}))\n</execute>",
     "json": '<execute>\n{{"tool": "add", "args": {{"a": {a}, "b": {b}}}}}\n</execute>',

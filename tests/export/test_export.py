@@ -225,3 +225,8 @@ def test_wrong_usage_says_what_is_wrong(saved, capsys, words, said):
     assert main(["export", *words]) == 2
     assert said in capsys.readouterr().err
     assert not Path("out.md").exists()
+
+
+def test_a_file_that_is_not_there_is_told_without_numbers(tmp_path, capsys):
+    assert main(["export", str(tmp_path / "none.jsonl"), str(tmp_path / "out.md")]) == 2
+    assert capsys.readouterr().err == f"codeact export: {tmp_path}/none.jsonl: No such file or directory\n"

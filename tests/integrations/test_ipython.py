@@ -285,3 +285,44 @@ def test_a_real_kernel_asks_runs_and_shows(tmp_path, monkeypatch):
     finally:
         client.stop_channels()
         kernel.shutdown_kernel(now=True)
+
+
+GUARDED = '''
+from codeact import tool
+@tool(needs_approval=True)
+def erase(name: str) -> str:
+    """Erase something."""
+    return f"erased {name}"
+'''
+
+
+def test_a_tool_that_needs_approval_is_asked_about_in_a_real_kernel(tmp_path, monkeypatch):
+    manager = pytest.importorskip("jupyter_client.manager")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "guarded.py").write_text(GUARDED)
+    (tmp_path / "codeact").mkdir()
+    (tmp_path / "codeact" / "config.toml").write_text(f'tools = ["{tmp_path}/guarded.py"]\n')
+    call = execute("try:\n    print(erase('it'))\nexcept PermissionError as error:\n    print('REFUSED', error)")
+    (tmp_path / "script.jsonl").write_text("".join(json.dumps(reply) + "\n" for reply in (call, call, answer("Done."))))
+    env = {**os.environ, "XDG_CONFIG_HOME": str(tmp_path), "IPYTHONDIR": str(tmp_path / "ipython")}
+    kernel, client = manager.start_new_kernel(kernel_name="python3", env=env, cwd=str(tmp_path))
+    asked, printed, answers = [], [], ["y", "n"]
+
+    def on_input(message):
+        asked.append(message["content"]["prompt"])
+        client.input(answers.pop(0))
+
+    def on_output(message):
+        if message["msg_type"] == "stream":
+            printed.append(message["content"]["text"])
+
+    try:
+        client.execute_interactive("%load_ext codeact\n", timeout=120, output_hook=on_output)
+        client.execute_interactive("get_ipython().run_cell_magic('codeact', '--yes --model scripted:script.jsonl', 'Erase it')", timeout=120,
+                                   allow_stdin=True, stdin_hook=on_input, output_hook=on_output)
+    finally:
+        client.stop_channels()
+        kernel.shutdown_kernel(now=True)
+    assert asked == ["The code wants to call erase(name='it'). Let it? y(es), n(o): "] * 2
+    assert "erased it" in "".join(printed)
+    assert "REFUSED" in "".join(printed)

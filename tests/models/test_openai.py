@@ -2,6 +2,7 @@
 
 import socket
 import threading
+from dataclasses import replace
 
 import pytest
 from fake_openai import FakeServer, chunk, failed, fixed, streamed, used
@@ -11,7 +12,7 @@ from codeact.errors import Cancelled, ConfigError, ContextOverflow, MissingExtra
 from codeact.events import Note, Text, ignore
 from codeact.formats.code import CodeFormat
 from codeact.loop import NEVER, Cancel
-from codeact.messages import Call, Completion, Image, Message, Usage
+from codeact.messages import MAX_DROPPED_CHARS, Call, Completion, Image, Message, Usage
 from codeact.models.openai import OpenAIModel, create
 from codeact.protocols import NativeTool
 
@@ -104,6 +105,19 @@ def test_a_stop_string_that_the_server_ignores_ends_the_reply():
         completion = complete(model(server), observe=events.append)
     assert completion.text == "<execute>\n1\n</execute>"
     assert "".join(event.text for event in events) == completion.text
+    assert completion.dropped == "Observation: 2"
+
+
+def test_of_what_is_dropped_after_a_stop_string_only_the_beginning_is_kept():
+    pieces = ["<execute>\n1\n</execute>", "\n", *(["word "] * 1_000)]
+    with FakeServer(streamed(*map(chunk, pieces), chunk(finish="stop"))) as server:
+        assert complete(model(server)).dropped == ("word " * 1_000)[:MAX_DROPPED_CHARS].strip()
+
+
+@pytest.mark.parametrize("kept", ["", "</execute>", "</execute>\n"])
+def test_nothing_was_dropped_where_the_server_stops_by_itself(kept):
+    with FakeServer(streamed(chunk(f"<execute>\n1\n{kept}"), chunk(finish="stop"))) as server:
+        assert complete(model(server)).dropped == ""
 
 
 @pytest.mark.parametrize("more", [[], [chunk("Observation: "), chunk("2")]])
@@ -111,7 +125,8 @@ def test_a_reply_that_a_stop_string_ends_here_has_its_usage_all_the_same(more):
     whole = chunk("<execute>\n1\n</execute>")
     with FakeServer(streamed(whole, *more, chunk(finish="length"), used(7, 2))) as server:
         completion = complete(model(server, prices=(1_000_000, 1_000_000)))
-    assert completion == Completion("<execute>\n1\n</execute>", "", Usage(7, 2, 9.0))
+    said = Completion("<execute>\n1\n</execute>", "", Usage(7, 2, 9.0))
+    assert replace(completion, dropped="") == said
 
 
 def test_what_breaks_after_the_stop_string_does_not_cost_the_reply():
@@ -418,3 +433,24 @@ def test_a_huge_reply_and_a_slow_one_come_whole():
         assert len(complete(model(server)).text) == 3_000_000
     with FakeServer(streamed(*[chunk(letter) for letter in "drip"], chunk(finish="stop"), each=lambda: threading.Event().wait(0.01))) as server:
         assert complete(model(server)).text == "drip"
+
+
+def test_what_a_server_does_not_count_is_estimated_so_that_limits_hold():
+    with FakeServer(streamed(chunk("Hello, you"))) as server:
+        ours = model(server, prices=(1_000_000, 1_000_000))
+        done = complete(ours, [Message("user", "x" * 400)])
+    assert (done.usage.prompt_tokens, done.usage.completion_tokens, done.usage.cost) == (100, 3, 103)
+    assert not ours.counts_tokens
+
+
+def test_a_web_page_is_no_model_and_is_not_asked_again():
+    page = fixed(200, b"<html>hello</html>", headers={"Content-Type": "text/html; charset=utf-8"})
+    with FakeServer(page) as server, pytest.raises(ModelError, match=r"web page.*--base-url.*/v1"):
+        complete(model(server))
+    assert len(server.requests) == 1
+
+
+def test_a_key_that_was_given_is_not_looked_for_in_a_variable():
+    with FakeServer(failed(401, "Incorrect API key")) as server, pytest.raises(ModelError, match="the key that it was given") as raised:
+        complete(model(server, api_key="sk-given"))
+    assert "OPENAI_API_KEY" not in str(raised.value)

@@ -56,6 +56,91 @@ def test_a_module_outside_the_package_makes_tools(tmp_path, monkeypatch):
         Toolbox(["my.tools:2"])
 
 
+MINE = """
+import neighbour
+from os.path import join
+from codeact import tool
+
+def rate(currency: str) -> float:
+    "Euros for a unit."
+    return neighbour.RATE
+
+def helper(x): return x
+
+def _private():
+    "Not for models."
+
+@tool(needs_approval=True)
+def pay(amount: float) -> str:
+    "Pay."
+    return "paid"
+
+async def wait(seconds: int) -> int:
+    "Wait."
+    return seconds
+"""
+
+
+@pytest.fixture
+def mine(tmp_path, monkeypatch):
+    """A file of tools in the current folder."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    (tmp_path / "mine.py").write_text(MINE)
+    (tmp_path / "neighbour.py").write_text("RATE = 0.9")
+    yield tmp_path
+    for name in [name for name in sys.modules if name.startswith("codeact_tools_") or name in ("neighbour", "mine")]:
+        del sys.modules[name]
+
+
+@pytest.mark.parametrize("path", ["./mine.py", "mine.py", "{}/mine.py", "sub/../mine.py"])
+def test_the_functions_with_docstrings_of_a_file_are_tools(mine, path):
+    (mine / "sub").mkdir()
+    found = resolve(path.format(mine))
+    assert [(one.name, one.needs_approval) for one in found] == [("rate", False), ("pay", True), ("wait", False)]
+    assert found[0]("USD") == 0.9
+    assert [one.name for one in resolve("./mine.py:helper")] == ["helper"]
+    assert resolve("mine.py:pay")[0].needs_approval
+    assert resolve("mine.py")[0].function is resolve("mine.py")[0].function, "it is run once"
+
+
+def test_a_module_by_its_dotted_path_gives_its_functions_too(mine, monkeypatch):
+    (mine / "pack_of_mine").mkdir()
+    (mine / "pack_of_mine" / "tools.py").write_text("def one() -> int:\n    'One.'\n    return 1\ndef two(): return 2\n")
+    monkeypatch.syspath_prepend(mine)
+    assert [one.name for one in resolve("pack_of_mine.tools")] == ["one"]
+    assert [one.name for one in resolve("pack_of_mine.tools:two")] == ["two"]
+
+
+def test_two_files_of_one_name_are_two(mine):
+    (mine / "sub").mkdir()
+    (mine / "sub" / "mine.py").write_text("def other() -> int:\n    'Other.'\n    return 1\n")
+    assert [one.name for one in resolve("mine.py") + resolve("sub/mine.py")] == ["rate", "pay", "wait", "other"]
+
+
+@pytest.mark.parametrize(("spec", "content", "said"), [
+    ("./none.py", "", r"none.py is not there.*./mytools.py:FUNCTION"),
+    ("./sub/tool", "", "is not there"), (".", "", "no tool"), ("./", "", "is no file that ends in .py"),
+    ("bad.py", "def f(:", r"bad.py cannot be imported: SyntaxError: .*\(line 1\)"),
+    ("bad.py", "\nx = 1 / 0", r"ZeroDivisionError: division by zero \(line 2\)"),
+    ("bad.py", "import sys; sys.exit('no')", "SystemExit: no"),
+    ("bad.py", "def f(): return 1", r"defines no tool: a tool is a function with annotations and a docstring"),
+    ("bad.py:g", "def f(): return 1\nx = 5", "has no function 'g'; it has: f"), ("bad.py:x", "x = 5", "it has: none"),
+    ("bad.py:1:2", "def create(a, b): pass", "missing a required argument"),
+    ("bad", "", r'there is no tool .bad.; .*"./mytools.py:FUNCTION".*did you mean "./bad.py"\?'),
+])  # fmt: skip
+def test_what_is_wrong_with_a_file_of_tools_is_told(mine, spec, content, said):
+    (mine / "bad.py").write_text(content)
+    with pytest.raises(ConfigError, match=f"(?s){said}"):
+        resolve(spec)
+
+
+def test_an_agent_takes_a_file_of_tools(mine):
+    reply = "<execute>\nprint(rate('USD'))\n</execute>"
+    with Agent(ScriptedModel([reply, "Done."]), tools=["./mine.py"]) as agent:
+        assert agent.run("Do it").trajectory.turns[0].observation.text.startswith("0.9")
+
+
 def test_an_agent_takes_all_of_them_and_ends_what_it_has_started(tmp_path):
     pytest.importorskip("mcp")
     server = Path(__file__).parent / "mcp_server.py"

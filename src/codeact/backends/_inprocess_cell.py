@@ -8,6 +8,7 @@ KeyboardInterrupt and goes on cannot be ended.
 from __future__ import annotations
 
 import builtins
+import contextlib
 import ctypes
 import io
 import queue
@@ -17,6 +18,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future
 from contextlib import contextmanager
 from typing import Any
 
@@ -53,7 +55,13 @@ class Cell:
         self._on_input, self._on_output, self._seconds = request.on_input, on_output, seconds
         self._news: deque[ToolCalled | Approval] = deque()
         """What tools did, told by their threads, for the thread of the cell."""
-        self._calls = Calls(request.toolbox, request.approve, self._news.append if on_output is not None else None)
+        self._approve = request.approve
+        self._waiting = 0
+        """Calls that the cell's own thread waits for."""
+        self._questions: queue.SimpleQueue[tuple[Future[Any], str, dict[str, Any]]] = queue.SimpleQueue()
+        """Approvals to be asked for in the cell's own thread."""
+        self._calls = Calls(request.toolbox, self._approved if request.approve else None,
+                            self._news.append if on_output is not None else None)
         self._may_pause = len(request.toolbox) > 0 or request.on_input is not None
         self._text = Collected(request.limits.output_kb << 10)
         self._text.on_text = self._show_text if on_output is not None else None
@@ -258,16 +266,46 @@ class Cell:
         self._calls.start(number, header, [memoryview(part) for part in buffers],
                           lambda answer, parts: answers.put((answer, parts)))
         ours = threading.get_ident() == self._thread
+        self._waiting += ours
+        try:
+            while not self._over.is_set():
+                try:
+                    answer = answers.get(timeout=LOOK_SECONDS)
+                except queue.Empty:
+                    answer = None
+                if ours:
+                    self._show_news()   # of other threads' calls it is shown with the next text
+                    self._ask_for_approval()
+                if answer is not None:
+                    return stubs.answer(*answer)
+            raise RuntimeError("the cell ended before the answer came")
+        finally:
+            self._waiting -= ours
+
+    def _approved(self, name: str, arguments: dict[str, Any]) -> Any:
+        """What the program says of a call, asked in the thread that runs the cell: only there can a notebook ask.
+
+        Where that thread does something else, as when a thread of the cell's own calls, it is asked in this one.
+        """
+        assert self._approve is not None
+        if not self._waiting:
+            return self._approve(name, arguments)
+        said: Future[Any] = Future()
+        self._questions.put((said, name, arguments))
         while not self._over.is_set():
+            with contextlib.suppress(TimeoutError):
+                return said.result(LOOK_SECONDS)
+        return False
+
+    def _ask_for_approval(self) -> None:
+        while not self._questions.empty():
+            said, name, arguments = self._questions.get()
+            assert self._approve is not None
             try:
-                answer = answers.get(timeout=LOOK_SECONDS)
-            except queue.Empty:
-                answer = None
-            if ours:
-                self._show_news()   # of other threads' calls it is shown with the next text
-            if answer is not None:
-                return stubs.answer(*answer)
-        raise RuntimeError("the cell ended before the answer came")
+                with self._as_the_program():
+                    said.set_result(self._approve(name, arguments))
+            except Exception as error:
+                said.set_exception(error)
 
 
 class Stream(io.TextIOBase):

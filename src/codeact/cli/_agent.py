@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from codeact.cli._flags import network_of, packages_of
 from codeact.cli._session import limits_of, mode_of, walls_of
+from codeact.cli._sheet import counted
 from codeact.errors import CodeActError, ConfigError
 from codeact.loop import Budget
 
@@ -17,12 +18,14 @@ if TYPE_CHECKING:
     from codeact.agent import Agent
     from codeact.messages import Image
     from codeact.settings import Settings
+    from codeact.settings.file import Fault
     from codeact.trajectory import Stop
 
-__all__ = ["agent_of", "by_hand", "check", "images_of", "offered", "settled", "walls", "why_it_ended",
+__all__ = ["agent_of", "by_hand", "check", "images_of", "offered", "settled", "taken_up", "walls", "why_it_ended",
            "workspace_of"]
 
-_MAX_IMAGE = 20_000_000
+_MUST_HOLD = ("max_cost", "base_url")
+"""Settings without which a task could cost more, or be read by another server, than the user has said."""
 _MAX_INSTRUCTIONS = 1_000_000
 
 
@@ -48,10 +51,43 @@ def settled(args: argparse.Namespace, resume: Path | None) -> Settings:
     Raises:
         ConfigError: A value cannot be used.
     """
-    from codeact.settings import settle
+    from codeact.settings import DEFAULT, settle
 
-    settings = settle(args)
-    return settings if settings.model or resume is None else settle(args, model=_model_in(resume))
+    faults: list[Fault] = []
+    settings = settle(args, faults=faults)
+    for (name, *_), said in faults:
+        if name in _MUST_HOLD and settings.origins[name] == DEFAULT:
+            raise ConfigError(f"{said}\nIt cannot be passed over: mend it, or say --{name.replace('_', '-')}")
+        print(f"codeact: {said}\n(passed over; the rest of the settings holds)", file=sys.stderr)
+    return settings if settings.model or resume is None else settle(args, model=_model_in(resume), faults=[])
+
+
+def taken_up(args: argparse.Namespace, resume: Path | None, *, asking: bool = True) -> str:
+    """Have the flags of a conversation that is gone on with again, and note them all for the next time.
+
+    Args:
+        asking: Whether a person may be asked.
+
+    Returns:
+        What was done about it, in words.
+
+    Raises:
+        ConfigError: The file has no such conversation.
+    """
+    from codeact.cli import _again
+
+    told = ""
+    if resume is not None:
+        if args.number:
+            _again.choose(resume, args.number)
+        told = _again.take_up(args, resume, _ask if asking and _attended() else None)
+    elif args.number:
+        raise ConfigError("--number goes with --resume FILE")
+    elif args.save is not None and (n := _again.count(args.save)):
+        told = (f"{args.save} holds {counted(n, 'conversation')} already; this is another one, behind "
+                f"{'it' if n == 1 else 'them'}. To go on with the last: --resume {args.save}")
+    args.had_with = _again.had_with(args)
+    return told
 
 
 def _model_in(path: Path) -> str:
@@ -86,16 +122,20 @@ def offered(settings: Settings, why: str, *, asking: bool = True) -> Settings:
     """
     from codeact.cli._offer import kept, offer
 
-    def ask(words: str) -> str:
-        try:
-            return input(words)
-        except EOFError:
-            return ""
-
-    attended = asking and sys.stdin.isatty() and sys.stdout.isatty()
-    chosen = offer(settings, why, ask=ask if attended else None)
+    chosen = offer(settings, why, ask=_ask if asking and _attended() else None)
     print("To take it next time too:", *kept(chosen), sep="\n  ", end="\n\n", file=sys.stderr)
     return chosen
+
+
+def _attended() -> bool:
+    return sys.stdin is not None and sys.stdin.isatty() and sys.stdout is not None and sys.stdout.isatty()
+
+
+def _ask(words: str) -> str:
+    try:
+        return input(words)
+    except EOFError:
+        return ""
 
 
 def agent_of(args: argparse.Namespace, model: Any, spec: str, *, approve: Callable[[str, dict[str, Any]], bool] | None,
@@ -130,7 +170,7 @@ def agent_of(args: argparse.Namespace, model: Any, spec: str, *, approve: Callab
         agent = Agent.resume(resume, model, **options) if resume else Agent(model, save=save, **options)
     except (ValueError, TypeError, OSError) as error:
         raise ConfigError(str(error)) from None
-    agent.about["model"] = spec
+    agent.about |= {"model": spec, "flags": args.had_with}
     return agent
 
 
@@ -152,24 +192,9 @@ def images_of(paths: list[Path]) -> tuple[Image, ...]:
     Raises:
         ConfigError: One cannot be read, or is of a kind that models do not read.
     """
-    return tuple(map(_image_of, paths))
-
-
-def _image_of(path: Path) -> Image:
     from codeact.messages import Image
 
-    try:
-        if path.stat().st_size > _MAX_IMAGE:
-            raise ConfigError(f"{path} is larger than {_MAX_IMAGE // 1_000_000} MB, more than models take")
-        data = path.expanduser().read_bytes()
-    except OSError as error:
-        raise ConfigError(f"cannot read the picture {path}: {error.strerror}") from None
-    for mime, begins in (("image/png", b"\x89PNG\r\n\x1a\n"), ("image/jpeg", b"\xff\xd8\xff"), ("image/gif", b"GIF8")):
-        if data.startswith(begins):
-            return Image(mime, data)
-    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
-        return Image("image/webp", data)
-    raise ConfigError(f"{path} is no picture that models read: PNG, JPEG, GIF or WebP; convert it first")
+    return tuple(map(Image.of, paths))
 
 
 def walls(agent: Agent, backend: str) -> str:

@@ -13,7 +13,8 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from codeact.cli._sheet import Sheet, cleaned
+from codeact.cli._control import cleaned
+from codeact.cli._sheet import Sheet
 from codeact.events import Ended, Event, Turn
 
 __all__ = ["Asker", "lines", "quiet"]
@@ -65,11 +66,14 @@ class Asker:
             return allowed
 
     def sure(self, question: str) -> bool:
-        """Whether the person says yes; no where nobody is there."""
+        """Whether the person says yes; no where nobody is there, or at Ctrl-C."""
         if self._terminal is None:
             return False
-        with self._one, quiet():
-            return self._key(f"{question}  y yes   n no", "yYnN\x1b\x04\x03", self._cell) in ("y", "Y")
+        try:
+            with self._one, quiet():
+                return self._key(f"{question}  y yes   n no", "yYnN\x1b\x04\x03", self._cell) in ("y", "Y")
+        except KeyboardInterrupt:
+            return False
 
     def refuse(self) -> bool:
         """The question that stands is answered with no; whether there was one. May be called from a signal handler."""

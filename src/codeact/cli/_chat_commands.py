@@ -20,6 +20,7 @@ from codeact.cli._agent import images_of
 from codeact.cli._chat_prompt import paths
 from codeact.cli._exchanges import exchanges
 from codeact.cli._pending import at_end
+from codeact.cli._sheet import counted
 from codeact.cli._tables import text_table
 from codeact.cli._terminal import shown
 from codeact.errors import ConfigError
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
 __all__ = ["COMMANDS", "Command", "dispatch", "wanted"]
 
 _MAX_FILES = 100
+_MIN_WORDS = 24
+"""Columns that the words of /help need beside the commands."""
 _NO_TURNS = "nothing has been said yet"
 
 
@@ -81,13 +84,17 @@ def _undo(chat: Chat, argument: str) -> None:
     undone = chat.agent.undo(n)
     if not undone.tasks and chat.agent.trajectory is None:
         raise ConfigError("there is nothing to take back: " + _NO_TURNS)
-    chat.say("[took back, with what it did to the variables:]", "note")
+    n_taken = len(undone.tasks)
+    fewer = f", which is all there {'was' if n_taken == 1 else 'were'}" if n_taken < n else ""
+    chat.say(f"[took back {counted(n_taken, 'message')}{fewer}, with what came of it in the variables:]", "note")
     for text in undone.tasks:
         chat.say("> " + _line(text), "title")
     for lost in undone.lost:
         chat.say(f"[did not come back: {lost}]", "note")
     if getattr(chat.agent.interpreter, "layer", None):
         chat.say("[files stay as they are: /files shows what waits, `codeact discard` drops it]", "note")
+    elif chat.args.workspace:
+        chat.say(f"[files in {shown(chat.args.workspace)} stay as they are]", "note")
 
 
 def _retry(chat: Chat, argument: str) -> None:
@@ -99,6 +106,9 @@ def _retry(chat: Chat, argument: str) -> None:
 
 
 def _continue(chat: Chat, argument: str) -> None:
+    if not chat.agent.unanswered:
+        raise ConfigError("there is nothing to continue: " + ("the last message has its answer; say what to do next"
+                                                              if chat.agent.trajectory else _NO_TURNS))
     chat.watched(lambda **watch: chat.agent.run(None, **watch))
 
 
@@ -146,7 +156,7 @@ def _files(chat: Chat, argument: str) -> None:
 
 def _model(chat: Chat, argument: str) -> None:
     if argument:
-        settings = settle(chat.flags, model=argument)
+        settings = settle(chat.flags, model=argument, faults=[])   # told at the start
         chat.agent.model = create_model(settings)
         chat.spec = chat.agent.about["model"] = settings.model
     chat.say(f"[the model is {chat.spec}]" if argument else f"[the model is {chat.spec}; /model PROVIDER:NAME takes "
@@ -213,8 +223,12 @@ def _help(chat: Chat, argument: str) -> None:
     rows += [["!CODE", "the same as /run CODE"], ["Alt-Enter", "a new line; Enter sends; Tab completes"],
              ["Ctrl-C", "stops the code and keeps its variables; again: stops the turn"], ["Ctrl-D", "leaves"]]
     wide = max(len(usage) for usage, _ in rows) + 2
-    indent, room = " " * wide, max(20, _width() - wide)
-    chat.say("\n".join(f"{usage:<{wide}}" + f"\n{indent}".join(wrap(words, room)) for usage, words in rows), "output")
+    narrow = _width() < wide + _MIN_WORDS   # then the words stand below
+    indent = " " * (4 if narrow else wide)
+    room = max(_MIN_WORDS, _width() - len(indent))
+    heads = (f"{usage}\n{indent}" if narrow else f"{usage:<{wide}}" for usage, _ in rows)
+    bodies = (f"\n{indent}".join(wrap(words, room)) for _, words in rows)
+    chat.say("\n".join(map("".join, zip(heads, bodies, strict=True))), "output")
 
 
 def _exit(chat: Chat, argument: str) -> bool:

@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from codeact.cli._control import cleaned
 from codeact.cli._places import typed
-from codeact.cli._sheet import cleaned
 from codeact.cli._terminal import can_move
 
 if TYPE_CHECKING:

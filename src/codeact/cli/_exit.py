@@ -4,8 +4,8 @@ import os
 import sys
 from collections.abc import Callable
 
+from codeact.cli._control import cleaned
 from codeact.cli._session import in_flags
-from codeact.cli._sheet import cleaned
 from codeact.errors import Cancelled, CodeActError, ConfigError, InterpreterError
 
 __all__ = ["ANSWERED", "FAILED", "INTERRUPTED", "NO_ANSWER", "USAGE", "fail", "guarded"]

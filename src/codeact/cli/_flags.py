@@ -8,8 +8,8 @@ from typing import Any
 from codeact.cli import load, verbs
 from codeact.cli._files import OUTPUT_FOLDER
 
-__all__ = ["add_agent", "add_backend", "add_memory", "add_network", "add_packages", "network_of", "packages_of",
-           "parser", "positive", "sentence"]
+__all__ = ["add_agent", "add_backend", "add_memory", "add_network", "add_number", "add_packages", "network_of",
+           "packages_of", "parser", "positive", "sentence"]
 
 MOST = 1_000_000_000
 """As `interpreter.limits.MOST`, which is not imported before it is needed."""
@@ -23,6 +23,9 @@ examples:
   codeact --image plot.png "What is odd about this plot?"     CODEACT_MODEL names the model
   codeact --tool web_fetch --max-cost 0.50 "What is new on https://www.python.org?"
   codeact chat                                                a conversation, with the variables kept
+
+environment: CODEACT_MODEL and other settings (`codeact config`); NO_COLOR=1 leaves colours out; CODEACT_IMAGES=kitty,
+iterm2 or none says how the terminal shows figures.
 
 verbs:
 """
@@ -50,6 +53,7 @@ def parser() -> argparse.ArgumentParser:
     add("--image", metavar="FILE", type=Path, action="append", default=[],
         help="a picture that goes with the task, for models that see; may be repeated")
     add("--resume", metavar="FILE", type=Path, help="go on with the conversation in this file, and its variables")
+    add_number(made)
     add("--save", metavar="FILE.jsonl", type=Path, help="add the trajectory to this file, as it grows")
     add("--json", action="store_true", help="print events as lines of JSON instead")
     add("--version", action="store_true", help="print the version")
@@ -66,7 +70,8 @@ def add_agent(parser: argparse.ArgumentParser) -> None:
     add("--format", metavar="NAME", help="how it writes its actions: code (default), json, text, native")
     add("--instructions", metavar="FILE", type=Path, help="what else it should know and heed, as text")
     add("--tool", metavar="SPEC", action="append", default=[],
-        help="give it a tool: web_fetch, files:DIR, 'mcp:COMMAND', or a module of yours; may be repeated")
+        help="give it a tool: web_fetch, files:DIR, 'mcp:COMMAND', a file of yours with functions (./mytools.py, "
+        "./mytools.py:FUNCTION) or a module (package.module); may be repeated")
     add("--yes", action="store_true", help="allow, unasked, the calls of tools that ask first")
     group = parser.add_argument_group("how much it may spend on a task")
     add = group.add_argument
@@ -99,6 +104,12 @@ def add_backend(parser: argparse._ActionsContainer) -> None:
     """The flag `--backend`."""
     parser.add_argument("--backend", metavar="SPEC", default="local",
                         help="what runs the code: local (default), docker:IMAGE, podman:IMAGE, jupyter:NAME, inprocess")
+
+
+def add_number(parser: argparse._ActionsContainer) -> None:
+    """The flag `--number`, beside `--resume`."""
+    parser.add_argument("--number", metavar="N", type=positive(int),
+                        help="with --resume FILE: which conversation of the file, from 1 (default: the last)")
 
 
 def add_memory(parser: argparse._ActionsContainer) -> None:

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from codeact.cli._control import cleaned
 from codeact.cli._files import Shelf
-from codeact.cli._sheet import cleaned
 from codeact.cli._terminal import shown
 
 __all__ = ["keep", "named", "there", "without_hidden"]

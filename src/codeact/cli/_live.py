@@ -14,8 +14,9 @@ from rich.console import Console
 from rich.text import Text
 from rich.theme import Theme
 
+from codeact.cli._control import Cleaner
 from codeact.cli._parts import LOOKS, Part, part_for
-from codeact.cli._sheet import Style, cleaned, spelled
+from codeact.cli._sheet import Style, harmless, spelled
 
 __all__ = ["LiveSheet"]
 
@@ -36,6 +37,7 @@ class LiveSheet:
         self._lock = threading.RLock()
         self._part: Part | None = None
         self._style: Style | None = None
+        self._cleaner = Cleaner()
         self._done: list[Text | str] = []
         """Lines to be printed for good; a str is a raw sequence."""
         self._begun = False
@@ -54,8 +56,10 @@ class LiveSheet:
 
     def write(self, text: str, style: Style) -> None:
         """See `Sheet`."""
-        text = cleaned(text, returns=style == "output")
         with self._lock:
+            if style != self._style:
+                self._cleaner.end()
+            text = harmless(text, style, self._cleaner, returns=style == "output")
             if style != self._style:
                 text = text.lstrip("\n")
                 if not text.strip():

@@ -54,6 +54,8 @@ def run(made: argparse.ArgumentParser, argv: Sequence[str],
         options = made.parse_args(argv)
         folder, paths = _locate(options.workspace, options.paths)
         if folder is None:
+            if options.paths and not os.path.lexists(options.paths[0]):
+                raise ValueError(f"there is no {options.paths[0]!r} here, and no changes are pending")
             print("no changes are pending" + (f" for {options.workspace}" if options.workspace else " here"))
             return USAGE if options.paths else OK
         pending = Pending(folder, keep=True)

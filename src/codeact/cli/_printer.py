@@ -5,13 +5,13 @@ What goes to a terminal is freed of what a cell could control it by; what goes t
 
 from __future__ import annotations
 
-import re
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, TextIO
 
+from codeact.cli._control import Cleaner
 from codeact.cli._files import OUTPUT_FOLDER
 from codeact.cli._session import in_flags
 
@@ -19,10 +19,7 @@ if TYPE_CHECKING:
     from codeact.interpreter.output import Bundle
     from codeact.interpreter.result import ExecutionResult
 
-__all__ = ["CONTROL", "Printer"]
-
-CONTROL = re.compile(r"\x1b(?!\[[\d;]{0,20}[mKABCDJ])|[\x00-\x07\x0e-\x1a\x1c-\x1f\x7f-\x9f]")
-"""What no terminal may get from a cell: all control but blanks, colours and what progress bars move by."""
+__all__ = ["Printer"]
 
 
 class Printer:
@@ -41,6 +38,7 @@ class Printer:
 
     def begin(self) -> None:
         """Another cell is run."""
+        self._cleaners = {stream: Cleaner(colours=True) for stream in ("stdout", "stderr")}
         self._shown = {"stdout": 0, "stderr": 0}
         """Characters shown as they came."""
 
@@ -50,27 +48,46 @@ class Printer:
 
         if isinstance(event, Text):
             self._shown[event.stream] += len(event.text)
-            self._write(event.text, sys.stderr if event.stream == "stderr" else sys.stdout)
+            self._flow(event.text, event.stream)
         elif isinstance(event, Display):
             self._bundle(event.bundle)
 
-    def _write(self, text: str, stream: TextIO | None) -> None:
-        if stream is None or not text:   # closed by the shell
+    def _flow(self, text: str, stream: str) -> None:
+        """A piece of what a cell writes."""
+        file = sys.stderr if stream == "stderr" else sys.stdout
+        self._put(self._cleaners[stream].feed(text) if file is not None and file.isatty() else text, file)
+
+    def _write(self, text: str, file: TextIO | None) -> None:
+        """A text of its own."""
+        if file is not None and file.isatty():
+            cleaner = Cleaner(colours=True)
+            text = cleaner.feed(text) + cleaner.end()
+        self._put(text, file)
+
+    def _put(self, text: str, file: TextIO | None) -> None:
+        if file is None or not text:   # closed by the shell
             return
-        if stream is sys.stderr:
+        if file is sys.stderr:
             for cell, name in self._names.items():
                 text = text.replace(cell, name)
-        if stream.isatty():
-            text = CONTROL.sub("", text)
-        encoding = stream.encoding or "utf-8"
-        stream.write(text.encode(encoding, "replace").decode(encoding))
-        stream.flush()
-        self._in_line = not text.endswith("\n")
+        encoding = file.encoding or "utf-8"
+        file.write(text.encode(encoding, "replace").decode(encoding))
+        file.flush()
+        self._in_line = not text.endswith(("\n", "\n\x1b[0m"))
+
+    def _settle(self) -> None:
+        """Back to no colours, if the cell has left others."""
+        for stream, cleaner in self._cleaners.items():
+            if back := cleaner.end():
+                in_line = self._in_line
+                self._put(back, sys.stderr if stream == "stderr" else sys.stdout)
+                self._in_line = in_line
 
     def fresh_line(self) -> None:
         """Go to the beginning of a line, if the cell has left the cursor elsewhere."""
+        self._settle()
         if self._in_line:
-            self._write("\n", sys.stdout)
+            self._put("\n", sys.stdout)
 
     def _bundle(self, bundle: Bundle, prefix: str = "") -> None:
         from codeact.cli._files import FIGURES, Shelf
@@ -97,8 +114,9 @@ class Printer:
             error: Said of the error.
         """
         # Of a flood only the beginning is shown as it comes; here is what was kept of the rest
-        self._write(result.stdout[self._shown["stdout"]:], sys.stdout)
-        self._write(result.stderr[self._shown["stderr"]:], sys.stderr)
+        self._flow(result.stdout[self._shown["stdout"]:], "stdout")
+        self._flow(result.stderr[self._shown["stderr"]:], "stderr")
+        self._settle()
         if prefix:
             self.fresh_line()
         if value and result.value is not None:

@@ -7,7 +7,10 @@ import codeop
 import re
 import sys
 import warnings
+from functools import partial
 from typing import TYPE_CHECKING, Any
+
+from codeact.cli._ctrl_c import CtrlC
 
 if TYPE_CHECKING:
     from codeact.interpreter.interpreter import Interpreter
@@ -30,32 +33,39 @@ def prompt(interpreter: Interpreter, printer: Any, *, walls: str) -> int:
         pass
     print(f"Python {walls}. Variables stay from cell to cell; Ctrl-C stops a cell, Ctrl-D leaves.")
     number = interpreter.loaded.cells if interpreter.loaded is not None else 0
-    while True:
-        try:
-            printer.fresh_line()
-            code = _read(number + 1)
-        except EOFError:
-            print()
-            return 0
-        except KeyboardInterrupt:
-            print()
-            continue
-        except UnicodeDecodeError as error:
-            print(f"[this line cannot be read: {error}]", file=sys.stderr)
-            continue
-        if not code.strip():
-            continue
-        if code.strip() in ("exit", "quit", "exit()", "quit()"):
-            return 0
-        try:
-            number += 1
-            printer.begin()
-            result = interpreter.run(code, on_output=printer)
-            number = result.number
-            printer.finish(result, value=True, prefix=f"Out[{number}]: ",
-                           error=result.error.traceback if result.error else None)
-        except KeyboardInterrupt:
-            print("\n[stopped; the variables set so far are kept]", file=sys.stderr)
+    ctrl_c = CtrlC()
+    with ctrl_c.watching():
+        while True:
+            try:
+                printer.fresh_line()
+                code = ctrl_c.heed(partial(_read, number + 1))
+            except EOFError:
+                print()
+                return 0
+            except KeyboardInterrupt:
+                print()
+                continue
+            except UnicodeDecodeError as error:
+                print(f"[this line cannot be read: {error}]", file=sys.stderr)
+                continue
+            if not code.strip():
+                continue
+            if code.strip() in ("exit", "quit", "exit()", "quit()"):
+                return 0
+            try:
+                number = ctrl_c.heed(partial(_run, interpreter, printer, code))
+            except KeyboardInterrupt:
+                number += 1
+                print("\n[stopped; the variables set so far are kept]", file=sys.stderr)
+
+
+def _run(interpreter: Interpreter, printer: Any, code: str) -> int:
+    """Run a cell and show what it gives; its number."""
+    printer.begin()
+    result = interpreter.run(code, on_output=printer)
+    printer.finish(result, value=True, prefix=f"Out[{result.number}]: ",
+                   error=result.error.traceback if result.error else None)
+    return result.number
 
 
 def _read(number: int) -> str:

@@ -10,7 +10,7 @@ from codeact.cli._flags import add_backend, add_memory, add_network, add_package
 if TYPE_CHECKING:
     from codeact.interpreter.limits import Limits
 
-__all__ = ["add_flags", "arguments_of", "in_flags", "limits_of", "mode_of", "walls_of"]
+__all__ = ["add_flags", "arguments_of", "in_flags", "limits_of", "mode_of", "told", "walls_of"]
 
 _FLAGS = (('network=["HOST"] or network="all"', "--network HOST or --network all"),
           ("Limits(memory_mb=N)", "--memory-mb N"), ("python=...", "--python"))
@@ -72,6 +72,13 @@ def in_flags(words: str) -> str:
     for argument, flag in _FLAGS:
         words = words.replace(argument, flag)
     return words
+
+
+def told(error: BaseException) -> str:
+    """A fault in words, without the number of the system's error."""
+    if not isinstance(error, OSError) or not error.strerror:
+        return str(error)
+    return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
 
 
 def limits_of(options: argparse.Namespace, *, seconds: float | None, **others: Any) -> Limits:

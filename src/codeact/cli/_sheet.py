@@ -1,16 +1,16 @@
 """Where a rollout is written for a person: parts of different styles, a blank line between.
 
 `Terminal` (`_terminal.py`) knows events and calls a sheet; `PlainSheet` writes to any file, `LiveSheet` (`_live.py`)
-to a terminal that can move its cursor. All text of models and cells goes through `cleaned` on its way, so that it can
+to a terminal that can move its cursor. All text of models and cells goes through `harmless` on its way, so that it can
 neither move the cursor nor talk to the terminal.
 """
 
-import re
 from typing import Literal, Protocol, TextIO
 
+from codeact.cli._control import Cleaner, plain, visible
 from codeact.cli._wrap import Wrap
 
-__all__ = ["MARGINS", "PlainSheet", "Sheet", "Style", "cleaned", "spelled"]
+__all__ = ["MARGINS", "PlainSheet", "Sheet", "Style", "counted", "harmless", "spelled"]
 
 Style = Literal["words", "code", "answer", "output", "error", "note", "reasoning", "title", "tool", "said", "fault",
                 "margin"]
@@ -19,23 +19,21 @@ MARGINS: dict[Style, str] = {"code": "  │ ", "output": "    ", "error": "    "
 """`said` and `fault` are the program's own words, to which nothing else belongs."""
 
 _WRAPPED: tuple[Style, ...] = ("words", "answer", "reasoning", "said", "fault")
-_CONTROL = re.compile(
-    r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b[\]P_^X][^\x07\x1b]*(?:\x07|\x1b\\)|[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]"
-    "|[\u202a-\u202e\u2066-\u2069]"   # marks that show text in another order than it is
-)
-
-
 _PLAINER = str.maketrans({"│": "|", "─": "-", "•": "*", "…": "...", "▌": "|"})
 
 
-def cleaned(text: str, *, returns: bool = False) -> str:
-    """Without what a terminal would obey; half characters become question marks.
+def harmless(text: str, style: Style, cleaner: Cleaner, *, returns: bool = False) -> str:
+    """A piece of a part as it may be shown.
 
     Args:
-        returns: Leave carriage returns in, for who knows what to do with them; else they are newlines.
+        cleaner: The part's own.
     """
-    text = _CONTROL.sub("", text.replace("\r\n", "\n"))
-    return (text if returns else text.replace("\r", "\n")).encode("utf-8", "replace").decode()
+    return visible(text) if style == "code" else plain(cleaner.feed(text), returns=returns)
+
+
+def counted(number: int, one: str, many: str = "") -> str:
+    """A number of things, as "1 turn" or "2 turns"."""
+    return f"{number:,} {one if number == 1 else many or one + 's'}"
 
 
 def spelled(text: str, file: TextIO) -> str:
@@ -82,13 +80,16 @@ class PlainSheet:
         self._file = file
         self._wrap = Wrap(width)
         self._style: Style | None = None
+        self._cleaner = Cleaner()
         self._newlines = 0
         self._finished = False
         """Whether the cursor stands at the beginning of a line, below something."""
 
     def write(self, text: str, style: Style) -> None:
         """See `Sheet`."""
-        text = cleaned(text)
+        if style != self._style:
+            self._cleaner.end()
+        text = harmless(text, style, self._cleaner)
         if style != self._style:
             text = text.lstrip("\n")
             if not text.strip():

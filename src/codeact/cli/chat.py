@@ -16,27 +16,28 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from codeact.cli._agent import agent_of, by_hand, check, offered, settled, walls, why_it_ended, workspace_of
+from codeact.cli._agent import agent_of, by_hand, check, offered, settled, taken_up, walls, why_it_ended, workspace_of
 from codeact.cli._asking import Asker, lines, quiet
 from codeact.cli._chat_commands import COMMANDS, dispatch, wanted
 from codeact.cli._chat_prompt import prompt_for
+from codeact.cli._control import cleaned
 from codeact.cli._exchanges import exchanges
 from codeact.cli._exit import ANSWERED, guarded
 from codeact.cli._files import OUTPUT_FOLDER, Shelf
-from codeact.cli._flags import add_agent, sentence
+from codeact.cli._flags import add_agent, add_number, sentence
 from codeact.cli._interrupts import Interrupts
 from codeact.cli._keeping import keep, named, there, without_hidden
 from codeact.cli._pending import at_end, at_start
 from codeact.cli._places import forget_old_states, last_conversation, new_conversation
 from codeact.cli._running import tell_what_runs
 from codeact.cli._session import in_flags
-from codeact.cli._sheet import Style, cleaned
+from codeact.cli._sheet import Style, counted
 from codeact.cli._terminal import Terminal, sheet_for, shown
 from codeact.errors import Cancelled, CodeActError, ConfigError
-from codeact.events import Code, Event, Output, Turn
+from codeact.events import Code, Event, Output
 from codeact.messages import Image
 from codeact.settings import create_model
-from codeact.trajectory import Stop
+from codeact.trajectory import Stop, Trajectory, Turn
 
 if TYPE_CHECKING:
     from codeact.agent import Agent, Result
@@ -46,6 +47,7 @@ __all__ = ["HELP", "Chat", "main"]
 HELP = "talk with a model that acts in one interpreter; variables stay"
 
 _LAST = "last"
+_MAX_NAMES = 20
 
 _MORE = """\
 examples:
@@ -68,6 +70,7 @@ def _parser() -> argparse.ArgumentParser:
     group = made.add_argument_group("the conversation")
     group.add_argument("--resume", metavar="FILE", nargs="?", const=_LAST, type=str,
                        help="go on with the conversation in FILE, or else with the last one")
+    add_number(group)
     group.add_argument("--save", metavar="FILE.jsonl", type=Path,
                        help="keep the conversation in this file (default: one of its own, for --resume)")
     return made
@@ -82,6 +85,7 @@ def _main(args: argparse.Namespace) -> int:
     if sys.stdin is None or sys.stdout is None:
         raise ConfigError("a chat needs standard input and output, and one of them is closed")
     resumed = _resumed(args)
+    as_before = taken_up(args, resumed)
     settings = settled(args, resumed)
     if not settings.model:
         settings = offered(settings, "no model is configured")
@@ -91,7 +95,7 @@ def _main(args: argparse.Namespace) -> int:
     for number in (signal.SIGTERM, signal.SIGHUP):   # the window was closed: files are kept all the same
         signal.signal(number, _leave)
     try:
-        chat.begin()
+        chat.begin(as_before)
         chat.loop()
     finally:
         chat.close()
@@ -157,29 +161,47 @@ class Chat:
 
     # Between exchanges ------------------------------------------------------------------------------------------------
 
-    def begin(self) -> None:
-        """Say what is there."""
+    def begin(self, as_before: str) -> None:
+        """Say what is there.
+
+        Args:
+            as_before: What of the flags of a conversation that goes on holds again, in words.
+        """
         self.say(f"Model: {self.spec}\n{workspace_of(self.args)}\n{walls(self.agent, self.args.backend)}", "title")
         if self.file is None:
             self.say("[this conversation is not kept: its file cannot be made]", "note")
         if self.reviewed is not None and (words := at_start(self.reviewed)):
             self.say(words, "note")
+        if as_before:
+            self.say(f"[{as_before}]", "note")
         if self.agent.trajectory is not None:
-            self._recall()
+            self._recall(self.agent.trajectory)
         self.terminal.finish()
 
-    def _recall(self) -> None:
-        """Where the conversation stood."""
-        assert self.agent.trajectory is not None
-        found = exchanges(self.agent.trajectory)
-        self.say(f"[goes on after {len(found)} message{'s' * (len(found) != 1)}; the last one was]", "note")
+    def _recall(self, trajectory: Trajectory) -> None:
+        """Where the conversation stood, and what came back of it."""
+        found = exchanges(trajectory)
+        self.say(f"[goes on after {counted(len(found), 'message')} and {counted(len(trajectory.turns), 'turn')}; the "
+                 "last message was]", "note")
         if found:
             said, turns = found[-1]
             self.say("> " + " ".join(said.split())[:500], "title")
             last = turns[-1].action if turns else None
             self.say(getattr(last, "text", "") or "[it came to no answer; /continue lets it go on]", "answer")
-        for lost in self.agent.resumed.lost:
+        resumed = self.agent.resumed
+        replayed = f"; {counted(resumed.n_replayed, 'cell was', 'cells were')} run again" if resumed.n_replayed else ""
+        self.say(f"[came back: {self._names()}{replayed}]", "note")
+        for lost in resumed.lost:
             self.say(f"[did not come back: {lost}]", "note")
+
+    def _names(self) -> str:
+        """The variables there are, in words."""
+        try:
+            names = [one.name for one in getattr(self.agent.interpreter, "variables", list)()]
+        except CodeActError:
+            return "variables that cannot be listed"
+        more = f" and {len(names) - _MAX_NAMES} more" if len(names) > _MAX_NAMES else ""
+        return f"the variables {', '.join(names[:_MAX_NAMES])}{more}" if names else "no variables"
 
     def loop(self) -> None:
         """Read and do, until the person leaves."""
@@ -210,6 +232,8 @@ class Chat:
                 if isinstance(error, BrokenPipeError):
                     raise
                 self.say(in_flags(str(error)), "fault")
+            except KeyboardInterrupt:   # at a command: that is given up, not the chat
+                self.say("[stopped]", "note")
             self.terminal.finish()
 
     def say(self, words: str, style: Style = "said") -> None:
@@ -233,6 +257,7 @@ class Chat:
         """Show what an agent's method does, and let Ctrl-C stop it."""
         began = time.monotonic()
         interrupts = self._interrupts()
+        new: list[Turn] = []
         self.terminal.by_hand = by_hand(self.spec)
 
         def observe(event: Event) -> None:
@@ -245,9 +270,9 @@ class Chat:
                 case Output(text, "error"):
                     self._died = text.startswith("KernelDied:")
                 case Turn():
+                    new.append(event)
                     self.written += event.observation.files
 
-        n_before = len(self.agent.trajectory.turns) if self.agent.trajectory else 0
         try:
             with quiet(not self.terminal.by_hand), interrupts.watching() as cancel:
                 result = run(observe=observe, cancel=cancel)
@@ -257,19 +282,19 @@ class Chat:
             return
         except CodeActError as error:
             self.terminal.finish()
-            self.say(f"{in_flags(str(error))}\n/retry tries again.", "fault")
+            hint = "" if isinstance(error, ConfigError) else "\n/retry tries again."
+            self.say(f"{in_flags(str(error))}{hint}", "fault")
             return
         finally:
             self.asker.withdraw()
             self.terminal.finish()
             self.seconds += time.monotonic() - began
-        self._end(result, n_before, time.monotonic() - began)
+        self._end(result, new, time.monotonic() - began)
 
-    def _end(self, result: Result, n_before: int, seconds: float) -> None:
-        new = result.trajectory.turns[n_before:]
+    def _end(self, result: Result, new: list[Turn], seconds: float) -> None:
         tokens = sum(turn.completion.usage.tokens for turn in new)
         cost = sum(turn.completion.usage.cost for turn in new)
-        told = [f"{len(new)} turn{'s' * (len(new) != 1)}", f"{seconds:.1f} s"]
+        told = [counted(len(new), "turn"), f"{seconds:.1f} s"]
         told += [f"{tokens:,} tokens"] * bool(tokens) + [f"${cost:.4f}"] * bool(cost)
         files = without_hidden([name for turn in new for name in turn.observation.files])
         if files:
@@ -331,7 +356,7 @@ class Chat:
         usage = self.agent.trajectory.usage if self.agent.trajectory else None
         spent = f" · {usage.tokens:,} tokens" if usage and usage.tokens else ""
         where = shown(self.args.workspace) if self.args.workspace else "a fresh workspace"
-        pictures = f" · {len(self.images)} picture{'s' * (len(self.images) != 1)} attached" if self.images else ""
+        pictures = f" · {counted(len(self.images), 'picture')} attached" if self.images else ""
         return f"{self.spec} · {where}{spent}{pictures} · /help"
 
     # The end ----------------------------------------------------------------------------------------------------------

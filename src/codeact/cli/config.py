@@ -15,7 +15,7 @@ from codeact.cli._flags import parser as task_parser
 from codeact.cli._flags import sentence
 from codeact.errors import CodeActError
 from codeact.settings import Settings, config_path, settle
-from codeact.settings.file import KINDS
+from codeact.settings.file import KINDS, Fault
 
 __all__ = ["HELP", "main"]
 
@@ -33,6 +33,7 @@ _EXAMPLES = """\
   codeact config get model
   codeact config set model openai:gpt-5-mini
   codeact config set models.fast.model openai:qwen3:8b
+  codeact config unset max_turns                  take a line out; unset models.fast a whole profile
   codeact config set keys.openai                  asks for the key, so that it is in no history
 
 A flag goes before the environment, and that before the file. Variables: CODEACT_MODEL, CODEACT_TIMEOUT, ... (each
@@ -44,26 +45,29 @@ def main(argv: Sequence[str]) -> int:
     """Run the verb; `argv` without it. Returns the exit code."""
     parser = argparse.ArgumentParser(prog="codeact config", description=sentence(HELP), epilog=_EXAMPLES,
                                      formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False)
-    parser.add_argument("what", nargs="*", metavar="path | get KEY | set KEY [VALUE]",
+    parser.add_argument("what", nargs="*", metavar="path | get KEY | set KEY [VALUE] | unset KEY",
                         help="or nothing, or flags of a task: to see what they change")
     try:
         if argv and argv[0].startswith("-") and not {"-h", "--help"} & set(argv):
             args = task_parser().parse_args(argv)
             if args.task:
                 parser.error(f"unexpected: {' '.join(args.task)}")
-            return _show(settle(args))
+            return _show(_settled(args))
         match parser.parse_args(argv).what:
             case []:
-                return _show(settle())
+                return _show(_settled())
             case ["path"]:
                 print(config_path())
                 return OK
             case ["get", name]:
-                return _get(settle(), name)
+                return _get(_settled(), name)
             case ["set", name, *value] if len(value) <= 1:
                 return _set(name, value[0] if value else None)
+            case ["unset", name]:
+                return _unset(name)
             case _:
-                parser.error("write `codeact config`, `config path`, `config get KEY` or `config set KEY VALUE`")
+                parser.error("write `codeact config`, `config path`, `config get KEY`, `config set KEY VALUE` or "
+                             "`config unset KEY`")
     except SystemExit as left:  # argparse: 0 after --help, 2 after a wrong flag
         return int(left.code or 0)
     except BrokenPipeError:  # whoever read it has gone, as `head` does
@@ -80,8 +84,20 @@ def _fail(reason: object) -> int:
     return USAGE
 
 
+def _settled(args: argparse.Namespace | None = None) -> Settings:
+    """What holds; what is wrong in the file is told, and is no value."""
+    faults: list[Fault] = []
+    settings = settle(args, faults=faults)
+    for _, said in faults:
+        print(f"codeact config: {said}", file=sys.stderr)
+    return settings
+
+
 def _show(settings: Settings) -> int:
     origins = {**settings.origins, **{f"keys.{name}": f"{name.upper()}_API_KEY" for name in settings.environment_keys}}
+    for name, meant in settings.unused_keys.items():
+        hint = f"; is it {meant!r}?" if meant else ""
+        origins[f"keys.{name}"] += f"; nothing asks for a key of this name{hint}"
     rows = [(name, _spelled(value), origins.get(name, "")) for name, value in _all(settings).items()]
     width, values = max(len(name) for name, _, _ in rows), min(max(len(value) for _, value, _ in rows), 44)
     path = config_path()
@@ -126,7 +142,7 @@ def _spelled(value: Any) -> str:
 def _set(name: str, text: str | None) -> int:
     from codeact.settings import edit
 
-    if name.startswith("keys."):
+    if name.startswith("keys.") and name != "keys.":
         if text is not None:
             print("codeact config: the key is in your shell's history now; without it on the line, codeact asks for it",
                   file=sys.stderr)
@@ -136,9 +152,25 @@ def _set(name: str, text: str | None) -> int:
             text = getpass(f"{name} (not shown): ")
         else:
             text = sys.stdin.readline().strip()
+            if not text:
+                return _fail(f"no key came; as: codeact config set {name} < FILE, or at a terminal, which asks for it")
     if text is None:
         return _fail(f"what value? as: codeact config set {name} VALUE")
     path = config_path()
     edit.put(path, name, text)
     print(f"{name} is set in {path}")
+    table, _, inner = name.partition(".")
+    unused = settle(faults=[]).unused_keys if table == "keys" else {}
+    if inner in unused:
+        hint = f"; is it keys.{unused[inner]}?" if unused[inner] else ""
+        print(f"codeact config: nothing asks for a key of this name{hint}", file=sys.stderr)
+    return OK
+
+
+def _unset(name: str) -> int:
+    from codeact.settings import edit
+
+    path = config_path()
+    edit.remove(path, name)
+    print(f"{name} is no longer set in {path}")
     return OK

@@ -10,9 +10,10 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from codeact.cli._control import cleaned
 from codeact.cli._flags import positive, sentence
-from codeact.cli._printer import CONTROL, Printer
-from codeact.cli._session import add_flags, arguments_of, in_flags, limits_of, walls_of
+from codeact.cli._printer import Printer
+from codeact.cli._session import add_flags, arguments_of, in_flags, limits_of, told, walls_of
 from codeact.errors import ConfigError, InterpreterError
 
 if TYPE_CHECKING:
@@ -117,10 +118,12 @@ def _main(options: argparse.Namespace) -> int:
                      USAGE)
     if code is None and options.json:
         return _fail("--json goes with code, not with the prompt", USAGE)
+    if options.save and not Path(options.save).absolute().parent.is_dir():   # said before anything is run
+        return _fail(f"--save {options.save}: there is no folder {Path(options.save).parent}; make it first", USAGE)
     try:
         interpreter = _open(options, interactive=code is None)
     except (ValueError, OSError, ConfigError) as error:
-        return _fail(error, USAGE)
+        return _fail(told(error), USAGE)
     with interpreter:
         if interpreter.loaded is not None:
             print(f"[{interpreter.loaded.text}]", file=sys.stderr)
@@ -152,9 +155,10 @@ def _keep(interpreter: Interpreter, path: str | None, exit_code: int) -> int:
     try:
         report = interpreter.save(path)
     except (OSError, ConfigError) as error:
-        return _fail(f"the session could not be saved: {error}", exit_code or FAILED)
+        why = getattr(error, "strerror", None) or error
+        return _fail(f"the session could not be saved in {path}: {why}", exit_code or FAILED)
     for name, reason in (*report.rest.items(), *report.left_out.items()):
-        print(f"[{CONTROL.sub('?', name)} is not stored as it is: {reason}]", file=sys.stderr)
+        print(f"[{cleaned(name)} is not stored as it is: {reason}]", file=sys.stderr)
     for note in report.notes:
         print(f"[{note}]", file=sys.stderr)
     return exit_code
@@ -213,7 +217,7 @@ def _figures(options: argparse.Namespace) -> str | None:
 
 
 def _ask(prompt: str, hidden: bool) -> str | None:
-    prompt = CONTROL.sub("", prompt).encode("utf-8", "replace").decode()
+    prompt = cleaned(prompt)
     try:
         if hidden:
             import getpass

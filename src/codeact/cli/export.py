@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from codeact.cli._flags import positive, sentence
+from codeact.cli._session import told
 from codeact.errors import TrajectoryError
 
 __all__ = ["HELP", "main"]
@@ -39,7 +40,7 @@ def main(argv: Sequence[str]) -> int:
     except SystemExit as left:  # argparse: 0 after --help, 2 after a wrong flag
         return int(left.code or 0)
     except (TrajectoryError, OSError, UnicodeError) as error:
-        return _fail(error)
+        return _fail(told(error))
 
 
 def _export(args: argparse.Namespace) -> int:

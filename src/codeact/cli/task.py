@@ -27,6 +27,7 @@ from codeact.cli._agent import (
     images_of,
     offered,
     settled,
+    taken_up,
     walls,
     why_it_ended,
     workspace_of,
@@ -39,18 +40,19 @@ from codeact.cli._keeping import keep, named, there
 from codeact.cli._offer import HOW_TO_CONFIGURE
 from codeact.cli._pending import at_end, at_start
 from codeact.cli._running import tell_what_runs
+from codeact.cli._sheet import counted
 from codeact.cli._terminal import Terminal, sheet_for
 from codeact.errors import Cancelled, ConfigError
 from codeact.events import Event, Observer
 from codeact.loop import Cancel
 from codeact.messages import Image
 from codeact.settings import create_model
-from codeact.trajectory import Stop, Turn
+from codeact.trajectory import Stop, Turn, sum_usage
 
 if TYPE_CHECKING:
     from codeact.agent import Result
 
-__all__ = ["main"]
+__all__ = ["main", "replay"]
 
 
 def main(argv: Sequence[str]) -> int:
@@ -63,10 +65,11 @@ def _main(args: argparse.Namespace) -> int:
         print(f"codeact {__version__}")
         return ANSWERED
     task = sys.stdin.read().strip() if args.task == ["-"] else " ".join(args.task).strip()
+    as_before = taken_up(args, args.resume, asking=not args.json and args.task != ["-"])
     settings = settled(args, args.resume)
     args = settings.filled(args)
     if not task and not settings.model and not args.task and not args.resume:
-        return _demo(args)
+        return replay(args, "No model is configured, so this is a REPLAY: the words were written by us beforehand.")
     if not settings.model:
         why = f"no model is configured for the task {task!r}{_perhaps_a_verb(args.task)}"
         settings = offered(settings, why, asking=not args.json and args.task != ["-"])
@@ -79,11 +82,17 @@ def _main(args: argparse.Namespace) -> int:
         raise ConfigError(f'what is the task? as: codeact --model {spec} "Plot sin(x)/x", or talk: codeact chat')
     images = images_of(args.image)
     title = f"Model: {spec}\n{workspace_of(args)}"
+    if as_before:
+        title += f"\n{as_before}"
     return _run(args, task, create_model(settings), spec, images=images, title=title)
 
 
-def _demo(args: argparse.Namespace) -> int:
-    """Replay our recorded conversation over the real interpreter."""
+def replay(args: argparse.Namespace, words: str) -> int:
+    """Replay our recorded conversation over the real interpreter; its exit code.
+
+    Args:
+        words: What it says of itself first.
+    """
     from importlib.util import find_spec
 
     missing = [name for name in ("pandas", "matplotlib") if not find_spec(name)]
@@ -95,10 +104,7 @@ def _demo(args: argparse.Namespace) -> int:
     model = plugins.load("models", "scripted").create(str(demo.conversation()))
     if sys.stdout.isatty():
         model.seconds_per_word = 0.02
-    title = (
-        "No model is configured, so this is a REPLAY: the words were written by us beforehand.\n"
-        "The code in them is run now, for real, in the interpreter on this machine."
-    )
+    title = f"{words}\nThe code in them is run now, for real, in the interpreter on this machine."
     args.workspace, args.live, args.read = None, False, []
 
     code = _run(args, demo.TASK, model, "scripted:demo", title=title, given={demo.FILE: demo.sales()})
@@ -125,8 +131,8 @@ def _run(
     terminal = Terminal(sheet, shelf, with_answer=not piped, images=not piped)
     attended = not args.json and progress.isatty() and sys.stdin is not None and sys.stdin.isatty()
     asker = Asker(sheet, sys.stdin.fileno() if attended else None, yes=args.yes)
-    written: list[str] = []
-    watchers: list[Observer] = [lambda event: written.extend(_files_of(event)), asker.watch]
+    turns: list[Turn] = []
+    watchers: list[Observer] = [lambda event: turns.append(event) if isinstance(event, Turn) else None, asker.watch]
 
     def observe(event: Event) -> None:
         for watch in watchers:
@@ -154,7 +160,7 @@ def _run(
             result = agent.run(task or None, images=images, observe=observe, cancel=cancel)
         finally:
             terminal.finish()
-            made = [name for name in written if name not in given]
+            made = [name for turn in turns for name in turn.observation.files if name not in given]
             if args.workspace:
                 files = there(args.workspace, made) if args.live else []
             else:
@@ -163,14 +169,15 @@ def _run(
                     fail(fault, FAILED)
             waiting = at_end(reviewed) if reviewed is not None else ""
             print(named([*terminal.saved, *files], waiting), end="", file=progress, flush=True)
-    return _end(args, result, piped, progress, time.monotonic() - began)
+    return _end(args, result, turns, piped, progress, time.monotonic() - began)
 
 
-def _end(args: argparse.Namespace, result: Result, piped: bool, progress: TextIO, seconds: float) -> int:
+def _end(args: argparse.Namespace, result: Result, turns: list[Turn], piped: bool, progress: TextIO,
+         seconds: float) -> int:
     """Say how it ended, and give the answer where only that is wanted."""
-    n_turns, tokens = len(result.trajectory.turns), result.usage.tokens
-    cost = (f", {tokens:,} tokens" if tokens else "") + (f", ${result.usage.cost:.4f}" if result.usage.cost else "")
-    print(f"\n[{n_turns} turn{'s' * (n_turns != 1)}, {seconds:.1f} s{cost}]", file=progress, flush=True)
+    usage = sum_usage(turns) + result.asked   # of a conversation gone on with, this part alone
+    cost = (f", {usage.tokens:,} tokens" if usage.tokens else "") + (f", ${usage.cost:.4f}" if usage.cost else "")
+    print(f"\n[{counted(len(turns), 'turn')}, {seconds:.1f} s{cost}]", file=progress, flush=True)
     if result.answer is not None:
         if piped and not args.json:
             print(result.answer, flush=True)
@@ -178,10 +185,6 @@ def _end(args: argparse.Namespace, result: Result, piped: bool, progress: TextIO
     if result.stop is Stop.CANCELLED:
         return fail("interrupted", INTERRUPTED)
     return fail(f"ended without an answer: {why_it_ended(result.stop, args)}", NO_ANSWER)
-
-
-def _files_of(event: Event) -> Sequence[str]:
-    return event.observation.files if isinstance(event, Turn) else ()
 
 
 def _print_json(event: Event) -> None:

@@ -4,9 +4,9 @@
     trajectories.jsonl    trajectories as `trajectory.load` reads them, each written at once when it is finished
     failures.jsonl        jobs that were given up, not for the model's fault
 
-The runner writes it, `codeact eval report` reads it, `codeact eval resume` goes on with it. A job counts as done when its
-last line is in the file; what a killed program left half written is cut off before anything is added. Reading goes
-line by line: memory does not grow with the number of trajectories.
+The runner writes it, `codeact eval report` reads it, `codeact eval resume` goes on with it. A job counts as done when
+its last line is in the file; what a killed program left half written is cut off before anything is added. Reading goes
+line by line: memory does not grow with the length of trajectories.
 """
 
 import contextlib
@@ -175,7 +175,7 @@ class RunFolder:
                         about, start, n_turns = data["about"], began, 0
                         continue
                     job = Job(*(about[field] for field in Job._fields))
-                    record = Record(job, about, Stop(data["stop"]), n_turns, start, position)
+                    record, about = Record(job, about, Stop(data["stop"]), n_turns, start, position), None
                 except (ValueError, KeyError, TypeError) as error:
                     raise ConfigError(f"{path}, line {number}: not of a run ({error!r})") from None
                 if job not in seen:

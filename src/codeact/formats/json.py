@@ -36,7 +36,7 @@ class JsonFormat(CallFormat):
 
     how = "one JSON object"
     example = '{"tool": "name_of_tool", "args": {"city": "Lisbon", "nights": 2}}'
-    heading = "These are the tools; `args` holds their arguments by name:"
+    heading = "These are the tools; `args` holds their arguments by name, or those of `*args` as a list:"
     escape = "\\u{:04x}"
 
     @property

@@ -41,6 +41,7 @@ _REFUSED = ("[The user did not allow this code to run, and it did not run. Say w
             "instead, or take another way.]")
 _INTERRUPTED = "[Interrupted by the user.]"
 _MAX_VARIABLES = 60
+_MAX_CALL_CHARS = 2_000
 
 
 def load(shell: Any) -> None:
@@ -241,10 +242,19 @@ def _interpreter(settings: Settings) -> Any:
 
     # That there are no walls is told in the notebook; the log need not say it a second time
     tools = [settings.tool(spec) for spec in settings.tools]
+
+    def approve(tool: str, arguments: dict[str, Any]) -> bool:
+        given = ", ".join(f"{name}={value!r}" for name, value in arguments.items())
+        try:
+            said = input(f"The code wants to call {tool}({given[:_MAX_CALL_CHARS]}). Let it? y(es), n(o): ")
+        except EOFError:
+            return False
+        return said.strip().lower() in ("y", "yes")
+
     log, quiet = logging.getLogger("codeact.interpreter"), (lambda record: "no walls" not in record.getMessage())
     log.addFilter(quiet)
     try:
-        return Interpreter(tools, backend="inprocess:notebook")
+        return Interpreter(tools, backend="inprocess:notebook", approve=approve)
     finally:
         log.removeFilter(quiet)
 

@@ -141,6 +141,8 @@ class HostAnswers:
         """Of what is kept, about."""
         self.calls: dict[str, list[Reply]] = {}
         self.inputs: list[str | None] = []
+        self.tool_failed = False
+        """Whether a tool, which runs on the host, ended with an error."""
 
     @property
     def complete(self) -> bool:
@@ -153,6 +155,7 @@ class HostAnswers:
         def keep_and_reply(answer: dict[str, Any], parts: Sequence[bytes] = ()) -> None:
             kept = {key: value for key, value in answer.items() if key != "id"}
             with self._lock:
+                self.tool_failed |= not answer.get("ok", True)
                 if self._has_room_for(kept, *parts):
                     self.calls.setdefault(question, []).append((kept, list(parts)))
             reply(answer, parts)

@@ -276,7 +276,8 @@ class LiveSession:
                 network=self._gateway is not None and self._gateway.access.activity != crossed))
         if not outcome.pure:
             tend(self)
-        return Ran(outcome, files, lost, advice or hint(outcome, self.limits, walled_off=self._is_walled_off()))
+        return Ran(outcome, files, lost, advice or hint(
+            outcome, self.limits, walled_off=self._is_walled_off() and not answers.tool_failed))
 
     def _ask(self, header: dict[str, Any], *, seconds: float, buffers: Sequence[bytes] = ()) -> Outcome:
         """Something other than a cell; a worker that is lost over it is brought back."""

@@ -9,11 +9,11 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from codeact.events import Observer, Text
-from codeact.messages import Call, Completion, Finish, Usage
+from codeact.messages import MAX_DROPPED_CHARS, Call, Completion, Finish, Message, Usage
 from codeact.models._partial import PartialCode
 from codeact.models._stopping import cut, restore
 
-__all__ = ["Chunks", "Reply"]
+__all__ = ["Chunks", "Reply", "estimated"]
 
 PATIENCE_SECONDS = 2.0
 """So long the end of the stream is waited for when a stop string has ended the reply: it tells what the reply cost."""
@@ -25,7 +25,7 @@ class Reply:
 
     def __init__(self, stop: Sequence[str], observe: Observer) -> None:
         self._stop, self._observe = stop, observe
-        self.text = self.reasoning = self._finish = ""
+        self.text = self.reasoning = self._finish = self._dropped = ""
         self.usage, self.told_cost, self.n_chunks = Usage(), False, 0
         self._calls: dict[int, list[str]] = {}
         self._code: dict[int, PartialCode] = {}
@@ -56,13 +56,15 @@ class Reply:
     def take(self, chunk: Any) -> bool:
         """Take a piece of it; True where nothing more is waited for.
 
-        After a stop string the rest is passed over, save for the usage: without it no limit of tokens or cost holds.
+        After a stop string the rest is passed over, save for the usage, without which no limit of tokens or cost holds,
+        and for the first words, as the model is told that they were dropped.
         """
         self.n_chunks += 1
         if usage := _usage(chunk):
             self.usage = usage
             self.told_cost = getattr(chunk.usage, "cost", None) is not None
         if self.ended_by_us:
+            self._drop(chunk.choices[0].delta.content if chunk.choices else None)
             return not self.patience
         if not chunk.choices:
             return False
@@ -82,7 +84,11 @@ class Reply:
         self._observe(Text(new))
         if last is not None:
             self._cut_at = time.monotonic()
+            self._drop(choice.delta.content[len(last) :])
         return False
+
+    def _drop(self, rest: str | None) -> None:
+        self._dropped = (self._dropped + (rest or "")).lstrip()[:MAX_DROPPED_CHARS]
 
     def _take_call(self, piece: Any) -> None:
         at = piece.index if piece.index is not None else len(self._calls)
@@ -105,7 +111,7 @@ class Reply:
         closed = self.text if self.ended_by_us else restore(self.text, self._stop)
         if closed != self.text:
             self._observe(Text(closed[len(self.text) :]))
-        return Completion(closed, self.reasoning, self.usage, calls=calls)
+        return Completion(closed, self.reasoning, self.usage, calls=calls, dropped=self._dropped.rstrip())
 
 
 class Chunks:
@@ -123,6 +129,12 @@ class Chunks:
 
     def close(self) -> None:
         self._stream.close()
+
+
+def estimated(messages: Sequence[Message], *written: str) -> Usage:
+    """About what a reply used, where the server does not tell: four characters a token, a thousand tokens a picture."""
+    read = sum(len(message.content) // 4 + 1000 * len(message.images) for message in messages)
+    return Usage(read, sum(map(len, written)) // 4 + 1)
 
 
 def _usage(chunk: Any) -> Usage | None:

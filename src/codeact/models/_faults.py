@@ -9,7 +9,10 @@ from typing import Any
 from codeact.errors import ContextOverflow, ModelError
 from codeact.models._trying import Passing, retry_after
 
-__all__ = ["Faults"]
+__all__ = ["GIVEN_KEY", "Faults"]
+
+GIVEN_KEY = "the key that it was given (`codeact config` shows where one is from)"
+"""In place of a variable's name, where the key is from none."""
 
 _OVERFLOW = (
     "context_length_exceeded",
@@ -30,7 +33,7 @@ class Faults:
         errors: The client's module.
         model: As the server calls it.
         where: The server's address.
-        key, key_name: The secret, and the variable that it comes from.
+        key, key_name: The secret, and the variable that it comes from, or `GIVEN_KEY`.
         models_there: What the server says it has, asked when a model is not found.
     """
 

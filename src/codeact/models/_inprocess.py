@@ -7,7 +7,7 @@ from typing import Any
 
 from codeact.errors import Cancelled, ConfigError, ContextOverflow
 from codeact.events import Note, Observer, Text
-from codeact.messages import Message
+from codeact.messages import MAX_DROPPED_CHARS, Message
 from codeact.models._messages import joined, without_images, without_system
 from codeact.models._stopping import cut
 from codeact.protocols import NativeTool, Stopper
@@ -77,11 +77,12 @@ def check_room(n_prompt: int, context_tokens: int | None, name: str) -> None:
 
 def listen(
     pieces: Iterable[Any], text_of: Callable[[Any], str], stop: Sequence[str], observe: Observer, cancel: Stopper
-) -> tuple[str, bool]:
+) -> tuple[str, bool, str]:
     """Read a reply to its end, or through its first stop string.
 
     Returns:
-        The reply, and whether a stop string ended it.
+        The reply, whether a stop string ended it, and what the last piece held after that: the model is stopped there,
+        so it is a few letters at most, unless a piece is long.
 
     Raises:
         Cancelled: `cancel` was set meanwhile.
@@ -94,11 +95,11 @@ def listen(
         if not new:
             continue
         last = cut(text, new, stop)
-        new = new if last is None else last
-        text += new
-        observe(Text(new))
+        kept = new if last is None else last
+        text += kept
+        observe(Text(kept))
         if last is not None:
-            return text, True
+            return text, True, new[len(last) :].strip()[:MAX_DROPPED_CHARS]
     if cancel.stop:
         raise Cancelled
-    return text, False
+    return text, False, ""

@@ -17,7 +17,7 @@ from typing import Any
 from codeact.errors import ConfigError, ContextOverflow, MissingExtra, ModelError
 from codeact.events import Observer, Text
 from codeact.messages import Call, Completion, Finish, Image, Message, Usage
-from codeact.models._faults import Faults
+from codeact.models._faults import GIVEN_KEY, Faults
 from codeact.models._partial import PartialCode
 from codeact.models._trying import Passing, pieces, trying
 from codeact.protocols import NativeTool, Stopper
@@ -89,7 +89,8 @@ class AnthropicModel:
         self._max_retries = max_retries
         self._parameters = {"max_tokens": max_tokens, **parameters}
         self._faults = Faults(
-            anthropic, model=name, where=str(self._client.base_url), key=key, key_name="ANTHROPIC_API_KEY"
+            anthropic, model=name, where=str(self._client.base_url), key=key,
+            key_name=GIVEN_KEY if api_key else "ANTHROPIC_API_KEY",
         )
 
     def complete(

@@ -102,7 +102,7 @@ class GGUFModel:
             return choice["delta"].get("content") or ""
 
         try:
-            text, stopped = listen(reply, text_of, stop, observe, cancel)
+            text, stopped, dropped = listen(reply, text_of, stop, observe, cancel)
         except (ValueError, RuntimeError) as error:
             raise self._translated(error) from None
         finally:
@@ -113,6 +113,7 @@ class GGUFModel:
             text if cut_short else restore(text, stop),
             usage=Usage(n_read, n_written),
             finish="length" if cut_short else "stop",
+            dropped=dropped,
         )
 
     def _load(self) -> Any:

@@ -118,11 +118,12 @@ class HFModel:
         writing = _Writing(self._transformers, model, tokenizer, ids, {"max_new_tokens": room, **self._sampling()})
         try:
             with cancel.calling(writing.halt):
-                text, stopped = listen(writing.pieces(), lambda piece: piece, stop, observe, cancel)
+                text, stopped, dropped = listen(writing.pieces(), lambda piece: piece, stop, observe, cancel)
         finally:
             writing.close()
         cut_short = not stopped and writing.n_written >= room and not writing.ended
-        return Completion(text, usage=Usage(n_prompt, writing.n_written), finish="length" if cut_short else "stop")
+        usage = Usage(n_prompt, writing.n_written)
+        return Completion(text, usage=usage, finish="length" if cut_short else "stop", dropped=dropped)
 
     def _sampling(self) -> dict[str, Any]:
         if not self._temperature:

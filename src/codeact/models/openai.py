@@ -12,15 +12,15 @@ every error message and is in no value that leaves this file.
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, cast
 from urllib.parse import urlsplit
 
 from codeact.errors import ConfigError, MissingExtra, ModelError
 from codeact.events import Note, Observer
 from codeact.messages import Completion, Message, Usage
-from codeact.models._chat_reply import Chunks, Reply
+from codeact.models._chat_reply import Chunks, Reply, estimated
 from codeact.models._chat_request import described, spelled
-from codeact.models._faults import Faults
+from codeact.models._faults import GIVEN_KEY, Faults
 from codeact.models._messages import joined, without_images, without_system
 from codeact.models._server import context_of
 from codeact.models._trying import Passing, pieces, trying
@@ -99,7 +99,7 @@ class OpenAIModel:
             model=name,
             where=self.where,
             key=self._key,
-            key_name="OPENAI_API_KEY",
+            key_name=GIVEN_KEY if api_key else "OPENAI_API_KEY",
             models_there=self._models_there,
         )
         self._parameters = {"stream_options": {"include_usage": True}, **parameters}
@@ -113,6 +113,8 @@ class OpenAIModel:
         """Whether `Usage.cost` can be trusted; a server that tells it makes it true."""
         self._context_tokens, self._asks_context = context_tokens, context_tokens is None
         self._n_done = 0
+        self.counts_tokens = True
+        """Whether the server tells what was used; where it does not, `Usage` is an estimate."""
 
     @property
     def context_tokens(self) -> int | None:
@@ -170,7 +172,7 @@ class OpenAIModel:
                 raise
             told = self._faults.unreachable(error)
             raise (told if reply.shown else Passing("the connection broke", told)) from None
-        return self._finished(reply)
+        return self._finished(reply, messages)
 
     def _opened(
         self, messages: Sequence[Message], stop: Sequence[str], tools: Sequence[NativeTool], observe: Observer
@@ -197,6 +199,11 @@ class OpenAIModel:
             except (ValueError, TypeError) as error:
                 raise ModelError(f"cannot ask {self.where}: {self._faults.clean(str(error))}") from None
             else:
+                answered = cast(Any, stream)
+                if answered.response.headers.get("content-type", "").startswith("text/html"):
+                    answered.close()
+                    raise ModelError(f"{self.where} answered with a web page: it is not the address of an "
+                                     "OpenAI-compatible API; check --base-url (often it ends in /v1)")
                 return Chunks(stream)
 
     def _learns(self, error: Exception, given: dict[str, Any], sent: Sequence[Message], observe: Observer) -> bool:
@@ -219,8 +226,11 @@ class OpenAIModel:
             return True
         return False
 
-    def _finished(self, reply: "Reply") -> Completion:
+    def _finished(self, reply: "Reply", messages: Sequence[Message]) -> Completion:
         """The reply, if it is whole."""
+        if not reply.usage.tokens and reply.shown:
+            reply.usage = estimated(messages, reply.text, reply.reasoning)
+            self.counts_tokens = False
         if reply.told_cost:
             self.knows_cost = True
         elif self._prices:

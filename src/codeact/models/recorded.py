@@ -50,6 +50,9 @@ class RecordedModel:
 
     name = "recorded"
 
+    remembers = True
+    """It is of one conversation: each needs one of its own."""
+
     def __init__(self, trajectory: Trajectory, *, strict: bool = False) -> None:
         self.trajectory = trajectory
         self.strict = strict

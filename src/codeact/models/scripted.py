@@ -26,6 +26,9 @@ __all__ = ["ScriptedModel", "create"]
 class ScriptedModel:
     """Gives the replies in order, whatever it is asked."""
 
+    remembers = True
+    """It is of one conversation: each needs one of its own."""
+
     def __init__(self, replies: Iterable[str | Completion], *, seconds_per_word: float = 0.0) -> None:
         """Make one.
 
@@ -51,7 +54,8 @@ class ScriptedModel:
             ModelError: All replies have been given.
         """
         if self.n_given >= len(self.replies):
-            raise ModelError(f"the script has {len(self.replies)} replies and all have been given")
+            n = len(self.replies)
+            raise ModelError(f"the script has {n} repl{'y' if n == 1 else 'ies'}, and all have been given")
         given = self.replies[self.n_given]
         reply = Completion(given) if isinstance(given, str) else given
         self.n_given += 1

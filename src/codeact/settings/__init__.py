@@ -35,7 +35,7 @@ from typing import TYPE_CHECKING, Any
 
 from codeact import plugins
 from codeact.errors import ConfigError
-from codeact.settings.file import KINDS, TABLES, SettingsFile, from_text, load
+from codeact.settings.file import KINDS, TABLES, Fault, SettingsFile, from_text, load
 
 if TYPE_CHECKING:
     import argparse
@@ -114,6 +114,13 @@ class Settings:
         return plugins.create("tools", f"web_search:{found}", api_key=self.keys[found]) if found else spec
 
     @property
+    def unused_keys(self) -> Mapping[str, str]:
+        """Keys of the file that nothing asks for, by name, with one that it may be meant as, or ""."""
+        named = [str(profile["key"]) for profile in self.models.values() if "key" in profile]
+        asked = [*plugins.available("models"), *_SEARCHERS, *named]
+        return {name: next(iter(get_close_matches(name, asked, n=1)), "") for name in self.keys if name not in asked}
+
+    @property
     def environment_keys(self) -> Mapping[str, str]:
         """API keys that the environment has, by provider."""
         variables = {f"{name.upper()}_API_KEY": name for name in (*_PROVIDERS, *self.keys)}
@@ -143,7 +150,8 @@ def config_path(environ: Mapping[str, str] = os.environ) -> Path:
 
 
 def settle(
-    args: argparse.Namespace | None = None, environ: Mapping[str, str] = os.environ, *, model: str | None = None
+    args: argparse.Namespace | None = None, environ: Mapping[str, str] = os.environ, *, model: str | None = None,
+    faults: list[Fault] | None = None,
 ) -> Settings:
     """Settle every value, by the first that has it: flag, environment, file, default.
 
@@ -151,11 +159,12 @@ def settle(
         args: Flags, as the task's parser gives them; what is absent, None, False or empty was not given.
         environ: Looked into for `CODEACT_MODEL`, `CODEACT_MAX_TURNS`, ... and `OPENAI_BASE_URL`.
         model: Instead of the flag `--model`: for a change of the model in mid-conversation.
+        faults: Where what is wrong in the file is put, to go on with the rest; without it, that is raised.
 
     Raises:
         ConfigError: A value cannot be used; the message says where it stands.
     """
-    file = load(config_path(environ))
+    file = load(config_path(environ), faults)
     flags, variables, top = _flags(args), _environment(environ), _top(file)
     if model:
         flags["model"] = (model, "--model")
@@ -180,8 +189,11 @@ def settle(
                     prices=file.data.get("prices", _NOTHING), origins=origins, _environ=environ)
 
 
-def create_model(settings: Settings) -> Model:
+def create_model(settings: Settings, **parameters: Any) -> Model:
     """The model that is settled, with its key and its price.
+
+    Args:
+        parameters: For its provider, further to what the settings say.
 
     Raises:
         ConfigError: None is configured, or it cannot be had.
@@ -198,7 +210,8 @@ def create_model(settings: Settings) -> Model:
     price = settings.prices.get(settings.model)
     prices = (price["input"], price["output"]) if price is not None else None
     model: Model = plugins.create("models", settings.model, base_url=settings.base_url, api_key=api_key, prices=prices,
-                                  temperature=settings.temperature, context_tokens=profile.get("context_tokens"))
+                                  temperature=settings.temperature, context_tokens=profile.get("context_tokens"),
+                                  **parameters)
     return model
 
 
@@ -246,7 +259,8 @@ def _top(file: SettingsFile) -> _Layer:
 
 def _profiled(file: SettingsFile, name: str) -> _Layer:
     profile = file.data.get("models", _NOTHING).get(name, _NOTHING)
-    return {key: (value, file.where("models", name, key)) for key, value in profile.items() if key in KINDS}
+    return {key: (value, f"{file.where('models', name, key)}, of the profile {name}")
+            for key, value in profile.items() if key in KINDS}
 
 
 def _first(layers: list[_Layer]) -> _Layer:

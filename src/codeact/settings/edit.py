@@ -10,9 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from codeact.errors import ConfigError, MissingExtra
-from codeact.settings.file import KINDS, TABLES, load, parse
+from codeact.settings.file import KINDS, TABLES, Fault, load, parse
 
-__all__ = ["put"]
+_SHAPES = {"keys": "keys.NAME, as: codeact config set keys.openai",
+           "prices": "prices.MODEL with two numbers, input and output in US dollars for a million tokens, as: codeact "
+                     "config set prices.openai:gpt-5-mini 0.25,2"}
+
+__all__ = ["put", "remove"]
 
 
 def put(path: Path, name: str, text: str) -> None:
@@ -32,17 +36,64 @@ def put(path: Path, name: str, text: str) -> None:
         raise MissingExtra("tomlkit", "terminal", "codeact config set") from None
     keys = _keys(name)
     value = _value(keys, text)
-    old = load(path)
-    document = tomlkit.parse(old.text)
+    document, old = _document(path)
     table: MutableMapping[str, Any] = document
     for key in keys[:-1]:
         if key not in table:
             table[key] = tomlkit.table(is_super_table=key in TABLES and table is document)
         table = table[key]
     table[keys[-1]] = value
-    new = tomlkit.dumps(document)
-    parse(path, new)
-    _write(path, new)
+    _replace(path, old, tomlkit.dumps(document))
+
+
+def remove(path: Path, name: str) -> None:
+    """Take a value out, and its table with the last one in it; `models.fast` is the whole profile.
+
+    Raises:
+        As `put`; ConfigError also where the file does not have it.
+    """
+    try:
+        import tomlkit
+    except ImportError:
+        raise MissingExtra("tomlkit", "terminal", "codeact config unset") from None
+    document, old = _document(path)
+    known = name.partition(".")[0] in TABLES and any(name == f"models.{one}" for one in document.get("models", ()))
+    keys = ["models", name.removeprefix("models.")] if known else \
+        [name] if name in document and "." not in name else _keys(name)
+    tables: list[MutableMapping[str, Any]] = [document]
+    for key in keys[:-1]:
+        tables.append(tables[-1].get(key, {}))
+    if keys[-1] not in tables[-1]:
+        raise ConfigError(f"{name} is not set in {path}")
+    for table, key in zip(reversed(tables), reversed(keys), strict=True):
+        if key == keys[-1] or not table[key]:
+            del table[key]
+    _replace(path, old, tomlkit.dumps(document))
+
+
+def _document(path: Path) -> tuple[Any, list[Fault]]:
+    """The file, to be changed, and what is wrong in it already."""
+    import tomlkit
+    from tomlkit.exceptions import TOMLKitError
+
+    faults: list[Fault] = []
+    text = load(path, faults).text
+    try:
+        return tomlkit.parse(text), faults
+    except (TOMLKitError, RecursionError):
+        parse(path, text)   # says it with the line
+        raise ConfigError(f"{path} cannot be changed by itself: edit it by hand") from None
+
+
+def _replace(path: Path, old: list[Fault], text: str) -> None:
+    """Write the file, unless that would make something wrong in it that was not before."""
+    new: list[Fault] = []
+    parse(path, text, new)
+    before = {keys for keys, _ in old}
+    for keys, said in new:
+        if keys not in before:
+            raise ConfigError(said)
+    _write(path, text)
 
 
 def _keys(name: str) -> list[str]:
@@ -57,6 +108,8 @@ def _keys(name: str) -> list[str]:
         raise ConfigError(f"of a profile, models.NAME.KEY is set, and KEY is one of {', '.join(TABLES['models'])}")
     if name in KINDS:
         return [name]
+    if table in _SHAPES:
+        raise ConfigError(f"{name!r} is not whole; it is {_SHAPES[table]}")
     close = get_close_matches(name, KINDS, n=1)
     hint = f"did you mean {close[0]!r}? " if close else ""
     raise ConfigError(f"there is no setting {name!r}; {hint}there are: {', '.join(KINDS)}, models.NAME.KEY, "

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 import stat
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
@@ -18,9 +19,13 @@ from typing import Any
 
 from codeact.errors import ConfigError
 
-__all__ = ["KINDS", "TABLES", "Kind", "SettingsFile", "from_text", "load", "parse"]
+__all__ = ["KINDS", "TABLES", "Fault", "Kind", "SettingsFile", "from_text", "load", "parse"]
+
+Fault = tuple[tuple[str, ...], str]
+"""What is wrong in a file and passed over: the place, and a message."""
 
 _MAX_BYTES = 1 << 20
+_MAX_BAD_LINES = 20
 _MOST = 1_000_000_000
 
 
@@ -71,6 +76,10 @@ def _network(value: Any) -> tuple[str, ...]:
     words = _words(value)
     if len(words) > 1 and {"none", "all"} & set(words):
         raise ValueError
+    if words and words not in (("none",), ("all",)):
+        from codeact.interpreter.network import AllowList  # only where hosts are named
+
+        AllowList(words)
     return words or ("none",)
 
 
@@ -88,7 +97,20 @@ def _one_of(*words: str) -> Callable[[Any], str]:
 
 
 def _walls(value: Any) -> str:
-    return str(value) if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= 3 else _text(value)
+    from codeact.interpreter.levels import parse as level_of
+
+    if isinstance(value, bool) or not isinstance(value, int | str):
+        raise ValueError
+    level_of(value)
+    return str(value)
+
+
+def _format(value: Any) -> str:
+    from codeact import plugins
+
+    if "." not in _text(value) and _text(value) not in plugins.available("formats"):   # a dotted path is the user's own
+        raise ValueError
+    return _text(value)
 
 
 def _split(text: str) -> list[str]:
@@ -102,7 +124,7 @@ _WORD = Kind("text between quotes", _text)
 KINDS: Mapping[str, Kind] = {
     "model": Kind('PROVIDER:NAME, as "openai:gpt-5-mini", or the name of a profile', _text),
     "base_url": Kind('an address, as "http://localhost:11434/v1"', _address),
-    "format": Kind('the name of an action format, as "code", "json", "text" or "native"', _text),
+    "format": Kind('the name of an action format, as "code", "json", "text" or "native"', _format),
     "temperature": Kind("a number from 0, as 0.7", _number(zero=True), float),
     "timeout": _POSITIVE,
     "max_turns": _WHOLE,
@@ -154,8 +176,11 @@ def from_text(name: str, text: str) -> Any:
         raise ValueError(kind.wants) from None
 
 
-def load(path: Path) -> SettingsFile:
+def load(path: Path, faults: list[Fault] | None = None) -> SettingsFile:
     """Read the file; one that is not there is empty.
+
+    Args:
+        faults: Where what is wrong is put, to go on with the rest; without it, the first one is raised.
 
     Raises:
         ConfigError: It cannot be read, is not TOML, holds what it should not, or holds keys that others can read.
@@ -180,39 +205,78 @@ def load(path: Path) -> SettingsFile:
     except UnicodeDecodeError as error:
         line = content[:error.start].count(b"\n") + 1
         raise ConfigError(f"{path}, line {line}: not UTF-8; save the file as UTF-8") from None
-    found = parse(path, text)
+    found = parse(path, text, faults)
     if found.data.get("keys") and status.st_mode & 0o077:
         mode = stat.S_IMODE(status.st_mode)
-        raise ConfigError(f"{path} holds API keys, and others can read or change it (mode {mode:o}); "
-                          f"close it with: chmod 600 {path}")
+        _fault(faults, ("keys",), ConfigError(f"{path} holds API keys, and others can read or change it (mode "
+                                              f"{mode:o}); close it with: chmod 600 {path}"))
+        return SettingsFile(path, {name: value for name, value in found.data.items() if name != "keys"}, text)
     return found
 
 
-def parse(path: Path, text: str) -> SettingsFile:
+def parse(path: Path, text: str, faults: list[Fault] | None = None) -> SettingsFile:
     """Read the words of a file.
 
+    Args:
+        faults: As for `load`.
+
     Raises:
-        ConfigError: As `load`.
+        ConfigError: As `load`; with `faults`, where not even the rest can be read.
     """
-    try:
-        data = tomllib.loads(text)
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
-        said = "nested too deep" if isinstance(error, RecursionError) else error
-        raise ConfigError(f"{path} is not TOML: {said}; text goes between quotes, as in model = \"openai:gpt-5-mini\""
-                          ) from None
+    data = _toml(path, text, faults)
     file = SettingsFile(path, data, text)
     read: dict[str, Any] = {}
     for name, value in data.items():
-        if name in KINDS:
-            read[name] = _value(file, KINDS[name], (name,), value)
-        elif name in TABLES:
-            read[name] = {inner: _inner(file, name, inner, table)
-                          for inner, table in _table(file, (name,), value).items()}
-        elif name == "keys":
-            read[name] = {inner: _secret(file, inner, key) for inner, key in _table(file, (name,), value).items()}
-        else:
-            raise file.error((name,), _unknown(name, [*KINDS, *TABLES, "keys"]))
+        try:
+            if name in KINDS:
+                read[name] = _value(file, KINDS[name], (name,), value)
+            elif name in TABLES or name == "keys":
+                read[name] = _each(file, name, value, faults)
+            else:
+                raise file.error((name,), _unknown(name, [*KINDS, *TABLES, "keys"]))
+        except ConfigError as error:
+            _fault(faults, (name,), error)
     return SettingsFile(path, read, text)
+
+
+def _each(file: SettingsFile, name: str, value: Any, faults: list[Fault] | None) -> Mapping[str, Any]:
+    """A table of tables, or of keys; of one that is wrong in part nothing is used: address and key belong together."""
+    read: dict[str, Any] = {}
+    for inner, given in _table(file, (name,), value).items():
+        try:
+            read[inner] = _secret(file, inner, given) if name == "keys" else _inner(file, name, inner, given)
+        except ConfigError as error:
+            _fault(faults, (name, inner), error)
+    return read
+
+
+def _fault(faults: list[Fault] | None, keys: tuple[str, ...], error: ConfigError) -> None:
+    if faults is None:
+        raise error
+    faults.append((keys, str(error)))
+
+
+def _toml(path: Path, text: str, faults: list[Fault] | None) -> dict[str, Any]:
+    """The data; with `faults`, without single lines that are no TOML."""
+    lines = text.splitlines()
+    for _ in range(_MAX_BAD_LINES):
+        try:
+            return tomllib.loads("\n".join(lines))
+        except (tomllib.TOMLDecodeError, RecursionError) as wrong:
+            said = "nested too deep" if isinstance(wrong, RecursionError) else wrong
+            error = ConfigError(f"{path} is not TOML: {said}; text goes between quotes, as in "
+                                'model = "openai:gpt-5-mini"')
+            at = re.search(r"at line (\d{1,7})", str(wrong))
+            number = int(at[1]) if at else 0
+            line = lines[number - 1] if 0 < number <= len(lines) else ""
+            # In a table it might be an address, without which the key beside it goes elsewhere
+            in_table = any(line.lstrip().startswith("[") for line in lines[:number])
+            found = None if in_table else re.match(r"\s*([\w.-]+)\s*=", line)
+            if faults is None or found is None:
+                raise error from None
+            faults.append(((found[1],), str(error)))
+            lines[number - 1] = ""
+    raise ConfigError(f"{path} is not TOML, in more than {_MAX_BAD_LINES} lines; repair it, or move it away")
 
 
 def _table(file: SettingsFile, keys: Sequence[str], value: Any) -> Mapping[str, Any]:

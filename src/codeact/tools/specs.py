@@ -6,7 +6,9 @@
     mcp:https://example.com/mcp      ... at an address
     mcp:github=npx some-server       ... under another name
     mcp:servers.json                 every server of such a file
-    my_package.my_tools:argument     any other module with a function `create`
+    ./mytools.py                     the functions of a file of the user's (`own.py`)
+    ./mytools.py:exchange            ... one of them
+    my_package.my_tools:exchange     the same of a module that Python finds
 
 Text starts programs and loads modules, so it must come from whoever may run code here anyway: flags, configuration,
 never a model.
@@ -14,11 +16,13 @@ never a model.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from typing import Any
 
 from codeact import plugins
 from codeact.errors import ConfigError, UnknownPlugin
+from codeact.tools import own
 from codeact.tools.module import ToolModule
 from codeact.tools.tool import Tool
 
@@ -44,15 +48,23 @@ def resolve(tool: str | Callable[..., Any] | ToolModule) -> list[Tool[..., Any] 
         return [tool]
     if not isinstance(tool, str):
         return [Tool(tool)]
-    name, _, argument = tool.partition(":")
+    name, colon, argument = tool.partition(":")
     if name == "mcp":
         from codeact.tools import mcp
 
         return list(mcp.servers(argument))
     try:
-        made = plugins.create("tools", tool)
+        made = own.make(name, argument if colon else None) if own.is_file(name) or "." in name else \
+            plugins.create("tools", tool)
     except UnknownPlugin:
         raise ConfigError(f"there is no tool {name!r}; there are: {', '.join(available())} (as \"files:DIR\", "
-                          "\"mcp:COMMAND\", \"mcp:URL\"), functions, and modules by their dotted path") from None
+                          "\"mcp:COMMAND\", \"mcp:URL\"), a file of yours (\"./mytools.py\", "
+                          "\"./mytools.py:FUNCTION\"), a module by its dotted path (\"package.module\"), and in Python "
+                          f"a function{_perhaps(name)}") from None
     parts = made if isinstance(made, list | tuple) else [made]
     return [part if isinstance(part, Tool | ToolModule) else Tool(part) for part in parts]
+
+
+def _perhaps(name: str) -> str:
+    """Of a module that lies here as a file, how it is named."""
+    return f"; did you mean \"./{name}.py\"?" if name and os.path.isfile(f"{name}.py") else ""
