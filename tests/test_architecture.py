@@ -39,6 +39,7 @@ ORDER = [
     ["export"],
     ["asking", "options", "agent"],
     ["demo"],
+    ["chats"],
     ["server", "integrations"],
     ["cli"],
     ["__main__"],

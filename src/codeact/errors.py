@@ -16,6 +16,11 @@ branch. Every message says what happened, what would have worked and what to do 
     │   ├── PackageError        packages asked for could not be installed
     │   └── SandboxUnavailable  this machine cannot raise the walls asked for
     ├── GivenUp                 one job of an evaluation after the other failed, not for the model's fault
+    ├── ChatError               a conversation of the server's cannot be had that way
+    │   ├── NotFound            none of that name, or somebody else's
+    │   ├── ChatBusy            something runs in it
+    │   ├── ChatRefused         what was asked makes no sense
+    │   └── LimitReached        a user has as many as may be
     └── TrajectoryError         a trajectory file cannot be read
 
     Cancelled (BaseException)   someone stopped the rollout while it was waiting
@@ -26,6 +31,9 @@ This file imports nothing, so that every other file may use it.
 __all__ = [
     "Cancelled",
     "ChangeConflict",
+    "ChatBusy",
+    "ChatError",
+    "ChatRefused",
     "CodeActError",
     "ConfigError",
     "ContextOverflow",
@@ -33,8 +41,10 @@ __all__ = [
     "InterpreterBusy",
     "InterpreterError",
     "InterpreterGone",
+    "LimitReached",
     "MissingExtra",
     "ModelError",
+    "NotFound",
     "PackageError",
     "SandboxUnavailable",
     "TrajectoryError",
@@ -101,6 +111,26 @@ class SandboxUnavailable(InterpreterError):
 
 class GivenUp(CodeActError):
     """Job after job of an evaluation failed, not for the model's fault: trying the others would only cost."""
+
+
+class ChatError(CodeActError):
+    """A conversation of a server's cannot be had the way that was asked."""
+
+
+class NotFound(ChatError):
+    """There is none of that name; one of somebody else's is none."""
+
+
+class ChatBusy(ChatError):
+    """Something runs in it: wait for it, or stop it."""
+
+
+class ChatRefused(ChatError):
+    """What was asked makes no sense; the message says what would."""
+
+
+class LimitReached(ChatError):
+    """A user has, or has asked, as much as one may."""
 
 
 class TrajectoryError(CodeActError):

@@ -20,7 +20,7 @@ from codeact.actions import CodeAction
 from codeact.errors import CodeActError, ConfigError
 from codeact.trajectory import Trajectory, Turn, load
 
-__all__ = ["Resumed", "Savable", "StateFile", "Unfinished", "bring_back", "read", "replay"]
+__all__ = ["Resumed", "Savable", "StateFile", "Unfinished", "bring_back", "read", "replay", "state_path"]
 
 _log = logging.getLogger(__name__)
 _MAX_TOLD_CHARS = 2_000
@@ -62,7 +62,7 @@ class StateFile:
         began = time.monotonic()
         if not now and began - self._saved_at < _SHARE_OF_TIME * self._seconds:
             return ""
-        target = _state(self.path, n_turns)
+        target = state_path(self.path, n_turns)
         try:
             interpreter.save(target)
         except (OSError, CodeActError) as error:
@@ -204,7 +204,8 @@ def _replayed(
     return Resumed(n_cells, ("the code that the user ran at the end was not run again",) if unseen else ())
 
 
-def _state(path: Path, n_turns: int) -> Path:
+def state_path(path: Path, n_turns: int) -> Path:
+    """Where the state of a conversation in `path` lies, as it is after so many turns."""
     return path.with_name(f"{path.name}.state-{n_turns}")
 
 

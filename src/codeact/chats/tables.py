@@ -1,0 +1,84 @@
+"""The tables of the database of conversations; `migrations/` makes and changes them."""
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+)
+
+__all__ = ["branches", "conversations", "entries", "logins", "metadata", "users"]
+
+metadata = MetaData()
+
+conversations = Table(
+    "conversations",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    Column("owner", String(200), nullable=False),
+    Column("title", String(400), nullable=False),
+    Column("pinned", Boolean, nullable=False),
+    Column("options", Text, nullable=False),
+    Column("created", Float, nullable=False),
+    Column("updated", Float, nullable=False),
+    Column("state", String(20), nullable=False),
+    Column("branch", String(32), nullable=False),
+    Column("shared", String(64), unique=True),
+    Column("seq", BigInteger, nullable=False),
+    Column("prompt_tokens", BigInteger, nullable=False),
+    Column("completion_tokens", BigInteger, nullable=False),
+    Column("cost", Float, nullable=False),
+    Index("conversations_of", "owner", "updated"),
+)
+
+branches = Table(
+    "branches",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    Column("conversation", String(32), ForeignKey("conversations.id", ondelete="CASCADE"), nullable=False, index=True),
+    Column("parent", String(32)),
+    Column("at_turn", Integer, nullable=False),
+    Column("at_seq", BigInteger, nullable=False),
+    Column("n_turns", Integer, nullable=False),
+    Column("label", String(400), nullable=False),
+    Column("created", Float, nullable=False),
+)
+"""`at_seq`: the last entry of the parent that belongs to this one too."""
+
+entries = Table(
+    "entries",
+    metadata,
+    Column("conversation", String(32), ForeignKey("conversations.id", ondelete="CASCADE"), primary_key=True),
+    Column("seq", BigInteger, primary_key=True, autoincrement=False),
+    Column("branch", String(32), nullable=False),
+    Column("kind", String(20), nullable=False),
+    Column("turn", Integer),
+    Column("at", Float, nullable=False),
+    Column("data", Text, nullable=False),
+    Index("entries_turn", "conversation", "branch", "turn"),
+    Index("entries_kind", "conversation", "kind"),
+)
+"""`turn`: the number of a `turn` entry; of a `user` entry that of the turn it begins."""
+
+users = Table(
+    "users",
+    metadata,
+    Column("name", String(200), primary_key=True),
+    Column("password", Text, nullable=False),
+    Column("created", Float, nullable=False),
+)
+
+logins = Table(
+    "logins",
+    metadata,
+    Column("token", String(64), primary_key=True),
+    Column("owner", String(200), nullable=False),
+    Column("expires", Float, nullable=False),
+)
