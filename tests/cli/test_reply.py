@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from codeact.cli._reply import Reply
+from codeact.formats._streaming import Reply
 
 
 def shown(reply: str, size: int = 0) -> list[tuple[str, str]]:

@@ -14,7 +14,7 @@ from codeact import demo
 from codeact.actions import ToolCall
 from codeact.cli import main
 from codeact.cli._files import Shelf
-from codeact.cli._reply import Reply
+from codeact.formats._streaming import Reply
 from codeact.cli._sheet import PlainSheet
 from codeact.cli._terminal import Terminal
 from codeact.cli._wrap import Wrap

@@ -71,6 +71,7 @@ class Chats:
         self._waking: dict[str, threading.Lock] = {}
         self._lock = threading.Lock()
         self._news = threading.Condition()
+        self._watchers: list[Callable[[str], object]] = []
         self._counts = {"evictions": 0.0, "restores": 0.0}
         self._closed = threading.Event()
         for left in self._store.running():
@@ -128,7 +129,7 @@ class Chats:
             values["options"] = options
         if values:
             self._store.update(key, **values)
-            self._tell()
+            self._tell(key)
         return self._store.summary(key, owner)
 
     def delete(self, key: str, owner: str) -> None:
@@ -138,7 +139,7 @@ class Chats:
         self._to_sleep(key)
         self._store.delete(key)
         shutil.rmtree(self._folder(key), ignore_errors=True)
-        self._tell()
+        self._tell(key)
 
     # Talk -------------------------------------------------------------------------------------------------------------
 
@@ -269,7 +270,7 @@ class Chats:
                 pass   # its cells are run again when it is woken
         self._to_sleep(key)
         self._store.add(key, [("branched", {"branch": new, "from_branch": summary.branch, "at_turn": turn}, None)])
-        self._tell()
+        self._tell(key)
         return new
 
     def branches(self, key: str, owner: str) -> list[Branch]:
@@ -286,7 +287,7 @@ class Chats:
         self._store.summary(key, owner)
         self._to_sleep(key)
         self._store.switch(key, branch)
-        self._tell()
+        self._tell(key)
 
     # What there is ----------------------------------------------------------------------------------------------------
 
@@ -320,6 +321,20 @@ class Chats:
                     return []
                 if self._n_told == seen:
                     self._news.wait(min(left, _LOOK_SECONDS))
+
+    def watch(self, watcher: Callable[[str], object]) -> Callable[[], None]:
+        """Have somebody called with a conversation's key whenever something of it was stored; "" is of any.
+
+        It is called in the thread that stored it, and must be quick. Gives what ends it.
+        """
+        with self._news:
+            self._watchers.append(watcher)
+
+        def end() -> None:
+            with self._news:
+                self._watchers.remove(watcher)
+
+        return end
 
     def variables(self, key: str, owner: str) -> list[dict[str, Any]]:
         """What the interpreter holds: name, type, shape, bytes, preview.
@@ -448,10 +463,13 @@ class Chats:
 
     _n_told = 0
 
-    def _tell(self) -> None:
+    def _tell(self, key: str = "") -> None:
         with self._news:
             self._n_told += 1
             self._news.notify_all()
+            watchers = list(self._watchers)
+        for watcher in watchers:
+            watcher(key)
 
     def _folder(self, key: str) -> Path:
         return self.home / "conversations" / key
@@ -477,8 +495,8 @@ class Chats:
             if not summary.options.model:
                 raise ConfigError("no model is chosen for this conversation: choose one in its settings")
             was_there = self._folder(summary.id).exists()
-            live = Live(self._store, summary, self._folder(summary.id), model=self._model, told=self._tell,
-                        sandbox=self._sandbox)
+            live = Live(self._store, summary, self._folder(summary.id), model=self._model,
+                        told=lambda: self._tell(summary.id), sandbox=self._sandbox)
             self._counts["restores"] += was_there
             self._caught_up(live)
             with self._lock:
@@ -496,7 +514,7 @@ class Chats:
             items.append(("restored", {"lost": list(live.lost)}, None))
         if items:
             self._store.add(live.key, items)
-            self._tell()
+            self._tell(live.key)
 
     def _to_sleep(self, key: str) -> None:
         """End the conversation's agent; the next message wakes another.

@@ -14,7 +14,7 @@ from typing import TextIO
 from codeact.actions import CodeAction, Malformed, Say, ToolCall
 from codeact.cli._files import FIGURES, Shelf
 from codeact.cli._inline import inline
-from codeact.cli._reply import Kind, Reply
+from codeact.formats._streaming import Kind, Reply
 from codeact.cli._session import in_flags
 from codeact.cli._sheet import PlainSheet, Sheet, Style
 from codeact.cli._tables import table_in

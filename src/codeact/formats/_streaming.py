@@ -1,4 +1,4 @@
-"""Tell code from words while a reply is still being written, so that a terminal can show each its own way.
+"""Tell code from words while a reply is still being written, so that a terminal or a page can show each its own way.
 
 `Reply.feed` takes the pieces as they come and gives back segments; marks that are not complete yet are held back. It
 knows the marks of all envelopes, and takes each where it stands, whatever the format. This is for the eye only: what is
