@@ -41,6 +41,7 @@ ORDER = [
     ["demo"],
     ["chats"],
     ["server", "integrations"],
+    ["web"],
     ["cli"],
     ["__main__"],
 ]

@@ -14,11 +14,11 @@ from codeact import demo
 from codeact.actions import ToolCall
 from codeact.cli import main
 from codeact.cli._files import Shelf
-from codeact.formats._streaming import Reply
 from codeact.cli._sheet import PlainSheet
 from codeact.cli._terminal import Terminal
 from codeact.cli._wrap import Wrap
 from codeact.events import Code, Display, Output, Text
+from codeact.formats._streaming import Reply
 from codeact.trajectory import Stop, load
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "models"))

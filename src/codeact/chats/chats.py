@@ -437,6 +437,11 @@ class Chats:
     # The whole --------------------------------------------------------------------------------------------------------
 
     @property
+    def model(self) -> Callable[[str], Model]:
+        """What makes the model of a name."""
+        return self._model
+
+    @property
     def store(self) -> Store:
         """The database; users and logins are its business."""
         return self._store
@@ -448,16 +453,27 @@ class Chats:
         awake = {"live": float(len(lives)), "running": float(sum(live.is_running for live in lives))}
         return {**self._store.totals(), **awake, **self._counts}
 
-    def close(self) -> None:
-        """Stop what runs and put all to sleep."""
-        self._closed.set()
-        self._tell()
+    def rest(self) -> None:
+        """Stop what runs and put all to sleep; who follows is woken."""
         with self._lock:
             lives = list(self._lives.values())
             self._lives.clear()
         for live in lives:
             live.close()
+        self._tell()
+
+    def close(self) -> None:
+        """As `rest`, for good."""
+        if self._closed.is_set():
+            return
+        self._closed.set()
+        self.rest()
         self._store.close()
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether it is over."""
+        return self._closed.is_set()
 
     # ------------------------------------------------------------------------------------------------------------------
 

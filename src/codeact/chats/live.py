@@ -27,6 +27,7 @@ from codeact.trajectory import Stop, Trajectory, Turn, plain
 __all__ = ["Live"]
 
 _SETTLED_SECONDS = 30.0
+_END_SECONDS = 2.0
 
 
 class Live:
@@ -56,7 +57,9 @@ class Live:
 
     @property
     def is_running(self) -> bool:
-        """Whether something runs in it."""
+        """Whether something runs in it; what is just about to end is waited for."""
+        if (log := self._log) is not None and log.ended:
+            self._idle.wait(_END_SECONDS)
         return not self._idle.is_set()
 
     @property
@@ -100,7 +103,7 @@ class Live:
         Raises:
             ChatBusy: Something runs.
         """
-        if not self._working.acquire(blocking=False):
+        if self.is_running or not self._working.acquire(blocking=False):
             raise ChatBusy("something runs in this conversation: wait for it, or stop it")
         self._idle.clear()
         cancel = self._cancel = Cancel()

@@ -35,6 +35,8 @@ class RunLog:
     def __init__(self, store: Store, key: str, n_turns: int, told: Callable[[], object]) -> None:
         self._store, self._key, self._told = store, key, told
         self.n_turns = n_turns
+        self.ended = False
+        """Whether the agent is done, and only the run's own end is left."""
         self._lock = threading.Lock()
         self._waiting: list[Item] = []
         self._text: list[str] = []
@@ -66,6 +68,7 @@ class RunLog:
             case Approval() | Started():   # an approval is told by who asks; what goes on is there already
                 pass
             case Ended():
+                self.ended = True
                 self.put("ended", {"stop": event.stop})
             case _:
                 data = event.to_json()

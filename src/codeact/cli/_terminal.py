@@ -14,11 +14,11 @@ from typing import TextIO
 from codeact.actions import CodeAction, Malformed, Say, ToolCall
 from codeact.cli._files import FIGURES, Shelf
 from codeact.cli._inline import inline
-from codeact.formats._streaming import Kind, Reply
 from codeact.cli._session import in_flags
 from codeact.cli._sheet import PlainSheet, Sheet, Style
 from codeact.cli._tables import table_in
 from codeact.events import Approval, Code, Display, Ended, Event, Note, Output, Started, Text, ToolCalled
+from codeact.formats._streaming import Kind, Reply
 from codeact.interpreter.output import image_name
 from codeact.trajectory import Turn
 

@@ -1,0 +1,176 @@
+"""`codeact serve`: the chat in the browser, with its APIs, on a port of this machine."""
+
+from __future__ import annotations
+
+import argparse
+import getpass
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from codeact.cli._exit import guarded
+from codeact.cli._flags import positive
+from codeact.errors import ConfigError, MissingExtra
+
+__all__ = ["HELP", "main"]
+
+HELP = "the chat in the browser, and APIs for other programs"
+
+_EXAMPLES = """\
+  codeact serve                                          prints an address with a token; open it
+  codeact serve --model openai:gpt-5-mini --port 8000
+  codeact serve --database postgresql+psycopg://USER@HOST/NAME
+  codeact serve --auth --host 0.0.0.0 --name chat.example.org      accounts; put TLS in front
+  codeact serve user add alice                           asks for a password
+  codeact serve user list | delete alice
+
+Any client of OpenAI's API can be a front end: base URL http://HOST:PORT/v1, the token as its key, and the model
+codeact/NAME. docs/chat_api.md has the rest.
+"""
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run the verb; `argv` without it. Returns the exit code."""
+    if argv[:1] == ["user"]:
+        return guarded(lambda: _users(argv[1:]))
+    return guarded(lambda: _serve(_parser().parse_args(argv)))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="codeact serve",
+        description="The chat in the browser, and APIs for other programs.",
+        epilog=_EXAMPLES,
+        allow_abbrev=False,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    add("--model", metavar="MODEL", help="of new conversations, as PROVIDER:NAME (default: the one that is set)")
+    add("--base-url", metavar="URL", help="where an OpenAI-compatible server is")
+    add("--format", metavar="F", help="how actions are spelled: code, json, text, native (default: code)")
+    add(
+        "--tool",
+        metavar="NAME",
+        action="append",
+        default=[],
+        help="a tool that conversations may use, as `codeact --tool`; may be repeated",
+    )
+    add("--host", metavar="ADDRESS", default="127.0.0.1", help="to listen on (default: this machine alone)")
+    add("--port", metavar="PORT", type=int, default=8765, help="0 takes a free one (default: 8765)")
+    add("--name", metavar="HOST", action="append", default=[], help="a further name the server is reached by")
+    add("--token-file", metavar="FILE", type=Path, help="the token stands there, or is put there")
+    add("--no-token", action="store_true", help="let everybody on this machine in; with loopback alone")
+    add("--auth", action="store_true", help="accounts of this server's own, in place of the token")
+    add("--auth-header", metavar="NAME", help="a proxy says in this header who it is, in place of the token")
+    add("--proxy", metavar="ADDRESS", action="append", default=[], help="whose --auth-header is believed")
+    add("--https", action="store_true", help="browsers reach it by https (a proxy in front): cookies go by that alone")
+    _add_store(parser)
+    add("--sandbox", metavar="WALLS", default="auto", help="as `codeact exec` takes it (default: auto)")
+    add(
+        "--idle",
+        metavar="SECONDS",
+        type=positive(float),
+        default=900.0,
+        help="after so long an interpreter is put to sleep (default: 900)",
+    )
+    add("--max-live", metavar="N", type=positive(int), default=64, help="interpreters awake at once (default: 64)")
+    return parser
+
+
+def _add_store(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--database", metavar="URL", default="", help="as SQLAlchemy takes it (default: SQLite in the data folder)"
+    )
+    parser.add_argument("--data", metavar="DIR", type=Path, help="files and states (default: ~/.local/share/codeact)")
+
+
+def _serve(args: argparse.Namespace) -> int:
+    try:
+        from codeact.server.serve import listen, new_token, read_token
+        from codeact.web.gate import Policy
+        from codeact.web.running import run
+    except ModuleNotFoundError as error:
+        raise MissingExtra(error.name or "nicegui", "web", "`codeact serve`") from None
+    from codeact.chats.chats import Chats
+    from codeact.chats.values import Options
+    from codeact.server.guard import is_loopback
+    from codeact.settings import settle
+
+    if args.no_token and (args.auth or args.auth_header or args.token_file):
+        raise ConfigError("--no-token goes with none of --auth, --auth-header and --token-file")
+    if bool(args.auth_header) != bool(args.proxy):
+        raise ConfigError("--auth-header and --proxy go together: a header is believed from addresses that are named")
+    listener = listen(args.host, args.port)
+    try:
+        if args.no_token and not is_loopback(listener.getsockname()[0]):
+            raise ConfigError("without a token the server is for this machine alone: leave --host away, or --no-token")
+        settings = settle(args)
+        if args.base_url:
+            os.environ["OPENAI_BASE_URL"] = args.base_url  # where the models of conversations are looked for
+        wants_token = not (args.no_token or args.auth or args.auth_header)
+        token = (read_token(args.token_file) if args.token_file else new_token()) if wants_token else None
+        policy = Policy(
+            host=args.host,
+            names=tuple(name.lower() for name in args.name),
+            token=token,
+            accounts=args.auth,
+            header=args.auth_header,
+            proxies=tuple(args.proxy),
+            secure=args.https,
+        )
+        defaults = replace(Options(), model=settings.model or "", format=settings.format or "code")
+        chats = Chats(
+            args.database,
+            home=args.data,
+            defaults=defaults,
+            sandbox=args.sandbox,
+            idle_seconds=args.idle,
+            max_live=args.max_live,
+            tools_allowed=args.tool,
+        )
+    except BaseException:
+        listener.close()
+        raise
+    if args.auth and not chats.store.users():
+        print("there is no account yet; make one: codeact serve user add NAME", file=sys.stderr)
+    shown = "127.0.0.1" if args.host in ("0.0.0.0", "::") else args.host
+    port = listener.getsockname()[1]
+    print(f"http://{shown}:{port}/{f'?token={token}' if token else ''}", flush=True)
+    print(
+        "Ctrl-C ends it; conversations are kept" + ("" if settings.model else "; no model is set: the page says how"),
+        file=sys.stderr,
+        flush=True,
+    )
+    run(chats, policy, listener)
+    return 0
+
+
+def _users(argv: Sequence[str]) -> int:
+    from codeact.chats.chats import Chats
+    from codeact.web.login import add_user
+
+    parser = argparse.ArgumentParser(
+        prog="codeact serve user", description="Accounts of `codeact serve --auth`.", allow_abbrev=False
+    )
+    parser.add_argument("what", choices=("add", "list", "delete"))
+    parser.add_argument("name", nargs="?", default="")
+    _add_store(parser)
+    args = parser.parse_args(argv)
+    chats = Chats(args.database, home=args.data)
+    try:
+        if args.what == "list":
+            print(*chats.store.users(), sep="\n")
+        elif not args.name:
+            raise ConfigError(f"whose account? codeact serve user {args.what} NAME")
+        elif args.what == "delete":
+            if not chats.store.delete_user(args.name):
+                raise ConfigError(f"there is no account {args.name!r}")
+        else:
+            password = getpass.getpass("password: ") if sys.stdin.isatty() else sys.stdin.readline().rstrip("\n")
+            add_user(chats.store, args.name, password)
+            print(f"{args.name} can log in")
+    finally:
+        chats.close()
+    return 0

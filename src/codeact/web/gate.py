@@ -1,0 +1,305 @@
+"""Who may come in: an ASGI layer around the whole application, which sees every request and every websocket first.
+
+It knows who somebody is (a token, a login, or a header of a trusted proxy), that the Host is this server's own, so that
+no web page can reach it under a name of its own (DNS rebinding), and that what changes something comes from a page of
+this server's or from a program (Origin, Sec-Fetch-Site). It bounds bodies and the rate of requests, and sets the
+headers that keep pages from loading anything from elsewhere.
+
+It does not encrypt: on a network put something that speaks TLS in front.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+import secrets
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from http.cookies import CookieError, SimpleCookie
+from typing import Any
+from urllib.parse import parse_qsl, quote, urlencode
+
+from codeact.chats.chats import Chats
+from codeact.server.faults import Fault
+from codeact.server.guard import (
+    App,
+    Message,
+    Receive,
+    Scope,
+    Send,
+    TooLong,
+    _address,
+    _answer,
+    _Counted,
+    _headers,
+    _one,
+    _without_port,
+    is_loopback,
+)
+
+__all__ = ["COOKIE", "LOCAL", "Gate", "Policy", "hashed"]
+
+COOKIE = "codeact_login"
+LOCAL = "local"
+"""The one user where there are no accounts."""
+LOGIN_SECONDS = 30 * 24 * 3600.0
+
+_OPEN = ("/login", "/healthz", "/s/", "/_nicegui")
+"""Paths that need no login: a shared conversation proves itself by its token, the rest holds nothing of anybody."""
+_MAX_BODY, _MAX_UPLOAD = 40 << 20, 260 << 20
+_PER_SECOND, _BURST = 50.0, 500.0
+_PAGE_POLICY = (
+    "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval'; "
+    "style-src 'self' 'unsafe-inline'; "
+    "img-src 'self' data: blob:; font-src 'self' data:; connect-src 'self'; frame-src 'self'; "
+    "object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+)
+"""The page's framework makes its views in the browser, hence the 'unsafe' words; nothing comes from elsewhere."""
+_DATA_POLICY = "default-src 'none'; frame-ancestors 'none'; sandbox"
+_HEADERS = [
+    (b"x-content-type-options", b"nosniff"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"cross-origin-opener-policy", b"same-origin"),
+    (b"x-frame-options", b"DENY"),
+]
+
+
+@dataclass(frozen=True)
+class Policy:
+    """How people are told apart."""
+
+    host: str = "127.0.0.1"
+    """The address served."""
+    names: tuple[str, ...] = ()
+    """Further names that the server is reached by."""
+    token: str | None = None
+    """Single user: who has it may do everything. None, without `accounts` and `header`: everybody on this machine."""
+    accounts: bool = False
+    header: str | None = None
+    """The name of a header in which a proxy says who it is."""
+    proxies: tuple[str, ...] = ()
+    """Addresses whose header is believed."""
+    secure: bool = False
+    """Whether browsers reach it by https, so that cookies are sent by that alone."""
+
+
+def hashed(token: str) -> str:
+    """What the database knows of a login's token."""
+    return hashlib.sha256(token.encode()).hexdigest()
+
+
+@dataclass
+class _Bucket:
+    left: float = _BURST
+    at: float = field(default_factory=time.monotonic)
+
+
+class Gate:
+    """The application, for those who may use it; `scope["state"]["owner"]` says who it is."""
+
+    def __init__(self, app: App, chats: Chats, policy: Policy) -> None:
+        self._app, self._chats, self.policy = app, chats, policy
+        self._buckets: dict[str, _Bucket] = {}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await self._app(scope, receive, send)
+            return
+        is_socket, started = scope["type"] == "websocket", False
+
+        async def send_safely(message: Message) -> None:
+            nonlocal started
+            if message["type"] == "http.response.start":
+                started = True
+                message = {**message, "headers": [*message.get("headers", ()), *self._more(scope, message)]}
+            await send(message)
+
+        try:
+            self._check_place(scope, is_socket)
+            owner = self._owner(scope)
+            if owner is None and not scope["path"].startswith(_OPEN):
+                if is_socket or not self._is_page(scope):
+                    raise Fault(401, "unauthorized", self._advice())
+                await self._to_login(scope, send_safely)
+                return
+            if self._came_with_token(scope) and owner is not None:
+                await self._take_token_off(scope, send_safely)
+                return
+            self._check_rate(owner or _client(scope))
+            scope.setdefault("state", {})["owner"] = owner
+            if is_socket:
+                await self._app(scope, receive, send)
+            else:
+                limit = _MAX_UPLOAD if "/files" in scope["path"] or "/_nicegui/" in scope["path"] else _MAX_BODY
+                await self._app(scope, _Counted(receive, limit), send_safely)
+        except (Fault, TooLong) as error:
+            if started:
+                raise
+            if is_socket:
+                await send({"type": "websocket.close", "code": 1008})
+            else:
+                await _answer(error if isinstance(error, Fault) else error.fault, send_safely)
+
+    # Where from -------------------------------------------------------------------------------------------------------
+
+    def _check_place(self, scope: Scope, is_socket: bool) -> None:
+        headers = _headers(scope)
+        host = _one(headers, "host")
+        name = _without_port(host)
+        ours = (
+            name in (self.policy.host.lower(), *self.policy.names)
+            or is_loopback(name)
+            or (self.policy.host in ("0.0.0.0", "::") and _address(name) is not None)
+        )
+        if not ours:
+            raise Fault(
+                403,
+                "wrong_host",
+                f"this server is not {host[:200]!r}; address it as it was started, or name that host with --name",
+            )
+        unsafe = is_socket or scope["method"] not in ("GET", "HEAD", "OPTIONS")
+        origin = headers.get("origin", [])
+        if any(value.lower() not in (f"http://{host.lower()}", f"https://{host.lower()}") for value in origin):
+            raise Fault(
+                403,
+                "wrong_origin",
+                "this comes from a web page of another origin, and such may not use the "
+                "server; send it from a program, without the header Origin",
+            )
+        if unsafe and not origin and _one(headers, "sec-fetch-site") in ("cross-site", "same-site"):
+            raise Fault(403, "wrong_origin", "this comes from another site's page")
+
+    def _check_rate(self, who: str) -> None:
+        now = time.monotonic()
+        if len(self._buckets) > 10_000:
+            self._buckets.clear()
+        bucket = self._buckets.setdefault(who, _Bucket())
+        bucket.left = min(_BURST, bucket.left + (now - bucket.at) * _PER_SECOND)
+        bucket.at = now
+        if bucket.left < 1:
+            raise Fault(429, "too_many_requests", "too many requests; wait a moment")
+        bucket.left -= 1
+
+    # Who --------------------------------------------------------------------------------------------------------------
+
+    def _owner(self, scope: Scope) -> str | None:
+        policy, headers = self.policy, _headers(scope)
+        if policy.header:
+            name = _one(headers, policy.header.lower())
+            return name[:200] if name and _client(scope) in policy.proxies else None
+        if not policy.accounts and policy.token is None:
+            return LOCAL
+        scheme, _, given = _one(headers, "authorization").partition(" ")
+        if scheme.lower() == "bearer" and (owner := self._of_token(given.strip())):
+            return owner
+        if (given := self._cookie(headers)) and (owner := self._chats.store.login(hashed(given))):
+            return owner
+        return self._of_token(self._query(scope).get("token", "")) if self._came_with_token(scope) else None
+
+    def _of_token(self, given: str) -> str | None:
+        token = self.policy.token
+        if token is not None and hmac.compare_digest(given.encode(errors="replace"), token.encode()):
+            return LOCAL
+        # A login's token is a program's key too.
+        return self._chats.store.login(hashed(given)) if self.policy.accounts and given else None
+
+    def _came_with_token(self, scope: Scope) -> bool:
+        return (
+            scope["type"] == "http"
+            and scope["method"] == "GET"
+            and "token" in self._query(scope)
+            and self.policy.token is not None
+        )
+
+    @staticmethod
+    def _query(scope: Scope) -> dict[str, str]:
+        return dict(parse_qsl(scope.get("query_string", b"").decode("latin-1")))
+
+    @staticmethod
+    def _cookie(headers: dict[str, list[str]]) -> str:
+        jar: SimpleCookie = SimpleCookie()
+        for value in headers.get("cookie", []):
+            try:
+                jar.load(value)
+            except CookieError:
+                continue
+        return jar[COOKIE].value if COOKIE in jar else ""
+
+    def come_in(self, owner: str) -> str:
+        """The header of a cookie by which somebody is known from now on."""
+        token = secrets.token_urlsafe(32)
+        self._chats.store.add_login(hashed(token), owner, time.time() + LOGIN_SECONDS)
+        return self.cookie(token, LOGIN_SECONDS)
+
+    def cookie(self, value: str, seconds: float) -> str:
+        """A Set-Cookie header; with 0 seconds it takes the cookie away."""
+        secure = "; Secure" if self.policy.secure else ""
+        return f"{COOKIE}={value}; Path=/; Max-Age={seconds:.0f}; HttpOnly; SameSite=Strict{secure}"
+
+    # Answers ----------------------------------------------------------------------------------------------------------
+
+    @staticmethod
+    def _is_page(scope: Scope) -> bool:
+        return scope["method"] == "GET" and "text/html" in _one(_headers(scope), "accept")
+
+    def _advice(self) -> str:
+        if self.policy.accounts:
+            return "log in at /login, or send the header 'Authorization: Bearer TOKEN' with a login's token"
+        return "open the address that the server printed, or send the header 'Authorization: Bearer TOKEN'"
+
+    async def _to_login(self, scope: Scope, send: Send) -> None:
+        if self.policy.accounts:
+            await _redirect(f"/login?to={quote(scope['path'])}", send)
+            return
+        body = (
+            b"<!doctype html><title>codeact</title><p>Open the address with the token that was printed when the "
+            b"server started."
+        )
+        await send(
+            {
+                "type": "http.response.start",
+                "status": 401,
+                "headers": [
+                    (b"content-type", b"text/html; charset=utf-8"),
+                    (b"content-length", str(len(body)).encode()),
+                ],
+            }
+        )
+        await send({"type": "http.response.body", "body": body})
+
+    async def _take_token_off(self, scope: Scope, send: Send) -> None:
+        """So that it is in no history and no address bar; a strict cookie takes its place."""
+        rest = [(name, value) for name, value in parse_qsl(scope["query_string"].decode("latin-1")) if name != "token"]
+        path = "/" + scope["path"].lstrip("/\\")
+        await _redirect(f"{quote(path)}{'?' + urlencode(rest) if rest else ''}", send, self.come_in(LOCAL))
+
+    def _more(self, scope: Scope, message: Message) -> Sequence[tuple[bytes, bytes]]:
+        kinds = [value for name, value in message.get("headers", ()) if name.lower() == b"content-type"]
+        page = bool(kinds) and kinds[-1].startswith(b"text/html")
+        named = {name.lower() for name, _ in message.get("headers", ())}
+        more = [*_HEADERS]
+        if b"content-security-policy" not in named:
+            more.append((b"content-security-policy", (_PAGE_POLICY if page else _DATA_POLICY).encode()))
+        if b"cache-control" not in named:
+            more.append((b"cache-control", b"no-store"))
+        return more
+
+
+async def _redirect(to: str, send: Send, cookie: str = "") -> None:
+    headers = [(b"location", to.encode()), (b"content-length", b"0")]
+    if cookie:
+        headers.append((b"set-cookie", cookie.encode()))
+    await send({"type": "http.response.start", "status": 303, "headers": headers})
+    await send({"type": "http.response.body", "body": b""})
+
+
+def _client(scope: Scope) -> str:
+    client: Any = scope.get("client")
+    return str(client[0]) if client else ""
+
+
+def body_of(fault: Fault) -> bytes:
+    """A fault as JSON."""
+    return json.dumps(fault.body()).encode()

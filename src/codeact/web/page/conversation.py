@@ -1,0 +1,341 @@
+"""One conversation on a page: what was said, what happens now, and what can be done about it.
+
+The page holds nothing of its own: it loads the latest turns, then follows the entries by their number. A reload, a
+second tab, a connection that was lost: the same entries again, each once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from nicegui import background_tasks, events, ui
+
+from codeact.chats.chats import Chats
+from codeact.chats.store import PIECES
+from codeact.chats.values import Entry, Summary
+from codeact.errors import CodeActError, NotFound
+from codeact.messages import Image
+from codeact.web.following import follow
+from codeact.web.page import turns
+from codeact.web.threads import in_thread
+
+__all__ = ["Conversation"]
+
+_PAGE_TURNS = 30
+_QUIET = ("started", "ended", "answered", "title", "user", "turn", "cell", "cell_done", "approval", *PIECES)
+
+
+class Conversation:
+    """The view of one conversation, for one browser tab.
+
+    Args:
+        key, owner: Which, and whose.
+        changed: Called when what a list shows of it may have changed.
+    """
+
+    def __init__(self, chats: Chats, key: str, owner: str, *, changed: Callable[[], Awaitable[None]]) -> None:
+        self.chats, self.key, self.owner = chats, key, owner
+        self._changed = changed
+        self._seen, self._first = 0, 0
+        self._live: turns.LiveTurn | None = None
+        self._cell: tuple[Any, str] | None = None
+        self._open: dict[str, Any] = {}
+        self._pictures: list[Image] = []
+        self._files: list[str] = []
+
+    # The page ---------------------------------------------------------------------------------------------------------
+
+    async def build(self) -> None:
+        """Make the elements and begin to follow."""
+        with ui.column().classes("column").props('role=log aria-label="Conversation"') as self._column:
+            self._earlier = ui.button("earlier turns", on_click=self._more).props("flat dense no-caps").classes("note")
+            self._shown = ui.column().classes("w-full gap-0")
+        with ui.footer(bordered=False).classes("q-pa-none"), ui.column().classes("composer gap-1"):
+            self._attached = ui.row().classes("gap-2")
+            with ui.row().classes("w-full items-end no-wrap gap-2"):
+                upload = (
+                    ui.upload(on_upload=self._uploaded, auto_upload=True, multiple=True, max_file_size=250 << 20)
+                    .classes("hidden")
+                    .props('aria-label="Attach files" tabindex=-1')
+                )
+                ui.button(icon="attach_file", on_click=lambda: upload.run_method("pickFiles")).props(
+                    'flat round aria-label="Attach files"'
+                ).tooltip("Attach files")
+                self._box = (
+                    ui.textarea(placeholder="Ask, or give a task")
+                    .props('autogrow outlined dense rounded input-class="max-h-48" aria-label="Message" autofocus')
+                    .classes("grow")
+                    .on("keydown.enter", self._send, js_handler=_ENTER)
+                    .on("keydown.up", self._edit_last, js_handler=_UP)
+                )
+                self._send_button = ui.button(icon="arrow_upward", on_click=self._send).props(
+                    'round unelevated aria-label="Send"'
+                )
+                self._stop_button = (
+                    ui.button(icon="stop", on_click=self.stop)
+                    .props('round unelevated color=negative aria-label="Stop"')
+                    .tooltip("Stop (Esc)")
+                )
+            self._status = ui.label("").classes("aside").props("role=status")
+        self._upload = upload
+        await self._reload()
+        following = background_tasks.create(self._follow(), name=f"follow {self.key}")
+        ui.context.client.on_delete(following.cancel)
+
+    async def _reload(self) -> None:
+        entries = await in_thread(self.chats.shown, self.key, self.owner, limit=_PAGE_TURNS)
+        self._shown.clear()
+        self._live, self._cell = None, None
+        self._open.clear()
+        with self._shown:
+            for entry in entries:
+                self._show(entry)
+        numbers = [entry.turn for entry in entries if entry.turn is not None]
+        self._first = min(numbers, default=0)
+        self._earlier.set_visibility(self._first > 0)
+        self._seen = max((entry.seq for entry in entries), default=0)
+        await self._refresh()
+        self._to_end()
+
+    async def _more(self) -> None:
+        entries = await in_thread(self.chats.shown, self.key, self.owner, before=self._first, limit=_PAGE_TURNS)
+        with self._shown, ui.column().classes("w-full gap-0") as above:
+            for entry in entries:
+                self._show(entry)
+        above.move(target_index=0)
+        self._first = min((entry.turn for entry in entries if entry.turn is not None), default=0)
+        self._earlier.set_visibility(self._first > 0)
+
+    async def _follow(self) -> None:
+        try:
+            async for found in follow(self.chats, self.key, self.owner, self._seen):
+                with self._column:
+                    await self._take(found)
+        except NotFound:
+            with self._shown:
+                ui.label("This conversation was deleted.").classes("note")
+
+    async def _take(self, found: list[Entry]) -> None:
+        if not found:
+            return
+        if any(entry.kind == "branched" for entry in found):
+            await self._reload()
+            return
+        with self._shown:
+            for entry in found:
+                if entry.seq > self._seen:
+                    self._seen = entry.seq
+                    self._show(entry)
+        await self._refresh()
+        self._to_end(only_if_near=True)
+
+    # Entries ----------------------------------------------------------------------------------------------------------
+
+    def _show(self, entry: Entry) -> None:
+        data = entry.data
+        match entry.kind:
+            case "user":
+                turns.said(data)
+            case "turn":
+                self._end_live()
+                turns.turn(data, entry.turn or 0, edit=self._edit_cell, branch=self._branch)
+            case "cell":
+                with ui.column().classes("w-full gap-0") as place:
+                    turns.own_cell(data["code"], None)
+                self._cell = place, data["code"]
+            case "cell_done":
+                self._end_live()
+                if self._cell:
+                    place, code = self._cell
+                    place.clear()
+                    with place:
+                        turns.own_cell(code, data)
+                    self._cell = None
+            case "approval":
+                self._ask(data)
+            case "answered":
+                if card := self._open.pop(data["call"], None):
+                    card.delete()
+            case "error":
+                self._end_live()
+                ui.label(data["message"]).classes("output error").props("role=alert")
+            case "stopped" | "interrupted":
+                self._end_live()
+                for card in self._open.values():
+                    card.delete()
+                self._open.clear()
+                words = "Stopped." if entry.kind == "stopped" else "The server ended here; say something to go on."
+                ui.label(words).classes("note aside")
+            case "restored":
+                ui.label(f"After a pause: lost {', '.join(data['lost'])}"[:500]).classes("note aside")
+            case "note":
+                ui.label(data["text"]).classes("note aside")
+            case "ended":
+                self._end_live()
+                if data["stop"] not in ("answer", "cancelled"):
+                    ui.label(f"Ended: {str(data['stop']).replace('_', ' ')}.").classes("note aside")
+            case kind if kind in PIECES:
+                if self._live is None:
+                    self._live = turns.LiveTurn()
+                self._live.take(kind, data)
+
+    def _end_live(self) -> None:
+        if self._live:
+            self._live.remove()
+            self._live = None
+
+    def _ask(self, data: Any) -> None:
+        call = data["call"]
+
+        async def answer(granted: bool) -> None:
+            await self._do(self.chats.approve, call, granted)
+
+        with (
+            ui.element("section").classes("approval").props('role=alertdialog aria-label="A tool wants to run"') as card
+        ):
+            ui.label(f"The code wants to call {data['tool']}").classes("text-weight-medium")
+            for name, value in data["arguments"].items():
+                ui.label(f"{name} = {value}").classes("output")
+            with ui.row():
+                ui.button("Allow", on_click=lambda: answer(True)).props("unelevated no-caps")
+                ui.button("Refuse", on_click=lambda: answer(False)).props("outline no-caps")
+        self._open[call] = card
+
+    # What the user does -----------------------------------------------------------------------------------------------
+
+    async def _do(self, work: Callable[..., Any], *words: Any, **more: Any) -> Any:
+        """A method of `Chats`; what it refuses is said."""
+        try:
+            return await in_thread(work, self.key, self.owner, *words, **more)
+        except CodeActError as error:
+            ui.notify(str(error), type="warning", multi_line=True, classes="whitespace-pre-wrap")
+            return error
+
+    async def _send(self) -> None:
+        text = str(self._box.value or "")
+        if not text.strip() and not self._pictures:
+            return
+        done = await self._do(self.chats.send, text, images=tuple(self._pictures), attached=tuple(self._files))
+        if isinstance(done, CodeActError):
+            return
+        self._box.set_value("")
+        self._pictures, self._files = [], []
+        self._attached.clear()
+        await self._changed()
+        self._to_end()
+
+    async def stop(self) -> None:
+        """Stop what runs."""
+        await self._do(self.chats.stop)
+
+    async def undo(self) -> None:
+        """Take the last message back."""
+        await self._do(self.chats.undo)
+
+    async def retry(self) -> None:
+        """Have it done again."""
+        await self._do(self.chats.retry)
+
+    async def _branch(self, number: int) -> None:
+        done = await self._do(self.chats.branch, number)
+        if not isinstance(done, CodeActError):
+            ui.notify("On a branch of its own; the other way is kept under Branches.")
+
+    async def _edit_cell(self, number: int) -> None:
+        found = await in_thread(self.chats.turns, self.key, self.owner, before=number + 1, limit=1)
+        code = await _edited(
+            "Change this cell",
+            "It runs with the variables as they were then, and the agent goes on from "
+            "it. The other way is kept under Branches.",
+            found[-1].code if found else "",
+            "Run from here",
+        )
+        if code is not None:
+            await self._do(self.chats.edit, number, code)
+
+    async def _edit_last(self) -> None:
+        said = [one for one in await in_thread(self.chats.turns, self.key, self.owner) if one.user]
+        if not said:
+            return
+        last = said[-1]
+        text = await _edited(
+            "Say it in another way",
+            "What came of it so far is kept under Branches.",
+            str((last.user or {}).get("text", "")),
+            "Send",
+        )
+        if text is not None:
+            await self._do(self.chats.edit_message, last.number, text)
+
+    async def own_cell(self) -> None:
+        """Ask for a cell of the user's own and run it."""
+        code = await _edited(
+            "A cell of your own", "It runs in the same interpreter; the agent is told of it.", "", "Run"
+        )
+        if code is not None:
+            await self._do(self.chats.run_cell, code)
+
+    async def _uploaded(self, event: events.UploadEventArguments) -> None:
+        data = await event.file.read()
+        info = await self._do(self.chats.upload, event.file.name, data)
+        if isinstance(info, CodeActError):
+            return
+        self._files.append(info.name)
+        try:
+            self._pictures.append(Image.of(data))
+        except CodeActError:
+            pass  # not a picture
+        with self._attached:
+            ui.chip(info.name, icon="attach_file").props("outline dense")
+        self._upload.reset()
+
+    # ------------------------------------------------------------------------------------------------------------------
+
+    async def _refresh(self) -> None:
+        try:
+            summary: Summary = await in_thread(self.chats.summary, self.key, self.owner)
+        except NotFound:
+            return
+        busy = summary.state in ("running", "waiting")
+        self._stop_button.set_visibility(busy)
+        self._send_button.set_visibility(not busy)
+        if busy and self._live is None and summary.state == "running":
+            with self._shown:
+                self._live = turns.LiveTurn()
+        used = summary.usage
+        cost = f" · ${used.cost:.3f}" if used.cost else ""
+        told = {"running": "working", "waiting": "waits for your leave", "interrupted": "interrupted"}.get(
+            summary.state, ""
+        )
+        tokens = f"{used.tokens:,} tokens{cost}" if used.tokens else ""
+        self._status.set_text(" · ".join(filter(None, (summary.options.model, told, tokens))))
+        await self._changed()
+
+    def _to_end(self, *, only_if_near: bool = False) -> None:
+        near = "window.innerHeight + window.scrollY > document.body.scrollHeight - 400" if only_if_near else "true"
+        ui.run_javascript(
+            f"const near = {near}; if (near) setTimeout(() => window.scrollTo(0, document.body.scrollHeight), 60)"
+        )
+
+
+_ENTER = "(e) => { if (!e.shiftKey && !e.isComposing) { e.preventDefault(); emit(); } }"
+_UP = "(e) => { if (!e.target.value) { e.preventDefault(); emit(); } }"
+
+
+async def _edited(title: str, words: str, text: str, button: str) -> str | None:
+    """What somebody made of a text; None if they thought better of it."""
+    with ui.dialog() as dialog, ui.card().classes("w-full").style("max-width: 50rem"):
+        ui.label(title).classes("text-h6")
+        ui.label(words).classes("aside")
+        box = (
+            ui.textarea(value=text)
+            .props(f'outlined autogrow autofocus input-style="font-family: monospace" aria-label="{title}"')
+            .classes("w-full")
+        )
+        with ui.row().classes("w-full justify-end"):
+            ui.button("Cancel", on_click=lambda: dialog.submit(None)).props("flat no-caps")
+            ui.button(button, on_click=lambda: dialog.submit(box.value)).props("unelevated no-caps")
+    done = await dialog
+    dialog.delete()
+    return str(done) if done and str(done).strip() else None

@@ -1,0 +1,154 @@
+"""Turns as cards: what the user said, thought, code, what came of it, the answer; a turn that is being written."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+from nicegui import ui
+
+from codeact.formats._streaming import Reply
+from codeact.web.page.outputs import bundle, printed
+
+__all__ = ["LiveTurn", "own_cell", "said", "turn"]
+
+Act = Callable[[int], Awaitable[None]]
+
+
+def said(data: Mapping[str, Any]) -> None:
+    """A message of the user's."""
+    with ui.element("article").classes("said").props('aria-label="You said"'):
+        ui.label(data.get("text", "")).classes("words")
+        for image in data.get("images", ()):
+            bundle({image["mime"]: {"base64": image["base64"]}, "text/plain": "a picture of yours"})
+        for name in data.get("files", ()):
+            ui.label(f"📎 {name}").classes("attached")
+
+
+def turn(data: Mapping[str, Any], number: int, *, edit: Act | None = None, branch: Act | None = None) -> None:
+    """A finished turn.
+
+    Args:
+        data: As `Turn.to_json` spells it.
+        edit, branch: What the buttons do; None: there are none, as in a shared conversation.
+    """
+    action, seen, completion = data["action"], data["observation"], data["completion"]
+    with ui.element("article").classes("turn").props('aria-label="The agent"'):
+        if completion.get("reasoning"):
+            with ui.expansion("reasoning").classes("folded w-full"):
+                ui.label(completion["reasoning"]).classes("reasoning")
+        if thought := action.get("thought"):
+            ui.markdown(thought).classes("answer")
+        kind = action["type"]
+        if kind in ("answer", "say"):
+            ui.markdown(action["text"]).classes("answer")
+        elif kind == "malformed":
+            printed(completion["text"])
+            ui.label("This reply could not be read; the model was told so.").classes("aside")
+        else:
+            code = action.get("code") or _call(action)
+            _cell(code, seen, data.get("seconds", 0.0), number, edit, branch)
+        if ignored := action.get("ignored"):
+            with ui.expansion("written before the result was there: not real").classes("folded ignored w-full"):
+                printed(ignored)
+
+
+def _call(action: Mapping[str, Any]) -> str:
+    given = [*map(repr, action.get("positional", ())), *(f"{k}={v!r}" for k, v in action.get("arguments", {}).items())]
+    return f"{action.get('name')}({', '.join(given)})"
+
+
+def _cell(
+    code: str, seen: Mapping[str, Any], seconds: float, number: int, edit: Act | None, branch: Act | None
+) -> None:
+    status = seen.get("status", "ok")
+    with ui.element("section").classes("cell").props(f'aria-label="cell {number + 1}"'):
+        with ui.row().classes("bar items-center no-wrap"):
+            ui.label(f"{seconds:.1f} s" if status == "ok" else f"{status}, {seconds:.1f} s").classes("aside grow")
+            if edit is not None:
+                _button("edit", "Change this cell and run again from here", lambda: edit(number))
+            if branch is not None:
+                _button("call_split", "Go on from after this cell on a branch", lambda: branch(number + 1))
+        ui.code(code.rstrip(), language="python").classes("code w-full")
+        printed(seen["text"], error=status not in ("ok", "none"))
+        for output in seen.get("outputs", ()):
+            bundle(output)
+
+
+def _button(icon: str, label: str, act: Callable[[], Any]) -> None:
+    ui.button(icon=icon, on_click=act).props(f'flat round dense size=sm aria-label="{label}"').tooltip(label)
+
+
+def own_cell(code: str, done: Mapping[str, Any] | None) -> None:
+    """A cell of the user's own."""
+    with ui.element("section").classes("cell own").props('aria-label="your cell"'):
+        ui.label("your cell").classes("aside")
+        ui.code(code.rstrip(), language="python").classes("code w-full")
+        if done is not None:
+            printed(done.get("text", ""), error=done.get("status") not in ("ok", None))
+            for output in done.get("outputs", ()):
+                bundle(output)
+
+
+class LiveTurn:
+    """A turn while it is written and run: words, code as it grows, output as it is printed."""
+
+    def __init__(self) -> None:
+        self._reply, self._words, self._code_text, self._printed = Reply(), "", "", ""
+        self._began = time.monotonic()
+        self._card = ui.element("article").classes("turn live").props('aria-label="The agent works" aria-live=polite')
+        with self._card:
+            self._markdown = ui.markdown("").classes("answer")
+            self._code = ui.code("", language="python").classes("code w-full")
+            self._code.set_visibility(False)
+            self._output = ui.label("").classes("output")
+            self._output.set_visibility(False)
+            self._rich = ui.element("div")
+            with ui.row().classes("bar items-center no-wrap"):
+                ui.spinner(size="sm")
+                self._doing = ui.label("thinking").classes("aside")
+        self._timer = ui.timer(1.0, self._tick)
+        self._what = "thinking"
+
+    def _tick(self) -> None:
+        self._doing.set_text(f"{self._what} · {time.monotonic() - self._began:.0f} s")
+
+    def take(self, kind: str, data: Mapping[str, Any]) -> None:
+        """An entry of the turn."""
+        match kind:
+            case "text" if data.get("channel") == "reasoning":
+                self._what = "reasoning"
+            case "text":
+                for part, text in self._reply.feed(data["text"]):
+                    if part == "code":
+                        self._code_text += text
+                    else:
+                        self._words += text
+                self._show()
+            case "code":
+                self._code_text, self._what = data["code"], "running"
+                self._show()
+            case "output":
+                self._printed = (self._printed + data["text"])[-20_000:]
+                self._output.set_text(self._printed)
+                self._output.set_visibility(True)
+            case "display":
+                with self._rich:
+                    bundle(data["bundle"])
+            case "tool_called":
+                self._what = f"running; called {data['tool']}"
+        self._tick()
+
+    def _show(self) -> None:
+        if self._words.strip():
+            self._markdown.set_content(self._words)
+        if self._code_text.strip():
+            self._code.set_content(self._code_text.rstrip())
+            self._code.set_visibility(True)
+            self._what = "writing code" if self._what == "thinking" else self._what
+
+    def remove(self) -> None:
+        """The finished turn takes its place."""
+        self._timer.cancel()
+        self._card.delete()
