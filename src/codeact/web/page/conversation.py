@@ -23,7 +23,7 @@ from codeact.web.threads import in_thread
 __all__ = ["Conversation"]
 
 _PAGE_TURNS = 30
-_QUIET = ("started", "ended", "answered", "title", "user", "turn", "cell", "cell_done", "approval", *PIECES)
+_ENDS = ("ended", "stopped", "interrupted", "error")
 
 
 class Conversation:
@@ -37,7 +37,7 @@ class Conversation:
     def __init__(self, chats: Chats, key: str, owner: str, *, changed: Callable[[], Awaitable[None]]) -> None:
         self.chats, self.key, self.owner = chats, key, owner
         self._changed = changed
-        self._seen, self._first = 0, 0
+        self._seen, self._first, self._last = 0, 0, ""
         self._live: turns.LiveTurn | None = None
         self._cell: tuple[Any, str] | None = None
         self._open: dict[str, Any] = {}
@@ -117,8 +117,6 @@ class Conversation:
                 ui.label("This conversation was deleted.").classes("note")
 
     async def _take(self, found: list[Entry]) -> None:
-        if not found:
-            return
         if any(entry.kind == "branched" for entry in found):
             await self._reload()
             return
@@ -133,9 +131,10 @@ class Conversation:
     # Entries ----------------------------------------------------------------------------------------------------------
 
     def _show(self, entry: Entry) -> None:
-        data = entry.data
+        data, self._last = entry.data, entry.kind
         match entry.kind:
             case "user":
+                self._end_live(keep=True)
                 turns.said(data)
             case "turn":
                 self._end_live()
@@ -158,10 +157,10 @@ class Conversation:
                 if card := self._open.pop(data["call"], None):
                     card.delete()
             case "error":
-                self._end_live()
+                self._end_live(keep=True)
                 ui.label(data["message"]).classes("output error").props("role=alert")
             case "stopped" | "interrupted":
-                self._end_live()
+                self._end_live(keep=True)
                 for card in self._open.values():
                     card.delete()
                 self._open.clear()
@@ -172,7 +171,7 @@ class Conversation:
             case "note":
                 ui.label(data["text"]).classes("note aside")
             case "ended":
-                self._end_live()
+                self._end_live(keep=True)
                 if data["stop"] not in ("answer", "cancelled"):
                     ui.label(f"Ended: {str(data['stop']).replace('_', ' ')}.").classes("note aside")
             case kind if kind in PIECES:
@@ -180,9 +179,12 @@ class Conversation:
                     self._live = turns.LiveTurn()
                 self._live.take(kind, data)
 
-    def _end_live(self) -> None:
+    def _end_live(self, *, keep: bool = False) -> None:
         if self._live:
-            self._live.remove()
+            if keep:
+                self._live.freeze()
+            else:
+                self._live.remove()
             self._live = None
 
     def _ask(self, data: Any) -> None:
@@ -300,7 +302,9 @@ class Conversation:
         busy = summary.state in ("running", "waiting")
         self._stop_button.set_visibility(busy)
         self._send_button.set_visibility(not busy)
-        if busy and self._live is None and summary.state == "running":
+        if not busy:
+            self._end_live(keep=True)
+        elif self._live is None and summary.state == "running" and self._last not in _ENDS:
             with self._shown:
                 self._live = turns.LiveTurn()
         used = summary.usage

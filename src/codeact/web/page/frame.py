@@ -11,7 +11,7 @@ from nicegui import ui
 from codeact.chats.chats import Chats
 from codeact.chats.values import Summary
 from codeact.errors import CodeActError, NotFound
-from codeact.web.page import dialogs, panels, turns
+from codeact.web.page import dialogs, panels, turns, words
 from codeact.web.page.conversation import Conversation
 from codeact.web.threads import in_thread
 
@@ -66,7 +66,7 @@ def mount(app: FastAPI, chats: Chats) -> None:
 
 def _dress() -> None:
     style = resources.files(__package__).joinpath("style.css").read_text(encoding="utf-8")
-    ui.add_css(style)
+    ui.add_css(style + words.colours())
     ui.add_body_html(f"<script>{_KEYS}</script>")
     ui.run_javascript("document.documentElement.lang = 'en'")
     ui.dark_mode(None)
@@ -106,13 +106,15 @@ class _Frame:
             )
             if summary:
                 self._tools()
-        with ui.left_drawer(bordered=True, value=None).props("width=270 breakpoint=800 role=navigation") as self._left:
+        with ui.left_drawer(bordered=True, value=None, bottom_corner=True).props(
+            'width=270 breakpoint=800 role=navigation aria-label="Conversations"'
+        ) as self._left:
             ui.button("New chat", icon="add", on_click=self._new).props("unelevated no-caps").classes("w-full new-chat")
             ui.input(placeholder="Search (Ctrl+K)", on_change=self._searched).props(
                 'outlined dense clearable debounce=300 aria-label="Search conversations"'
             ).classes("w-full search")
             self._list = ui.column().classes("w-full gap-0").props("role=list")
-        with ui.right_drawer(bordered=True, value=False).props(
+        with ui.right_drawer(bordered=True, value=False, bottom_corner=True).props(
             "width=320 breakpoint=1100 role=complementary"
         ) as self._right:
             with ui.row().classes("w-full items-center no-wrap"):
@@ -237,12 +239,12 @@ class _Frame:
 
     def _share(self) -> None:
         key = self.key
-        for kind, words in (
+        for kind, label in (
             ("ipynb", "Notebook, runs again"),
             ("md", "Markdown"),
             ("jsonl", "Trajectory (JSON lines)"),
         ):
-            ui.link(words, f"/api/v1/conversations/{key}/export/{kind}").props("download")
+            ui.link(label, f"/api/v1/conversations/{key}/export/{kind}").props("download")
         ui.separator()
 
         async def share() -> None:

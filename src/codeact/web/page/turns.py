@@ -9,7 +9,8 @@ from typing import Any
 from nicegui import ui
 
 from codeact.formats._streaming import Reply
-from codeact.web.page.outputs import bundle, printed
+from codeact.web.page.outputs import bundle, printed, without_shown
+from codeact.web.page.words import Source, Written, source, written
 
 __all__ = ["LiveTurn", "own_cell", "said", "turn"]
 
@@ -39,10 +40,10 @@ def turn(data: Mapping[str, Any], number: int, *, edit: Act | None = None, branc
             with ui.expansion("reasoning").classes("folded w-full"):
                 ui.label(completion["reasoning"]).classes("reasoning")
         if thought := action.get("thought"):
-            ui.markdown(thought).classes("answer")
+            written(thought)
         kind = action["type"]
         if kind in ("answer", "say"):
-            ui.markdown(action["text"]).classes("answer")
+            written(action["text"])
         elif kind == "malformed":
             printed(completion["text"])
             ui.label("This reply could not be read; the model was told so.").classes("aside")
@@ -70,8 +71,8 @@ def _cell(
                 _button("edit", "Change this cell and run again from here", lambda: edit(number))
             if branch is not None:
                 _button("call_split", "Go on from after this cell on a branch", lambda: branch(number + 1))
-        ui.code(code.rstrip(), language="python").classes("code w-full")
-        printed(seen["text"], error=status not in ("ok", "none"))
+        source(code)
+        printed(without_shown(seen["text"], seen.get("outputs", ())), error=status not in ("ok", "none"))
         for output in seen.get("outputs", ()):
             bundle(output)
 
@@ -84,9 +85,10 @@ def own_cell(code: str, done: Mapping[str, Any] | None) -> None:
     """A cell of the user's own."""
     with ui.element("section").classes("cell own").props('aria-label="your cell"'):
         ui.label("your cell").classes("aside")
-        ui.code(code.rstrip(), language="python").classes("code w-full")
+        source(code)
         if done is not None:
-            printed(done.get("text", ""), error=done.get("status") not in ("ok", None))
+            text = without_shown(done.get("text", ""), done.get("outputs", ()))
+            printed(text, error=done.get("status") not in ("ok", None))
             for output in done.get("outputs", ()):
                 bundle(output)
 
@@ -99,13 +101,12 @@ class LiveTurn:
         self._began = time.monotonic()
         self._card = ui.element("article").classes("turn live").props('aria-label="The agent works" aria-live=polite')
         with self._card:
-            self._markdown = ui.markdown("").classes("answer")
-            self._code = ui.code("", language="python").classes("code w-full")
-            self._code.set_visibility(False)
+            self._written = Written("")
+            self._code = Source("")
             self._output = ui.label("").classes("output")
             self._output.set_visibility(False)
             self._rich = ui.element("div")
-            with ui.row().classes("bar items-center no-wrap"):
+            with ui.row().classes("bar items-center no-wrap") as self._bar:
                 ui.spinner(size="sm")
                 self._doing = ui.label("thinking").classes("aside")
         self._timer = ui.timer(1.0, self._tick)
@@ -142,13 +143,17 @@ class LiveTurn:
 
     def _show(self) -> None:
         if self._words.strip():
-            self._markdown.set_content(self._words)
+            self._written.set(self._words)
         if self._code_text.strip():
-            self._code.set_content(self._code_text.rstrip())
-            self._code.set_visibility(True)
+            self._code.set(self._code_text)
             self._what = "writing code" if self._what == "thinking" else self._what
 
     def remove(self) -> None:
         """The finished turn takes its place."""
         self._timer.cancel()
         self._card.delete()
+
+    def freeze(self) -> None:
+        """It was stopped: what there is of it stays."""
+        self._timer.cancel()
+        self._bar.delete()
