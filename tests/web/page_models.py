@@ -15,9 +15,10 @@ class Scripted:
 
     def complete(self, messages, *, observe, cancel, **options):
         self.sent.append(messages)
-        said = [n for n, one in enumerate(messages) if one.role == "user" and str(one.content).split("\n")[0].strip() in self.script]
-        replies = self.script[messages[said[-1]].content.split("\n")[0].strip()] if said else ["<solution>Done.</solution>"]
-        done = sum(one.role == "assistant" for one in messages[said[-1]:]) if said else 0
+        said = [(n, line) for n, one in enumerate(messages) if one.role == "user"
+                for line in str(one.content).split("\n") if line.strip() in self.script]
+        replies = self.script[said[-1][1].strip()] if said else ["<solution>Done.</solution>"]
+        done = sum(one.role == "assistant" for one in messages[said[-1][0]:]) if said else 0
         text = replies[min(done, len(replies) - 1)]
         for n, part in enumerate(text.split("{hold}")):
             if n:

@@ -138,6 +138,8 @@ class Conversation:
                 turns.said(data)
             case "turn":
                 self._end_live()
+                if data["action"]["type"] == "answer":
+                    self._last = "ended"
                 turns.turn(data, entry.turn or 0, edit=self._edit_cell, branch=self._branch)
             case "cell":
                 with ui.column().classes("w-full gap-0") as place:
@@ -309,7 +311,7 @@ class Conversation:
                 self._live = turns.LiveTurn()
         used = summary.usage
         cost = f" · ${used.cost:.3f}" if used.cost else ""
-        told = {"running": "working", "waiting": "waits for your leave", "interrupted": "interrupted"}.get(
+        told = {"running": "working", "waiting": "waits for your approval", "interrupted": "interrupted"}.get(
             summary.state, ""
         )
         tokens = f"{used.tokens:,} tokens{cost}" if used.tokens else ""

@@ -138,17 +138,25 @@ class _Frame:
                 ui.button("New chat", on_click=self._new).props("unelevated no-caps")
 
     def _tools(self) -> None:
-        def tool(icon: str, label: str, act: Any) -> None:
-            ui.button(icon=icon, on_click=act).props(f'flat round dense aria-label="{label}"').tooltip(label)
-
-        tool("undo", "Take the last message back", lambda: self._view.undo())
-        tool("replay", "Do the last message again", lambda: self._view.retry())
-        tool("terminal", "A cell of your own", lambda: self._view.own_cell())
-        tool("data_object", "Variables", lambda: self._open("Variables"))
-        tool("folder_open", "Files", lambda: self._open("Files"))
-        tool("call_split", "Branches", lambda: self._open("Branches"))
-        tool("tune", "Model, format, tools, limits", self._choose)
-        tool("ios_share", "Share or export", lambda: self._open("Share and export"))
+        tools: list[tuple[str, str, Any]] = [
+            ("undo", "Take the last message back", lambda: self._view.undo()),
+            ("replay", "Do the last message again", lambda: self._view.retry()),
+            ("terminal", "A cell of your own", lambda: self._view.own_cell()),
+            ("data_object", "Variables", lambda: self._open("Variables")),
+            ("folder_open", "Files", lambda: self._open("Files")),
+            ("call_split", "Branches", lambda: self._open("Branches")),
+            ("tune", "Model, format, tools, limits", self._choose),
+            ("ios_share", "Share or export", lambda: self._open("Share and export")),
+        ]
+        with ui.row().classes("no-wrap gap-2 wide-only"):
+            for icon, label, act in tools:
+                ui.button(icon=icon, on_click=act).props(f'flat round dense aria-label="{label}"').tooltip(label)
+        with (
+            ui.button(icon="more_vert").props('flat round aria-label="Tools"').classes("narrow-only"),
+            ui.menu().props("auto-close"),
+        ):
+            for _, label, act in tools:
+                ui.menu_item(label, on_click=act)
 
     # The list ---------------------------------------------------------------------------------------------------------
 
@@ -249,7 +257,7 @@ class _Frame:
 
         async def share() -> None:
             token = await in_thread(self.chats.share, key, self.owner)
-            place = await ui.run_javascript("window.location.origin")
+            place = await ui.run_javascript("window.location.origin", timeout=10)
             link.set_value(f"{place}/s/{token}")
 
         async def unshare() -> None:

@@ -15,16 +15,18 @@ from nicegui import ui
 
 from codeact.web.page.words import written
 
-__all__ = ["bundle", "framed", "printed", "without_shown"]
+__all__ = ["bundle", "framed", "printed", "results"]
 
 _LONG_LINES, _LONG_CHARS = 20, 2_000
 _MAX_CHARS = 200_000
 _PICTURES = ("image/png", "image/jpeg", "image/gif", "image/webp")
 _PICTURE_NAMED = re.compile(r"^\[image/\w+ \d+x\d+\]\n?", re.M)
+_EMPTY_OUT = re.compile(r"^Out\[\d+\]:[ \t]*\n*(?=\[|\Z)", re.M)
 _BASE64 = re.compile(r"[A-Za-z0-9+/=\s]*\Z")
 _STYLE = (
-    "<style>body{font:14px system-ui;margin:4px;color-scheme:light dark}table{border-collapse:collapse}"
-    "td,th{border-bottom:1px solid #8884;padding:2px 8px;text-align:right}</style>"
+    "<style>:root{color-scheme:light dark}body{font:14px system-ui;margin:4px;color:CanvasText}"
+    "table{border-collapse:collapse;border:0!important}"
+    "td,th{border:0;border-bottom:1px solid #8886;padding:3px 10px;text-align:right}</style>"
 )
 _TELL_HEIGHT = (
     "<script>new ResizeObserver(()=>parent.postMessage({codeactHeight:"
@@ -72,16 +74,19 @@ def bundle(data: Mapping[str, Any]) -> None:
         printed(data["text/plain"])
 
 
-def without_shown(text: str, outputs: Iterable[Mapping[str, Any]]) -> str:
-    """A cell's text without what stands in it for outputs that are shown: a picture's name, a table's text."""
-    for output in outputs:
+def results(text: str, outputs: Iterable[Mapping[str, Any]], *, error: bool) -> None:
+    """What came of a cell: its text, then what can be shown better than as text."""
+    rich = [output for output in outputs if set(output) - {"text/plain"}]
+    for output in rich:
         plain = output.get("text/plain")
         if "text/html" in output and isinstance(plain, str) and plain.strip():
             before, found, after = text.rpartition(plain)
             text = before + after if found else text
         if any(mime in output for mime in _PICTURES):
             text = _PICTURE_NAMED.sub("", text, count=1)
-    return text
+    printed(_EMPTY_OUT.sub("", text) if rich else text, error=error)
+    for output in rich:
+        bundle(output)
 
 
 def framed(content: str) -> None:

@@ -9,10 +9,12 @@ from typing import Any
 from nicegui import ui
 
 from codeact.formats._streaming import Reply
-from codeact.web.page.outputs import bundle, printed, without_shown
+from codeact.web.page.outputs import bundle, printed, results
 from codeact.web.page.words import Source, Written, source, written
 
 __all__ = ["LiveTurn", "own_cell", "said", "turn"]
+
+_NOTHING = "[no output]"
 
 Act = Callable[[int], Awaitable[None]]
 
@@ -72,9 +74,8 @@ def _cell(
             if branch is not None:
                 _button("call_split", "Go on from after this cell on a branch", lambda: branch(number + 1))
         source(code)
-        printed(without_shown(seen["text"], seen.get("outputs", ())), error=status not in ("ok", "none"))
-        for output in seen.get("outputs", ()):
-            bundle(output)
+        text = "" if seen["text"] == _NOTHING else seen["text"]
+        results(text, seen.get("outputs", ()), error=status not in ("ok", "none"))
 
 
 def _button(icon: str, label: str, act: Callable[[], Any]) -> None:
@@ -87,10 +88,8 @@ def own_cell(code: str, done: Mapping[str, Any] | None) -> None:
         ui.label("your cell").classes("aside")
         source(code)
         if done is not None:
-            text = without_shown(done.get("text", ""), done.get("outputs", ()))
-            printed(text, error=done.get("status") not in ("ok", None))
-            for output in done.get("outputs", ()):
-                bundle(output)
+            text = "" if done.get("text") == _NOTHING else done.get("text", "")
+            results(text, done.get("outputs", ()), error=done.get("status") not in ("ok", None))
 
 
 class LiveTurn:
@@ -155,5 +154,9 @@ class LiveTurn:
 
     def freeze(self) -> None:
         """It was stopped: what there is of it stays."""
+        if not (self._words.strip() or self._code_text.strip() or self._printed):
+            self.remove()
+            return
         self._timer.cancel()
         self._bar.delete()
+        self._card.classes(remove="live").props(remove="aria-live")
