@@ -153,7 +153,7 @@ def test_a_cell_of_ones_own_undo_and_variables(visit):
     expect(one.page.locator(".cell.own .output")).to_have_text("Out[1]: 1007")
     one.idle()
     one.button("Variables").click()
-    expect(one.page.get_by_role("complementary").get_by_text("height: int")).to_be_visible()
+    expect(one.page.locator(".q-drawer--right").get_by_text("height: int")).to_be_visible()
     one.shot("variables")
 
 

@@ -115,7 +115,7 @@ class _Frame:
             ).classes("w-full search")
             self._list = ui.column().classes("w-full gap-0").props("role=list")
         with ui.right_drawer(bordered=True, value=False, bottom_corner=True).props(
-            "width=320 breakpoint=1100 role=complementary"
+            "width=320 breakpoint=1100"
         ) as self._right:
             with ui.row().classes("w-full items-center no-wrap"):
                 self._panel_title = ui.label("").classes("text-h6 grow")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
@@ -15,6 +16,7 @@ from codeact.web.page.words import Source, Written, source, written
 __all__ = ["LiveTurn", "own_cell", "said", "turn"]
 
 _NOTHING = "[no output]"
+_IGNORED = re.compile(r"\n\[what you wrote after the code was ignored[^\n]*\]\Z")
 
 Act = Callable[[int], Awaitable[None]]
 
@@ -26,7 +28,9 @@ def said(data: Mapping[str, Any]) -> None:
         for image in data.get("images", ()):
             bundle({image["mime"]: {"base64": image["base64"]}, "text/plain": "a picture of yours"})
         for name in data.get("files", ()):
-            ui.label(f"📎 {name}").classes("attached")
+            with ui.row().classes("items-center no-wrap gap-1"):
+                ui.icon("attach_file")
+                ui.label(name).classes("words")
 
 
 def turn(data: Mapping[str, Any], number: int, *, edit: Act | None = None, branch: Act | None = None) -> None:
@@ -74,7 +78,8 @@ def _cell(
             if branch is not None:
                 _button("call_split", "Go on from after this cell on a branch", lambda: branch(number + 1))
         source(code)
-        text = "" if seen["text"] == _NOTHING else seen["text"]
+        # What the model invented is shown apart, and marked
+        text = _IGNORED.sub("", "" if seen["text"] == _NOTHING else seen["text"])
         results(text, seen.get("outputs", ()), error=status not in ("ok", "none"))
 
 
