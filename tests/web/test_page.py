@@ -172,7 +172,7 @@ def test_files_are_attached_listed_and_looked_at(visit):
     one = visit().new({"read it": [CELL % "print(open('people.csv').read().count(chr(10)), 'lines')", ANSWER]})
     one.page.locator(".q-uploader input[type=file]").first.set_input_files(
         {"name": "people.csv", "mimeType": "text/csv", "buffer": b"name,age\nAda,36\nAlan,41\n"})
-    expect(one.page.locator(".composer").get_by_text("people.csv")).to_be_visible()
+    expect(one.page.locator(".composer .q-chip").get_by_text("people.csv")).to_be_visible()
     one.say("read it")
     expect(one.text("3 lines")).to_be_visible()
     one.idle()
@@ -242,7 +242,8 @@ def test_the_keyboard_sends_breaks_lines_and_edits_the_last_message(visit):
     expect(one.text("First.")).to_have_count(0)
 
 
-def test_older_turns_come_when_they_are_asked_for(visit):
+@pytest.mark.slow
+def test_older_turns_come_when_one_scrolls_up_to_them(visit):
     one = visit()
     one.site.model.script.update({"go": ["<solution>Gone.</solution>"]})
     one.new()
@@ -253,8 +254,10 @@ def test_older_turns_come_when_they_are_asked_for(visit):
     one.page.reload()
     expect(one.text("Reply 34.")).to_be_visible()
     expect(one.text("Reply 4.")).to_have_count(0)
-    one.button("earlier turns").click()
+    one.page.mouse.move(700, 300)
+    one.page.mouse.wheel(0, -20_000)
     expect(one.text("Reply 4.")).to_have_count(1)
+    expect(one.text("Reply 5.")).to_be_in_viewport()
     expect(one.page.locator(".said")).to_have_count(35)
 
 
@@ -286,3 +289,25 @@ def test_axe_finds_nothing_serious(visit, look, request):
     assert one.page.evaluate("document.documentElement.scrollWidth <= innerWidth"), "it scrolls sideways"
     found = Axe().run(one.page)["violations"]
     assert [(v["id"], v["nodes"][0]["html"][:200]) for v in found if v["impact"] in ("serious", "critical")] == []
+
+
+PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
+GIVE = """([name, kind, pixel]) => {
+  const bytes = Uint8Array.from(atob(pixel), (one) => one.charCodeAt(0));
+  const data = new DataTransfer();
+  data.items.add(new File([bytes], name, {type: 'image/png'}));
+  const event = kind === 'paste' ? new ClipboardEvent('paste', {clipboardData: data, bubbles: true})
+                                 : new DragEvent('drop', {dataTransfer: data, bubbles: true, cancelable: true});
+  document.querySelector('textarea').dispatchEvent(event);
+}"""
+
+
+@pytest.mark.parametrize("kind", ["paste", pytest.param("drop", marks=pytest.mark.slow)])
+def test_a_picture_that_is_pasted_or_dropped_goes_to_the_model(visit, kind):
+    one = visit().new({f"see {kind}": ["<solution>A dot.</solution>"]})
+    one.page.evaluate(GIVE, [f"{kind}.png", kind, PIXEL])
+    expect(one.page.locator(".composer .q-chip").get_by_text(f"{kind}.png")).to_be_visible()
+    one.say(f"see {kind}")
+    expect(one.text("A dot.")).to_be_visible()
+    assert [len(message.images) for message in one.site.model.sent[-1] if message.images] == [1]
+    expect(one.page.locator(".said img")).to_be_visible()

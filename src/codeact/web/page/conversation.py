@@ -49,7 +49,9 @@ class Conversation:
     async def build(self) -> None:
         """Make the elements and begin to follow."""
         with ui.column().classes("column").props('role=log aria-label="Conversation"') as self._column:
-            self._earlier = ui.button("earlier turns", on_click=self._more).props("flat dense no-caps").classes("note")
+            self._earlier = (
+                ui.button("earlier turns", on_click=self._more).props("flat dense no-caps").classes("note earlier")
+            )
             self._shown = ui.column().classes("w-full gap-0")
         with ui.footer(bordered=False).classes("q-pa-none"), ui.column().classes("composer gap-1"):
             self._attached = ui.row().classes("gap-2")
@@ -106,6 +108,11 @@ class Conversation:
         above.move(target_index=0)
         self._first = min((entry.turn for entry in entries if entry.turn is not None), default=0)
         self._earlier.set_visibility(self._first > 0)
+        # What was read stays where it was
+        ui.run_javascript(
+            "const below = window.belowEarlier; delete window.belowEarlier;"
+            "if (below) setTimeout(() => window.scrollTo(0, document.body.scrollHeight - below), 60)"
+        )
 
     async def _follow(self) -> None:
         try:

@@ -30,6 +30,14 @@ window.addEventListener('message', (e) => {
   for (const frame of document.querySelectorAll('.framed iframe'))
     if (frame.contentWindow === e.source) frame.style.height = Math.min(height + 4, 1200) + 'px';
 });
+window.addEventListener('scroll', () => {
+  const earlier = document.querySelector('.earlier');
+  if (window.scrollY > 60 || !earlier?.offsetParent || earlier.dataset.asked) return;
+  earlier.dataset.asked = 1;
+  setTimeout(() => delete earlier.dataset.asked, 1000);
+  window.belowEarlier = document.body.scrollHeight - window.scrollY;
+  earlier.click();
+}, {passive: true});
 document.addEventListener('paste', (e) => {
   const files = [...(e.clipboardData?.files || [])];
   if (files.length) { e.preventDefault(); uploadAll(files); }
