@@ -561,14 +561,18 @@ class Chats:
             raise ConfigError("no model is chosen for this conversation: choose one in its settings")
         was_there = self._folder(summary.id).exists()
         live = Live(self._store, summary, self._folder(summary.id), model=self._model,
-                    told=lambda: self._tell(summary.id), sandbox=self._sandbox)
+                    told=lambda: self._told_of(summary.id), sandbox=self._sandbox)
         self._counts["restores"] += was_there
         self._caught_up(live)
         with self._lock:
             self._lives[summary.id] = live
-            if len(self._lives) > self._max_live:
-                self._look.set()
         return live
+
+    def _told_of(self, key: str) -> None:
+        live = self._lives.get(key)
+        if len(self._lives) > self._max_live and live is not None and not live.is_at_work:
+            self._look.set()
+        self._tell(key)
 
     def _caught_up(self, live: Live) -> None:
         """Entries for what the agent's file has and the database has not: the server died between the two."""
