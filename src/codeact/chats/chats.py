@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from codeact import plugins
 from codeact.actions import CodeAction, ToolCall, action_from_json
 from codeact.chats import files
 from codeact.chats.live import Live, rebuilt
@@ -48,7 +49,10 @@ class Chats:
         idle_seconds: After so long a conversation's interpreter is put to sleep.
         max_live: So many are awake at once, besides those that work.
         max_per_user: Conversations of one user.
+        max_running: In so many conversations of one user something may run at once; None: in all.
         tools_allowed: What `Options.tools` may name: a tool runs with the server's rights.
+        models_offered: Models to choose from. A model's name can name a module to import or a file to read.
+        any_model: Whether users may name others too; they are trusted as who runs the server is, then.
 
     Raises:
         ConfigError: The database or the folder cannot be used.
@@ -56,7 +60,8 @@ class Chats:
 
     def __init__(self, url: str = "", *, home: Path | None = None, defaults: Options | None = None,
                  model: Callable[[str], Model] | None = None, sandbox: str = "auto", idle_seconds: float = 900.0,
-                 max_live: int = 64, max_per_user: int = 2000, tools_allowed: Sequence[str] = ()) -> None:
+                 max_live: int = 64, max_per_user: int = 2000, max_running: int | None = None,
+                 tools_allowed: Sequence[str] = (), models_offered: Sequence[str] = (), any_model: bool = True) -> None:
         self.home = home or _default_home()
         try:
             self.home.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -66,7 +71,9 @@ class Chats:
         self.defaults = defaults or Options()
         self._model, self._sandbox = model or _configured, sandbox
         self._idle_seconds, self._max_live, self._max_per_user = idle_seconds, max_live, max_per_user
+        self._max_running, self._any_model = max_running, any_model
         self.tools_allowed = tuple(tools_allowed)
+        self.models_offered = tuple(dict.fromkeys(filter(None, (self.defaults.model, *models_offered))))
         self._lives: dict[str, Live] = {}
         self._waking: dict[str, threading.Lock] = {}
         self._lock = threading.Lock()
@@ -163,6 +170,7 @@ class Chats:
             raise ChatRefused("there is nothing in the message")
         if len(text) > _MAX_TEXT_CHARS or len(images) > _MAX_IMAGES:
             raise ChatRefused(f"a message may have {_MAX_TEXT_CHARS:,} characters and {_MAX_IMAGES} pictures")
+        self._check_running(key, owner)
         live = self._live(summary)
         if not summary.title:
             self._store.update(key, title=_title(text))
@@ -198,6 +206,7 @@ class Chats:
         summary = self._store.summary(key, owner)
         if not code.strip() or len(code) > _MAX_TEXT_CHARS:
             raise ChatRefused("there is no code in the cell" if not code.strip() else "the cell is too long")
+        self._check_running(key, owner)
         live = self._live(summary)
         return live.begin(("cell", {"code": code}, summary.n_turns), live.cell(code))
 
@@ -211,6 +220,7 @@ class Chats:
         """
         if not code.strip():
             raise ChatRefused("there is no code in the cell")
+        self._check_running(key, owner)
         said = self._said_at(key, owner, turn)
         branch = self.branch(key, owner, turn, label=f"edited: {code.strip().splitlines()[0]}")
         summary = self._store.summary(key, owner)
@@ -223,6 +233,7 @@ class Chats:
 
     def edit_message(self, key: str, owner: str, turn: int, text: str) -> str:
         """Say the message that began a turn in another way, on a branch; gives the branch."""
+        self._check_running(key, owner)
         said = self._said_at(key, owner, turn)
         if said is None:
             raise ChatRefused(f"no message began turn {turn}")
@@ -232,6 +243,7 @@ class Chats:
 
     def retry(self, key: str, owner: str) -> int:
         """Have the last message done again, on a branch; gives the number of its entry."""
+        self._check_running(key, owner)
         last = self._last_said(key, owner, 1)
         self.branch(key, owner, last.turn or 0, label="done again")
         return self.send(key, owner, last.data["text"], images=_images(last), attached=last.data.get("files", ()))
@@ -346,8 +358,8 @@ class Chats:
         if live.is_running:
             raise ChatBusy("variables can be looked at when nothing runs")
         found = live.agent.interpreter.variables()  # type: ignore[attr-defined]
-        names = ("name", "type", "shape", "length", "n_bytes", "preview")
-        return [{name: getattr(one, name, None) for name in names} for one in found]
+        return [{"name": one.name, "type": one.type, "shape": one.shape and list(one.shape), "length": one.length,
+                 "n_bytes": one.size, "preview": one.preview} for one in found]
 
     def files(self, key: str, owner: str) -> list[FileInfo]:
         """The workspace's files, the latest first."""
@@ -498,6 +510,21 @@ class Chats:
             if name not in self.tools_allowed:
                 allowed = ", ".join(self.tools_allowed) or "none"
                 raise ChatRefused(f"the tool {name!r} is not allowed by this server; allowed: {allowed}")
+        if not self._any_model and options.model and options.model not in self.models_offered:
+            offered = ", ".join(self.models_offered) or "none"
+            raise ChatRefused(f"the model {options.model!r} is not offered by this server; offered: {offered}")
+        if options.format not in (formats := plugins.available("formats")):   # another would be a module to import
+            raise ChatRefused(f"there is no format {options.format!r}; there are {', '.join(formats)}")
+
+    def _check_running(self, key: str, owner: str) -> None:
+        if self._max_running is None:
+            return
+        with self._lock:
+            others = [live for live in self._lives.values() if live.owner == owner and live.key != key]
+        n_running = sum(live.is_running for live in others)
+        if n_running >= self._max_running:
+            raise LimitReached(f"something runs in {n_running} of your conversations already, as many as may be; wait "
+                               "for one of them, or stop it")
 
     def _live(self, summary: Summary) -> Live:
         """The conversation, awake."""
@@ -510,6 +537,7 @@ class Chats:
                 return live
             if not summary.options.model:
                 raise ConfigError("no model is chosen for this conversation: choose one in its settings")
+            self._judge(summary.options)   # what is allowed may have changed since
             was_there = self._folder(summary.id).exists()
             live = Live(self._store, summary, self._folder(summary.id), model=self._model,
                         told=lambda: self._tell(summary.id), sandbox=self._sandbox)

@@ -43,7 +43,7 @@ class Live:
 
     def __init__(self, store: Store, summary: Summary, folder: Path, *, model: Callable[[str], Model],
                  told: Callable[[], object], sandbox: str) -> None:
-        self._store, self.key, self._told = store, summary.id, told
+        self._store, self.key, self.owner, self._told = store, summary.id, summary.owner, told
         self.folder, self.options = folder, summary.options
         self.branch = summary.branch
         self._cancel: Cancel | None = None

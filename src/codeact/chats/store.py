@@ -315,6 +315,11 @@ class Store:
         with self._engine.begin() as connection:
             connection.execute(logins.delete().where(logins.c.token == token_hash))
 
+    def ping(self) -> None:
+        """Ask the database for nothing; raises what SQLAlchemy does where it does not answer."""
+        with self._engine.connect() as connection:
+            connection.execute(sa.select(1))
+
     def totals(self) -> dict[str, float]:
         """Counts over all conversations, for whoever watches the server."""
         columns = (sa.func.count(), sa.func.sum(conversations.c.prompt_tokens),

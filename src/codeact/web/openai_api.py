@@ -21,13 +21,15 @@ from typing import Any
 
 import anyio.to_thread
 from fastapi import FastAPI, Request
-from fastapi.responses import JSONResponse, Response, StreamingResponse
+from fastapi.responses import Response, StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from codeact.chats.chats import Chats
 from codeact.chats.values import Entry, Summary
-from codeact.errors import ChatBusy, ChatRefused, CodeActError, LimitReached, NotFound
+from codeact.errors import ChatRefused, CodeActError, NotFound
 from codeact.messages import Image
+from codeact.server.answers import Json
+from codeact.web.faults import fault_of, spelled
 from codeact.web.following import follow
 from codeact.web.threads import in_thread
 
@@ -80,10 +82,12 @@ def mount(app: FastAPI, chats: Chats) -> None:
 
     @app.get("/v1/models", include_in_schema=False)
     async def models() -> Any:
-        name = chats.defaults.model or "model"
+        names = chats.models_offered or ("model",)
         return {
             "object": "list",
-            "data": [{"id": f"{_PREFIX}{name}", "object": "model", "created": 0, "owned_by": "codeact"}],
+            "data": [
+                {"id": f"{_PREFIX}{name}", "object": "model", "created": 0, "owned_by": "codeact"} for name in names
+            ],
         }
 
     @app.post("/v1/chat/completions", include_in_schema=False)
@@ -96,7 +100,8 @@ def mount(app: FastAPI, chats: Chats) -> None:
             first = error.errors()[0]
             return _failed(400, f"{'.'.join(map(str, first['loc']))}: {first['msg']}", "invalid_request_error")
         except CodeActError as error:
-            return _failed(_status(error), str(error), "invalid_request_error")
+            fault = fault_of(error)
+            return Json(spelled(fault, request.url.path), 400 if fault.status == 422 else fault.status)
         made = _Reply(asked, key)
         if asked.stream:
             return StreamingResponse(
@@ -107,7 +112,7 @@ def mount(app: FastAPI, chats: Chats) -> None:
         await in_thread(_remember, chats, known, owner, asked, made)
         if made.error:
             return _failed(502, made.error, "api_error")
-        return JSONResponse(made.whole())
+        return Json(made.whole())
 
 
 class _Reply:
@@ -289,13 +294,8 @@ def _text_of(said: Said) -> str:
     return said.content or ""
 
 
-def _status(error: CodeActError) -> int:
-    kinds = {NotFound: 404, ChatBusy: 409, LimitReached: 429}
-    return next((status for kind, status in kinds.items() if isinstance(error, kind)), 400)
-
-
-def _failed(status: int, message: str, kind: str) -> JSONResponse:
-    return JSONResponse({"error": {"message": message, "type": kind, "param": None, "code": None}}, status)
+def _failed(status: int, message: str, kind: str) -> Response:
+    return Json({"error": {"message": message, "type": kind, "param": None, "code": None}}, status)
 
 
 def _line(data: Any) -> str:
