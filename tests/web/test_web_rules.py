@@ -1,5 +1,6 @@
 """What a server lets its users have, and what it tells when it fails: models, numbers at once, keys, the engine."""
 
+import io
 import json
 from urllib.parse import quote
 
@@ -176,3 +177,16 @@ def test_a_package_that_is_missing_is_named_before_anything_is_begun(monkeypatch
     for words in ([], ["user", "list"]):
         assert verb.main(words) == 2
         assert "pip install 'codeact[web]'" in capsys.readouterr().err
+
+
+def test_accounts_are_made_while_a_server_works_and_harm_nothing(serve, tmp_path, monkeypatch, capsys):
+    served = serve(home=tmp_path / "h")
+    key = served.chats.create("local").id
+    served.chats.send(key, "local", "wait")
+    monkeypatch.setenv("CODEACT_DATABASE", f"sqlite:///{tmp_path / 'h' / 'chats.db'}")
+    monkeypatch.setattr("sys.stdin", io.StringIO("a long enough password\n"))
+    assert verb.main(["user", "add", "alice"]) == 0
+    assert verb.main(["user", "list"]) == 0
+    assert capsys.readouterr().out.endswith("alice\n")
+    assert served.chats.summary(key, "local").state == "running"
+    served.chats.stop(key, "local")

@@ -28,7 +28,7 @@ from codeact.messages import Image
 from codeact.protocols import Model
 from codeact.resuming import state_path
 
-__all__ = ["Chats"]
+__all__ = ["Chats", "open_store"]
 
 _MAX_TEXT_CHARS = 2_000_000
 _MAX_IMAGES = 20
@@ -63,11 +63,7 @@ class Chats:
                  max_live: int = 64, max_per_user: int = 2000, max_running: int | None = None,
                  tools_allowed: Sequence[str] = (), models_offered: Sequence[str] = (), any_model: bool = True) -> None:
         self.home = home or _default_home()
-        try:
-            self.home.mkdir(mode=0o700, parents=True, exist_ok=True)
-        except OSError as error:
-            raise ConfigError(f"cannot keep conversations in {self.home}: {error.strerror}") from None
-        self._store = Store(url or f"sqlite:///{self.home / 'chats.db'}")
+        self._store = open_store(url, self.home)
         self.defaults = defaults or Options()
         self._model, self._sandbox = model or _configured, sandbox
         self._idle_seconds, self._max_live, self._max_per_user = idle_seconds, max_live, max_per_user
@@ -613,6 +609,20 @@ class Chats:
                 and entry.data["observation"].get("status") != "none")
             n += ran
         return n
+
+
+def open_store(url: str = "", home: Path | None = None) -> Store:
+    """The database of `Chats` alone, for who wants no conversation of it: a server may have it open.
+
+    Raises:
+        ConfigError: It or its folder cannot be used.
+    """
+    home = home or _default_home()
+    try:
+        home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"cannot keep conversations in {home}: {error.strerror}") from None
+    return Store(url or f"sqlite:///{home / 'chats.db'}")
 
 
 def _default_home() -> Path:

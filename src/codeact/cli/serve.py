@@ -94,7 +94,10 @@ def _parser() -> argparse.ArgumentParser:
 
 def _add_store(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--database", metavar="URL", default="", help="as SQLAlchemy takes it (default: SQLite in the data folder)"
+        "--database",
+        metavar="URL",
+        default=os.environ.get("CODEACT_DATABASE", ""),
+        help="as SQLAlchemy takes it (default: CODEACT_DATABASE, else SQLite in the data folder)",
     )
     parser.add_argument("--data", metavar="DIR", type=Path, help="files and states (default: ~/.local/share/codeact)")
 
@@ -177,7 +180,7 @@ def _check_extra() -> None:
 
 def _users(argv: Sequence[str]) -> int:
     _check_extra()
-    from codeact.chats.chats import Chats
+    from codeact.chats.chats import open_store
     from codeact.server.serve import new_token
     from codeact.web.gate import hashed
     from codeact.web.login import add_user
@@ -189,25 +192,25 @@ def _users(argv: Sequence[str]) -> int:
     parser.add_argument("name", nargs="?", default="")
     _add_store(parser)
     args = parser.parse_args(argv)
-    chats = Chats(args.database, home=args.data)
+    store = open_store(args.database, args.data)
     try:
         if args.what == "list":
-            print(*chats.store.users(), sep="\n")
+            print(*store.users(), sep="\n")
         elif not args.name:
             raise ConfigError(f"whose account? codeact serve user {args.what} NAME")
         elif args.what == "delete":
-            if not chats.store.delete_user(args.name):
+            if not store.delete_user(args.name):
                 raise ConfigError(f"there is no account {args.name!r}")
         elif args.what == "token":
-            if chats.store.user_hash(args.name) is None:
+            if store.user_hash(args.name) is None:
                 raise ConfigError(f"there is no account {args.name!r}; codeact serve user add {args.name} makes it")
             token = new_token()
-            chats.store.add_login(hashed(token), args.name, time.time() + _TOKEN_SECONDS)
+            store.add_login(hashed(token), args.name, time.time() + _TOKEN_SECONDS)
             print(token)
         else:
             password = getpass.getpass("password: ") if sys.stdin.isatty() else sys.stdin.readline().rstrip("\n")
-            add_user(chats.store, args.name, password)
+            add_user(store, args.name, password)
             print(f"{args.name} can log in")
     finally:
-        chats.close()
+        store.close()
     return 0
