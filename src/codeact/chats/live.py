@@ -103,7 +103,10 @@ class Live:
         Raises:
             ChatBusy: Something runs.
         """
-        if self.is_running or not self._working.acquire(blocking=False):
+        if (before := self._log) is not None and before.ended:
+            self._idle.wait(_SETTLED_SECONDS)   # the answer is there already; on a busy machine its keeping takes time
+        # A run that rests lets go a moment after it is seen to be idle
+        if self.is_running or not self._working.acquire(timeout=1.0):
             raise ChatBusy("something runs in this conversation: wait for it, or stop it")
         self._idle.clear()
         cancel = self._cancel = Cancel()
@@ -133,11 +136,11 @@ class Live:
 
     def _rest(self, log: RunLog) -> None:
         log.close()
-        self._log = None
         self.used = time.monotonic()
         self._store.update(self.key, state="idle")
+        self._idle.set()     # before another run can begin, which is not idle
+        self._log = None
         self._working.release()
-        self._idle.set()
         self._told()
 
     def task(self, text: str | None, images: tuple[Image, ...] = ()) -> Callable[[RunLog, Cancel], None]:
