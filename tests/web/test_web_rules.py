@@ -2,6 +2,7 @@
 
 import io
 import json
+from pathlib import Path
 from urllib.parse import quote
 
 import pytest
@@ -190,3 +191,11 @@ def test_accounts_are_made_while_a_server_works_and_harm_nothing(serve, tmp_path
     assert capsys.readouterr().out.endswith("alice\n")
     assert served.chats.summary(key, "local").state == "running"
     served.chats.stop(key, "local")
+
+
+def test_the_document_names_every_request(served):
+    text = (Path(__file__).parents[2] / "docs" / "chat_api.md").read_text(encoding="utf-8")
+    with served.client() as client:
+        paths = client.get("/api/openapi.json").json()["paths"]
+    missing = [path for path in paths if path.rsplit("/conversations/{key}")[-1].split("{")[0].rstrip("/").rsplit("/")[-1] not in text]
+    assert missing == []

@@ -18,7 +18,7 @@ from alembic import command
 from alembic.config import Config
 from alembic.util import CommandError
 
-from codeact.chats.tables import branches, conversations, entries, logins, users
+from codeact.chats.tables import branches, conversations, entries, logins, names, users
 from codeact.chats.values import Branch, Entry, Options, Summary
 from codeact.errors import ConfigError, NotFound
 from codeact.messages import Usage
@@ -28,6 +28,7 @@ __all__ = ["PIECES", "Store"]
 PIECES = ("text", "code", "output", "display", "tool_called")
 """Kinds of entries that a `turn` holds all of."""
 _MAX_TITLE = 200
+_NAME_SECONDS = 180 * 24 * 3600.0
 _LOCK = 7_316_402
 """Of PostgreSQL's advisory locks, ours: one program migrates at a time."""
 
@@ -133,7 +134,7 @@ class Store:
     def delete(self, key: str) -> None:
         """Remove one with all it has."""
         with self._engine.begin() as connection:
-            for table in (entries, branches):
+            for table in (entries, branches, names):
                 connection.execute(table.delete().where(table.c.conversation == key))
             connection.execute(conversations.delete().where(conversations.c.id == key))
 
@@ -272,6 +273,20 @@ class Store:
         if branch not in {one.id for one in self.branches(key)}:
             raise NotFound(f"the conversation has no branch {branch!r}")
         self.update(key, branch=branch)
+
+    def name(self, name: str, key: str, branch: str, turn: int) -> None:
+        """Know a place in a conversation by a name (64 characters at most); very old names are forgotten."""
+        now = time.time()
+        with self._engine.begin() as connection:
+            connection.execute(names.delete().where((names.c.name == name) | (names.c.at < now - _NAME_SECONDS)))
+            connection.execute(names.insert().values(name=name, conversation=key, branch=branch, turn=turn, at=now))
+
+    def named(self, name: str) -> tuple[str, str, int] | None:
+        """Conversation, branch and number of turns that a name is of."""
+        query = sa.select(names.c.conversation, names.c.branch, names.c.turn).where(names.c.name == name)
+        with self._engine.connect() as connection:
+            found = connection.execute(query).first()
+        return (found[0], found[1], found[2]) if found else None
 
     # Users ------------------------------------------------------------------------------------------------------------
 
