@@ -5,7 +5,9 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 
 import pytest
@@ -351,3 +353,27 @@ def test_a_newer_database_is_not_touched(make, tmp_path):
     connection.close()
     with pytest.raises(ConfigError, match="cannot use the database"):
         make()
+
+
+def test_what_is_sent_as_soon_as_the_answer_is_there_is_not_refused(chats, monkeypatch):
+    key = chats.create("me").id
+    resting, go_on, update = threading.Event(), threading.Event(), chats.store.update
+
+    def slow(key, **values):
+        if values.get("state") == "idle":
+            resting.set()
+            assert go_on.wait(30)
+        update(key, **values)
+
+    monkeypatch.setattr(chats.store, "update", slow)
+    chats.send(key, "me", "one")
+    assert resting.wait(30)
+    assert kinds(chats, key)[-1] == "ended"
+    with ThreadPoolExecutor(1) as pool:
+        sent = pool.submit(chats.send, key, "me", "two")
+        done, _ = wait([sent], timeout=0.2)
+        go_on.set()
+        assert sent.result(30)
+    assert not done
+    assert chats.wait(key, "me", 30)
+    assert [turn.answer for turn in chats.turns(key, "me")] == ["one", "two"]

@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from codeact import plugins
 from codeact.actions import CodeAction, ToolCall, action_from_json
 from codeact.agent import of_cell
 from codeact.chats import files
@@ -32,7 +33,7 @@ from codeact.protocols import Model
 from codeact.recording import Recorder, is_free
 from codeact.resuming import state_path
 
-__all__ = ["Chats"]
+__all__ = ["Chats", "open_store"]
 
 _log = logging.getLogger(__name__)
 
@@ -58,7 +59,10 @@ class Chats:
         idle_seconds: After so long a conversation's interpreter is put to sleep.
         max_live: So many are awake at once, besides those that work.
         max_per_user: Conversations of one user.
+        max_running: In so many conversations of one user something may run at once; None: in all.
         tools_allowed: What `Options.tools` may name: a tool runs with the server's rights.
+        models_offered: Models to choose from. A model's name can name a module to import or a file to read.
+        any_model: Whether users may name others too; they are trusted as who runs the server is, then.
 
     Raises:
         ConfigError: The database or the folder cannot be used.
@@ -66,17 +70,16 @@ class Chats:
 
     def __init__(self, url: str = "", *, home: Path | None = None, defaults: Options | None = None,
                  model: Callable[[str], Model] | None = None, sandbox: str = "auto", idle_seconds: float = 900.0,
-                 max_live: int = 64, max_per_user: int = 2000, tools_allowed: Sequence[str] = ()) -> None:
+                 max_live: int = 64, max_per_user: int = 2000, max_running: int | None = None,
+                 tools_allowed: Sequence[str] = (), models_offered: Sequence[str] = (), any_model: bool = True) -> None:
         self.home = home or _default_home()
-        try:
-            self.home.mkdir(mode=0o700, parents=True, exist_ok=True)
-        except OSError as error:
-            raise ConfigError(f"cannot keep conversations in {self.home}: {error.strerror}") from None
-        self._store = Store(url or f"sqlite:///{self.home / 'chats.db'}")
+        self._store = open_store(url, self.home)
         self.defaults = defaults or Options()
         self._model, self._sandbox = model or _configured, sandbox
         self._idle_seconds, self._max_live, self._max_per_user = idle_seconds, max_live, max_per_user
+        self._max_running, self._any_model = max_running, any_model
         self.tools_allowed = tuple(tools_allowed)
+        self.models_offered = tuple(dict.fromkeys(filter(None, (self.defaults.model, *models_offered))))
         self._lives: dict[str, Live] = {}
         self._turns: dict[str, threading.RLock] = {}
         self._lock = threading.Lock()
@@ -182,6 +185,7 @@ class Chats:
             raise ChatRefused(f"the pictures of a message may have {_MAX_IMAGE_BYTES >> 20} MiB together")
         said = {"text": text, "images": [image.to_json() for image in images], "files": list(attached)}
         with self._alone(key, owner) as summary:
+            self._check_running(key, owner)
             live = self._live(summary)
             seq = live.begin(("user", said, summary.n_turns), live.task(_asked(said), tuple(images)))
             if not summary.title:
@@ -215,6 +219,7 @@ class Chats:
         """Run a cell of the user's own; the model is told of it with the next message."""
         _judge_code(code)
         with self._alone(key, owner) as summary:
+            self._check_running(key, owner)
             live = self._live(summary)
             return live.begin(("cell", {"code": code}, summary.n_turns), live.cell(code))
 
@@ -230,6 +235,7 @@ class Chats:
         with self._alone(key, owner) as summary:
             if not 0 <= turn < summary.n_turns:
                 raise ChatRefused(f"there is no turn {turn}: there are {summary.n_turns}")
+            self._check_running(key, owner)
             said = self._store.said_at(key, turn)
             at_seq = said.seq - 1 if said else None
             branch = self._branch(summary, turn, at_seq, f"edited: {code.strip().splitlines()[0]}")
@@ -247,6 +253,7 @@ class Chats:
         with self._alone(key, owner) as summary:
             if (said := self._store.said_at(key, turn)) is None:
                 raise ChatRefused(f"no message began turn {turn}")
+            self._check_running(key, owner)
             branch = self._branch(summary, turn, said.seq - 1, f"said anew: {_title(text)}")
             self.send(key, owner, text, images=_images(said), attached=said.data.get("files", ()))
         return branch
@@ -255,6 +262,7 @@ class Chats:
         """Have the last message done again, on a branch; gives the number of its entry."""
         with self._alone(key, owner) as summary:
             last = self._last_said(key, 1)
+            self._check_running(key, owner)
             self._branch(summary, last.turn or 0, last.seq - 1, "done again")
             return self.send(key, owner, last.data["text"], images=_images(last), attached=last.data.get("files", ()))
 
@@ -380,8 +388,8 @@ class Chats:
             if live.is_running:
                 raise ChatBusy("variables can be looked at when nothing runs")
             found = live.agent.interpreter.variables()  # type: ignore[attr-defined]
-        names = ("name", "type", "shape", "length", "n_bytes", "preview")
-        return [{name: getattr(one, name, None) for name in names} for one in found]
+        return [{"name": one.name, "type": one.type, "shape": one.shape and list(one.shape), "length": one.length,
+                 "n_bytes": one.size, "preview": one.preview} for one in found]
 
     def files(self, key: str, owner: str) -> list[FileInfo]:
         """The workspace's files, the latest first."""
@@ -538,6 +546,21 @@ class Chats:
             if name not in self.tools_allowed:
                 allowed = ", ".join(self.tools_allowed) or "none"
                 raise ChatRefused(f"the tool {name!r} is not allowed by this server; allowed: {allowed}")
+        if not self._any_model and options.model and options.model not in self.models_offered:
+            offered = ", ".join(self.models_offered) or "none"
+            raise ChatRefused(f"the model {options.model!r} is not offered by this server; offered: {offered}")
+        if options.format not in (formats := plugins.available("formats")):   # another would be a module to import
+            raise ChatRefused(f"there is no format {options.format!r}; there are {', '.join(formats)}")
+
+    def _check_running(self, key: str, owner: str) -> None:
+        if self._max_running is None:
+            return
+        with self._lock:
+            others = [live for live in self._lives.values() if live.owner == owner and live.key != key]
+        n_running = sum(live.is_at_work for live in others)
+        if n_running >= self._max_running:
+            raise LimitReached(f"something runs in {n_running} of your conversations already, as many as may be; wait "
+                               "for one of them, or stop it")
 
     @contextlib.contextmanager
     def _alone(self, key: str, owner: str) -> Iterator[Summary]:
@@ -559,6 +582,7 @@ class Chats:
             raise ChatRefused("the server is about to end: try again when it is there")
         if not summary.options.model:
             raise ConfigError("no model is chosen for this conversation: choose one in its settings")
+        self._judge(summary.options)   # what is allowed may have changed since
         was_there = self._folder(summary.id).exists()
         live = Live(self._store, summary, self._folder(summary.id), model=self._model,
                     told=lambda: self._told_of(summary.id), sandbox=self._sandbox)
@@ -648,6 +672,20 @@ class Chats:
             elif entry.turn == turn and entry.kind == "cell_done" and own:
                 own[-1][1] = entry.data["text"]
         return n, [of_cell(code, result) for code, result in own]
+
+
+def open_store(url: str = "", home: Path | None = None) -> Store:
+    """The database of `Chats` alone, for who wants no conversation of it: a server may have it open.
+
+    Raises:
+        ConfigError: It or its folder cannot be used.
+    """
+    home = home or _default_home()
+    try:
+        home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"cannot keep conversations in {home}: {error.strerror}") from None
+    return Store(url or f"sqlite:///{home / 'chats.db'}")
 
 
 def _default_home() -> Path:

@@ -48,7 +48,7 @@ class Live:
 
     def __init__(self, store: Store, summary: Summary, folder: Path, *, model: Callable[[str], Model],
                  told: Callable[[], object], sandbox: str) -> None:
-        self._store, self.key, self._told = store, summary.id, told
+        self._store, self.key, self.owner, self._told = store, summary.id, summary.owner, told
         self.folder, self.options = folder, summary.options
         self.branch = summary.branch
         self._cancel: Cancel | None = None
@@ -123,7 +123,10 @@ class Live:
         Raises:
             ChatBusy: Something runs.
         """
-        if self.is_running or not self._working.acquire(blocking=False):
+        if (before := self._log) is not None and before.ended:
+            self._idle.wait(_SETTLED_SECONDS)   # the answer is there already; on a busy machine its keeping takes time
+        # A run that rests lets go a moment after it is seen to be idle
+        if self.is_running or not self._working.acquire(timeout=1.0):
             raise ChatBusy("something runs in this conversation: wait for it, or stop it")
         self._idle.clear()
         cancel = self._cancel = Cancel()
@@ -168,9 +171,9 @@ class Live:
             _faults.warning("the end of a run was not stored: %s", error)
         finally:
             self.used = time.monotonic()
-            self._working.release()
-            self._idle.set()
+            self._idle.set()   # before another run can begin, which is not idle
             self._log = None
+            self._working.release()
         self._told()
 
     def task(self, text: str | None, images: tuple[Image, ...] = ()) -> Callable[[RunLog, Cancel], None]:

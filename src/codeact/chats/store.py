@@ -18,7 +18,7 @@ from alembic import command
 from alembic.config import Config
 from alembic.util import CommandError
 
-from codeact.chats.tables import branches, conversations, entries, logins, users
+from codeact.chats.tables import branches, conversations, entries, logins, names, users
 from codeact.chats.values import Branch, Entry, Options, Summary
 from codeact.errors import ConfigError, NotFound
 from codeact.messages import Usage
@@ -32,6 +32,7 @@ _MAX_CHARS = 16_000_000
 """Of entries that are read at once."""
 _PER_TURN = 10
 """Entries read for each turn that is shown: messages that came to nothing and own cells lie between turns."""
+_NAME_SECONDS = 180 * 24 * 3600.0
 _LOCK = 7_316_402
 """Of PostgreSQL's advisory locks, ours: one program migrates at a time."""
 
@@ -144,7 +145,7 @@ class Store:
     def delete(self, key: str) -> None:
         """Remove one with all it has."""
         with self._engine.begin() as connection:
-            for table in (entries, branches):
+            for table in (entries, branches, names):
                 connection.execute(table.delete().where(table.c.conversation == key))
             connection.execute(conversations.delete().where(conversations.c.id == key))
 
@@ -300,6 +301,20 @@ class Store:
             raise NotFound(f"the conversation has no branch {branch!r}")
         self.update(key, branch=branch)
 
+    def name(self, name: str, key: str, branch: str, turn: int) -> None:
+        """Know a place in a conversation by a name (64 characters at most); very old names are forgotten."""
+        now = time.time()
+        with self._engine.begin() as connection:
+            connection.execute(names.delete().where((names.c.name == name) | (names.c.at < now - _NAME_SECONDS)))
+            connection.execute(names.insert().values(name=name, conversation=key, branch=branch, turn=turn, at=now))
+
+    def named(self, name: str) -> tuple[str, str, int] | None:
+        """Conversation, branch and number of turns that a name is of."""
+        query = sa.select(names.c.conversation, names.c.branch, names.c.turn).where(names.c.name == name)
+        with self._engine.connect() as connection:
+            found = connection.execute(query).first()
+        return (found[0], found[1], found[2]) if found else None
+
     # Users ------------------------------------------------------------------------------------------------------------
 
     def add_user(self, name: str, password_hash: str) -> None:
@@ -341,6 +356,11 @@ class Store:
         """Somebody goes."""
         with self._engine.begin() as connection:
             connection.execute(logins.delete().where(logins.c.token == token_hash))
+
+    def ping(self) -> None:
+        """Ask the database for nothing; raises what SQLAlchemy does where it does not answer."""
+        with self._engine.connect() as connection:
+            connection.execute(sa.select(1))
 
     def totals(self) -> dict[str, float]:
         """Counts over all conversations, for whoever watches the server."""
