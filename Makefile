@@ -32,11 +32,12 @@ test: setup      ## lint, types and every test but the slow ones
 slow: setup      ## the slow tests: every identity and level of the attack suite
 	$(BIN)/python -m pytest -q -m slow
 
-bench: setup     ## our speed: the interpreter beside Jupyter's, the agent, the service
+bench: setup     ## our speed: the interpreter beside Jupyter's, the agent, the service, the chat
 	$(BIN)/python -m pip install --quiet --group bench
 	$(BIN)/python benchmarks/interpreter.py
 	$(BIN)/python benchmarks/agent.py
 	$(BIN)/python benchmarks/service.py
+	$(BIN)/python benchmarks/serve.py
 	$(BIN)/python benchmarks/eval.py
 
 fix: setup       ## repair what ruff can

@@ -423,7 +423,7 @@ def test_cells_that_called_tools_are_not_run_a_second_time(tmp_path):
 
     path = tmp_path / "a.jsonl"
     with agent_that_says(execute("a = 1"), execute("b = pay(5)"), execute("c = 3"), ANSWER, tools=[pay], save=path) as agent:
-        agent.run("pay", observe=lambda event: isinstance(event, Code) and "pay" in event.code and agent._recorder(ToolCalled("pay", {})))
+        agent.run("pay", observe=lambda event: isinstance(event, Code) and "pay" in event.code and agent._keeping(ToolCalled("pay", {})))
     for state in tmp_path.glob("*.state-*"):
         state.unlink()
     with Agent.resume(path, ScriptedModel([ANSWER]), tools=[pay]) as agent:

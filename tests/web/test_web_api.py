@@ -5,9 +5,9 @@ import time
 
 import httpx
 import pytest
+from serving import TOKEN
 
 from codeact.web.gate import Policy
-from conftest import TOKEN
 
 
 def talk(client, key, text):

@@ -14,7 +14,7 @@ from sqlalchemy import (
     Text,
 )
 
-__all__ = ["branches", "conversations", "entries", "logins", "metadata", "users"]
+__all__ = ["branches", "conversations", "entries", "logins", "metadata", "names", "users"]
 
 metadata = MetaData()
 
@@ -66,6 +66,17 @@ entries = Table(
     Index("entries_kind", "conversation", "kind"),
 )
 """`turn`: the number of a `turn` entry; of a `user` entry that of the turn it begins."""
+
+names = Table(
+    "names",
+    metadata,
+    Column("name", String(64), primary_key=True),
+    Column("conversation", String(32), nullable=False, index=True),
+    Column("branch", String(32), nullable=False),
+    Column("turn", Integer, nullable=False),
+    Column("at", Float, nullable=False),
+)
+"""A hash of what another program knows a place in a conversation by."""
 
 users = Table(
     "users",

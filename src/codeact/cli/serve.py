@@ -6,8 +6,10 @@ import argparse
 import getpass
 import os
 import sys
+import time
 from collections.abc import Sequence
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 
 from codeact.cli._exit import guarded
@@ -18,16 +20,20 @@ __all__ = ["HELP", "main"]
 
 HELP = "the chat in the browser, and APIs for other programs"
 
+_TOKEN_SECONDS = 365 * 24 * 3600.0
+
 _EXAMPLES = """\
   codeact serve                                          prints an address with a token; open it
   codeact serve --model openai:gpt-5-mini --port 8000
   codeact serve --database postgresql+psycopg://USER@HOST/NAME
   codeact serve --auth --host 0.0.0.0 --name chat.example.org      accounts; put TLS in front
   codeact serve user add alice                           asks for a password
+  codeact serve user token alice                         a key for programs, shown once; good for a year
   codeact serve user list | delete alice
 
 Any client of OpenAI's API can be a front end: base URL http://HOST:PORT/v1, the token as its key, and the model
-codeact/NAME. docs/chat_api.md has the rest.
+codeact/NAME. The project's own API is at /api/v1, the code engine's at /engine (with one user), numbers at /metrics.
+Users with accounts, or named by a proxy, choose among the models of --model and --offer; who has the token, any.
 """
 
 
@@ -48,6 +54,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     add = parser.add_argument
     add("--model", metavar="MODEL", help="of new conversations, as PROVIDER:NAME (default: the one that is set)")
+    add("--offer", metavar="MODEL", action="append", default=[], help="a further model to choose; may be repeated")
     add("--base-url", metavar="URL", help="where an OpenAI-compatible server is")
     add("--format", metavar="F", help="how actions are spelled: code, json, text, native (default: code)")
     add(
@@ -76,27 +83,35 @@ def _parser() -> argparse.ArgumentParser:
         help="after so long an interpreter is put to sleep (default: 900)",
     )
     add("--max-live", metavar="N", type=positive(int), default=64, help="interpreters awake at once (default: 64)")
+    add(
+        "--max-running",
+        metavar="N",
+        type=positive(int),
+        help="of one user's conversations at work at once (default: 8 with accounts, else any number)",
+    )
     return parser
 
 
 def _add_store(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--database", metavar="URL", default="", help="as SQLAlchemy takes it (default: SQLite in the data folder)"
+        "--database",
+        metavar="URL",
+        default=os.environ.get("CODEACT_DATABASE", ""),
+        help="as SQLAlchemy takes it (default: CODEACT_DATABASE, else SQLite in the data folder)",
     )
     parser.add_argument("--data", metavar="DIR", type=Path, help="files and states (default: ~/.local/share/codeact)")
 
 
 def _serve(args: argparse.Namespace) -> int:
-    try:
-        from codeact.server.serve import listen, new_token, read_token
-        from codeact.web.gate import Policy
-        from codeact.web.running import run
-    except ModuleNotFoundError as error:
-        raise MissingExtra(error.name or "nicegui", "web", "`codeact serve`") from None
+    _check_extra()
     from codeact.chats.chats import Chats
     from codeact.chats.values import Options
     from codeact.server.guard import is_loopback
+    from codeact.server.serve import listen, new_token, read_token
+    from codeact.server.sessions import Sessions
     from codeact.settings import settle
+    from codeact.web.gate import Policy
+    from codeact.web.running import run
 
     if args.no_token and (args.auth or args.auth_header or args.token_file):
         raise ConfigError("--no-token goes with none of --auth, --auth-header and --token-file")
@@ -109,7 +124,8 @@ def _serve(args: argparse.Namespace) -> int:
         settings = settle(args)
         if args.base_url:
             os.environ["OPENAI_BASE_URL"] = args.base_url  # where the models of conversations are looked for
-        wants_token = not (args.no_token or args.auth or args.auth_header)
+        single = not (args.auth or args.auth_header)
+        wants_token = single and not args.no_token
         token = (read_token(args.token_file) if args.token_file else new_token()) if wants_token else None
         policy = Policy(
             host=args.host,
@@ -128,7 +144,10 @@ def _serve(args: argparse.Namespace) -> int:
             sandbox=args.sandbox,
             idle_seconds=args.idle,
             max_live=args.max_live,
+            max_running=args.max_running or (None if single else 8),
             tools_allowed=args.tool,
+            models_offered=args.offer,
+            any_model=single,
         )
     except BaseException:
         listener.close()
@@ -143,34 +162,55 @@ def _serve(args: argparse.Namespace) -> int:
         file=sys.stderr,
         flush=True,
     )
-    run(chats, policy, listener)
+    engine = Sessions({"sandbox": args.sandbox}, max_live=args.max_live, idle_seconds=args.idle) if single else None
+    run(chats, policy, listener, engine=engine)
     return 0
 
 
+def _check_extra() -> None:
+    """See that all of the extra is there before anything is begun.
+
+    Raises:
+        MissingExtra: A package is not.
+    """
+    for name in ("sqlalchemy", "alembic", "fastapi", "uvicorn", "nicegui", "argon2", "prometheus_client"):
+        if find_spec(name) is None:
+            raise MissingExtra(name, "web", "`codeact serve`")
+
+
 def _users(argv: Sequence[str]) -> int:
-    from codeact.chats.chats import Chats
+    _check_extra()
+    from codeact.chats.chats import open_store
+    from codeact.server.serve import new_token
+    from codeact.web.gate import hashed
     from codeact.web.login import add_user
 
     parser = argparse.ArgumentParser(
         prog="codeact serve user", description="Accounts of `codeact serve --auth`.", allow_abbrev=False
     )
-    parser.add_argument("what", choices=("add", "list", "delete"))
+    parser.add_argument("what", choices=("add", "token", "list", "delete"))
     parser.add_argument("name", nargs="?", default="")
     _add_store(parser)
     args = parser.parse_args(argv)
-    chats = Chats(args.database, home=args.data)
+    store = open_store(args.database, args.data)
     try:
         if args.what == "list":
-            print(*chats.store.users(), sep="\n")
+            print(*store.users(), sep="\n")
         elif not args.name:
             raise ConfigError(f"whose account? codeact serve user {args.what} NAME")
         elif args.what == "delete":
-            if not chats.store.delete_user(args.name):
+            if not store.delete_user(args.name):
                 raise ConfigError(f"there is no account {args.name!r}")
+        elif args.what == "token":
+            if store.user_hash(args.name) is None:
+                raise ConfigError(f"there is no account {args.name!r}; codeact serve user add {args.name} makes it")
+            token = new_token()
+            store.add_login(hashed(token), args.name, time.time() + _TOKEN_SECONDS)
+            print(token)
         else:
             password = getpass.getpass("password: ") if sys.stdin.isatty() else sys.stdin.readline().rstrip("\n")
-            add_user(chats.store, args.name, password)
+            add_user(store, args.name, password)
             print(f"{args.name} can log in")
     finally:
-        chats.close()
+        store.close()
     return 0

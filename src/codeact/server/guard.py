@@ -52,13 +52,13 @@ class Guard:
     """
 
     def __init__(self, app: App, *, token: str | None, host: str, max_json: int, max_upload: int):
-        self._app, self._host = app, host.lower()
+        self.app, self._host = app, host.lower()
         self._token = token.encode() if token is not None else None
         self._max_json, self._max_upload = max_json, max_upload
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
-            await self._app(scope, receive, send)
+            await self.app(scope, receive, send)
         elif scope["type"] == "websocket":
             await send({"type": "websocket.close", "code": 1008})
         else:
@@ -76,7 +76,7 @@ class Guard:
 
         try:
             limit = self._check(scope)
-            await self._app(scope, _Counted(receive, limit), send_safely)
+            await self.app(scope, _Counted(receive, limit), send_safely)
         except (Fault, TooLong) as error:
             if started:
                 raise
@@ -120,13 +120,14 @@ class Guard:
         length = headers.get("content-length", ["0"])[-1]
         if not re.fullmatch(r"\d{1,18}", length):
             raise Fault(400, "bad_request", "the header Content-Length is no number")
-        upload = scope["method"] == "PUT" and UPLOAD.fullmatch(scope["path"]) is not None
+        path = scope["path"].removeprefix(scope.get("root_path", ""))   # of a server that this is a part of
+        upload = scope["method"] == "PUT" and UPLOAD.fullmatch(path) is not None
         limit = self._max_upload if upload else self._max_json
         if int(length) > limit:
             raise _too_large(limit)
         if scope["method"] in BODIES and (int(length) or "transfer-encoding" in headers):
             kind = headers.get("content-type", [""])[-1].partition(";")[0].strip().lower()
-            if not kind and scope["path"] == "/execute":
+            if not kind and path == "/execute":
                 # As clients of the original's engine send it. A web page could too, but for its Origin
                 scope["headers"] = [*scope["headers"], (b"content-type", b"application/json")]
             elif kind != ("application/octet-stream" if upload else "application/json"):

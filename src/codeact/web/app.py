@@ -1,75 +1,52 @@
-"""The whole server as one ASGI application: the gate, the API, OpenAI's API, the engine, the page."""
+"""The whole server as one ASGI application: the gate, the API, OpenAI's API, the code engine's, the page."""
 
 from __future__ import annotations
 
-from importlib.metadata import version
-from typing import TYPE_CHECKING
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
-from fastapi import FastAPI, Response
+from fastapi import FastAPI
 
+from codeact import __version__
 from codeact.chats.chats import Chats
-from codeact.server.guard import App
-from codeact.web import login, openai_api, rest
+from codeact.server import api
+from codeact.server.sessions import Sessions
+from codeact.web import faults, login, metrics, openai_api, rest
 from codeact.web.gate import Gate, Policy
-
-if TYPE_CHECKING:
-    from codeact.server.sessions import Sessions
 
 __all__ = ["create_app"]
 
 
-def create_app(chats: Chats, policy: Policy, *, engine: Sessions | None = None, page: bool = True) -> App:
+def create_app(chats: Chats, policy: Policy, *, engine: Sessions | None = None, page: bool = True) -> Gate:
     """Put it together.
 
     Args:
-        engine: The code engine's sessions; its API is at `/engine` then, for who has the server's token.
+        engine: The code engine's sessions: its API is at `/engine`, then. It does not tell users apart, so that it is
+            for a server of one user alone; they end with the application.
         page: Whether there is a page, and not the APIs alone.
     """
-    app = FastAPI(
-        title="codeact", version=version("codeact"), docs_url=None, redoc_url=None, openapi_url="/api/openapi.json"
-    )
+    served = api.create_app(engine, token=policy.token, host=policy.host) if engine is not None else None
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        if served is None or not isinstance(served.app, FastAPI):
+            yield
+            return
+        async with served.app.router.lifespan_context(served.app):   # what is mounted has no life of its own
+            yield
+
+    app = FastAPI(title="codeact", version=__version__, docs_url=None, redoc_url=None, lifespan=lifespan,
+                  openapi_url="/api/openapi.json", description="Conversations with an agent that acts by code.")
     gate = Gate(app, chats, policy)
-
-    @app.get("/healthz", include_in_schema=False)
-    def healthy() -> Response:
-        chats.store.totals()  # a database that is gone is not healthy
-        return Response("ok\n", media_type="text/plain")
-
-    @app.get("/metrics", include_in_schema=False)
-    def metrics() -> Response:
-        from prometheus_client.exposition import CONTENT_TYPE_LATEST
-
-        return Response(_metrics(chats), media_type=CONTENT_TYPE_LATEST)
-
+    faults.handle(app)
+    metrics.mount(app, chats)
     rest.mount(app, chats)
     openai_api.mount(app, chats)
     login.mount(app, gate, chats.store)
-    if engine is not None and policy.token is not None:
-        from codeact.server.api import create_app as engine_app
-
-        app.mount("/engine", engine_app(engine, token=policy.token, host=policy.host))
+    if served is not None:
+        app.mount("/engine", served)
     if page:
         from codeact.web.page import frame
 
         frame.mount(app, chats)
     return gate
-
-
-def _metrics(chats: Chats) -> bytes:
-    from prometheus_client import CollectorRegistry, Gauge, generate_latest
-
-    registry = CollectorRegistry()
-    told = {
-        "conversations": "Conversations in the database",
-        "turns": "Turns in the database",
-        "prompt_tokens": "Tokens read by models",
-        "completion_tokens": "Tokens written by models",
-        "cost": "US dollars, as far as servers tell",
-        "live": "Interpreters that are awake",
-        "running": "Conversations in which something runs",
-        "evictions": "Interpreters put to sleep",
-        "restores": "Interpreters brought back",
-    }
-    for name, value in chats.stats().items():
-        Gauge(f"codeact_{name}", told.get(name, name), registry=registry).set(value)
-    return bytes(generate_latest(registry))

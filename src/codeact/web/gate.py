@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import json
 import secrets
 import time
 from collections.abc import Sequence
@@ -22,6 +21,7 @@ from typing import Any
 from urllib.parse import parse_qsl, quote, urlencode
 
 from codeact.chats.chats import Chats
+from codeact.server.answers import Json
 from codeact.server.faults import Fault
 from codeact.server.guard import (
     App,
@@ -31,25 +31,28 @@ from codeact.server.guard import (
     Send,
     TooLong,
     _address,
-    _answer,
     _Counted,
     _headers,
     _one,
     _without_port,
     is_loopback,
 )
+from codeact.web.faults import spelled
+from codeact.web.threads import in_thread
 
-__all__ = ["COOKIE", "LOCAL", "Gate", "Policy", "hashed"]
+__all__ = ["COOKIE", "FORM_POLICY", "LOCAL", "Gate", "Policy", "hashed"]
 
 COOKIE = "codeact_login"
 LOCAL = "local"
 """The one user where there are no accounts."""
 LOGIN_SECONDS = 30 * 24 * 3600.0
 
-_OPEN = ("/login", "/healthz", "/s/", "/_nicegui")
+_OPEN = ("/login", "/healthz", "/s/", "/api/v1/shared/", "/_nicegui")
 """Paths that need no login: a shared conversation proves itself by its token, the rest holds nothing of anybody."""
 _MAX_BODY, _MAX_UPLOAD = 40 << 20, 260 << 20
 _PER_SECOND, _BURST = 50.0, 500.0
+_AT_ONCE = 128
+"""Requests of one user's that are being answered, streams of events among them."""
 _PAGE_POLICY = (
     "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval'; "
     "style-src 'self' 'unsafe-inline'; "
@@ -57,6 +60,10 @@ _PAGE_POLICY = (
     "object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
 )
 """The page's framework makes its views in the browser, hence the 'unsafe' words; nothing comes from elsewhere."""
+FORM_POLICY = (
+    "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+)
+"""Of pages without the framework: no script at all."""
 _DATA_POLICY = "default-src 'none'; frame-ancestors 'none'; sandbox"
 _HEADERS = [
     (b"x-content-type-options", b"nosniff"),
@@ -94,6 +101,7 @@ def hashed(token: str) -> str:
 class _Bucket:
     left: float = _BURST
     at: float = field(default_factory=time.monotonic)
+    at_once: int = 0
 
 
 class Gate:
@@ -118,7 +126,7 @@ class Gate:
 
         try:
             self._check_place(scope, is_socket)
-            owner = self._owner(scope)
+            owner = await in_thread(self._owner, scope)
             if owner is None and not scope["path"].startswith(_OPEN):
                 if is_socket or not self._is_page(scope):
                     raise Fault(401, "unauthorized", self._advice())
@@ -127,20 +135,27 @@ class Gate:
             if self._came_with_token(scope) and owner is not None:
                 await self._take_token_off(scope, send_safely)
                 return
-            self._check_rate(owner or _client(scope))
+            bucket = self._check_rate(owner or _client(scope))
             scope.setdefault("state", {})["owner"] = owner
             if is_socket:
                 await self._app(scope, receive, send)
-            else:
+                return
+            bucket.at_once += 1
+            try:
                 limit = _MAX_UPLOAD if "/files" in scope["path"] or "/_nicegui/" in scope["path"] else _MAX_BODY
                 await self._app(scope, _Counted(receive, limit), send_safely)
+            finally:
+                bucket.at_once -= 1
         except (Fault, TooLong) as error:
             if started:
                 raise
             if is_socket:
                 await send({"type": "websocket.close", "code": 1008})
             else:
-                await _answer(error if isinstance(error, Fault) else error.fault, send_safely)
+                fault = error if isinstance(error, Fault) else error.fault
+                await Json(spelled(fault, scope["path"]), fault.status, _advice_headers(fault))(
+                    scope, receive, send_safely
+                )
 
     # Where from -------------------------------------------------------------------------------------------------------
 
@@ -171,16 +186,19 @@ class Gate:
         if unsafe and not origin and _one(headers, "sec-fetch-site") in ("cross-site", "same-site"):
             raise Fault(403, "wrong_origin", "this comes from another site's page")
 
-    def _check_rate(self, who: str) -> None:
+    def _check_rate(self, who: str) -> _Bucket:
         now = time.monotonic()
         if len(self._buckets) > 10_000:
-            self._buckets.clear()
+            self._buckets = {name: one for name, one in self._buckets.items() if one.at_once}
         bucket = self._buckets.setdefault(who, _Bucket())
         bucket.left = min(_BURST, bucket.left + (now - bucket.at) * _PER_SECOND)
         bucket.at = now
         if bucket.left < 1:
             raise Fault(429, "too_many_requests", "too many requests; wait a moment")
+        if bucket.at_once >= _AT_ONCE:
+            raise Fault(429, "too_many_requests", f"{_AT_ONCE} requests are being answered; wait until some are")
         bucket.left -= 1
+        return bucket
 
     # Who --------------------------------------------------------------------------------------------------------------
 
@@ -264,6 +282,7 @@ class Gate:
                 "headers": [
                     (b"content-type", b"text/html; charset=utf-8"),
                     (b"content-length", str(len(body)).encode()),
+                    (b"content-security-policy", FORM_POLICY.encode()),
                 ],
             }
         )
@@ -279,12 +298,9 @@ class Gate:
         kinds = [value for name, value in message.get("headers", ()) if name.lower() == b"content-type"]
         page = bool(kinds) and kinds[-1].startswith(b"text/html")
         named = {name.lower() for name, _ in message.get("headers", ())}
-        more = [*_HEADERS]
-        if b"content-security-policy" not in named:
-            more.append((b"content-security-policy", (_PAGE_POLICY if page else _DATA_POLICY).encode()))
-        if b"cache-control" not in named:
-            more.append((b"cache-control", b"no-store"))
-        return more
+        policy = (_PAGE_POLICY if page else _DATA_POLICY).encode()
+        wanted = [*_HEADERS, (b"content-security-policy", policy), (b"cache-control", b"no-store")]
+        return [(name, value) for name, value in wanted if name not in named]
 
 
 async def _redirect(to: str, send: Send, cookie: str = "") -> None:
@@ -300,6 +316,5 @@ def _client(scope: Scope) -> str:
     return str(client[0]) if client else ""
 
 
-def body_of(fault: Fault) -> bytes:
-    """A fault as JSON."""
-    return json.dumps(fault.body()).encode()
+def _advice_headers(fault: Fault) -> dict[str, str]:
+    return {401: {"www-authenticate": "Bearer"}, 429: {"retry-after": "1"}}.get(fault.status, {})

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import html
 import time
-from functools import partial
 from urllib.parse import parse_qs
 
-import anyio.to_thread
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 from fastapi import FastAPI, Request
@@ -15,13 +14,16 @@ from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
 from codeact.chats.store import Store
 from codeact.errors import ChatRefused
-from codeact.web.gate import Gate, hashed
+from codeact.web.gate import COOKIE, FORM_POLICY, Gate, hashed
+from codeact.web.threads import in_thread
 
 __all__ = ["add_user", "mount", "right"]
 
 _LEAST_PASSWORD = 10
 _MAX_PASSWORD = 1000
 _TRIES, _PER_SECONDS = 5, 60.0
+_AT_ONCE = 2
+"""Passwords that are checked at once: each takes 64 MiB."""
 _HASHER = PasswordHasher()
 _NOBODY = _HASHER.hash("nobody has this password")
 """Checked where there is no such user, so that the time taken tells nothing."""
@@ -60,30 +62,47 @@ def right(store: Store, name: str, password: str) -> bool:
 
 
 class _Brake:
-    """So many tries a minute, for a name and for an address."""
+    """So many wrong guesses a minute: few for a name from one address, more for either alone.
+
+    Who guesses at somebody's password from elsewhere does not keep the owner out, unless by very many guesses.
+    """
 
     def __init__(self) -> None:
-        self._tries: dict[str, list[float]] = {}
+        self._wrong: dict[str, list[float]] = {}
 
-    def tried(self, *who: str) -> bool:
-        """Note a try; whether there were too many."""
-        now, too_many = time.monotonic(), False
-        if len(self._tries) > 10_000:
-            self._tries.clear()
-        for one in who:
-            last = [at for at in self._tries.get(one, []) if now - at < _PER_SECONDS]
-            self._tries[one] = [*last, now]
-            too_many |= len(last) >= _TRIES
-        return too_many
+    def holds(self, name: str, address: str) -> bool:
+        """Whether this name from this address has to wait."""
+        return any(len(self._last(one)) >= most for one, most in self._watched(name, address))
+
+    def wrong(self, name: str, address: str) -> None:
+        """Note a wrong guess."""
+        if len(self._wrong) > 10_000:
+            self._wrong = {one: last for one in self._wrong if (last := self._last(one))}
+        for one, _ in self._watched(name, address):
+            self._wrong[one] = [*self._last(one), time.monotonic()]
+
+    def forget(self, name: str, address: str) -> None:
+        """That one was right."""
+        for one, _ in self._watched(name, address):
+            self._wrong[one] = self._last(one)[:-1]
+
+    def _last(self, one: str) -> list[float]:
+        now = time.monotonic()
+        return [at for at in self._wrong.get(one, []) if now - at < _PER_SECONDS]
+
+    @staticmethod
+    def _watched(name: str, address: str) -> tuple[tuple[str, int], ...]:
+        return (f"{address} {name}", _TRIES), (f"{address} ", 6 * _TRIES), (f" {name}", 6 * _TRIES)
 
 
 def mount(app: FastAPI, gate: Gate, store: Store) -> None:
     """Add the page, and the way out."""
-    brake = _Brake()
+    brake, checking = _Brake(), asyncio.Semaphore(_AT_ONCE)
 
     def page(error: str = "", to: str = "/", status: int = 200) -> HTMLResponse:
         said = f"<p role=alert>{html.escape(error)}</p>" if error else ""
-        return HTMLResponse(_PAGE.format(error=said, to=html.escape(_inside(to))), status_code=status)
+        text = _PAGE.format(error=said, to=html.escape(_inside(to)))
+        return HTMLResponse(text, status, {"content-security-policy": FORM_POLICY})
 
     @app.get("/login", include_in_schema=False)
     async def form(to: str = "/") -> Response:
@@ -95,16 +114,21 @@ def mount(app: FastAPI, gate: Gate, store: Store) -> None:
         name, to = given.get("name", "")[:100], given.get("to", "/")
         if not gate.policy.accounts:
             return RedirectResponse("/", 303)
-        if brake.tried(f"name {name}", f"from {request.client.host if request.client else ''}"):
+        address = request.client.host if request.client else ""
+        if brake.holds(name, address):
             return page("Too many tries. Wait a minute.", to, 429)
-        check = partial(right, store, name, given.get("password", ""))
-        if not await anyio.to_thread.run_sync(check):
+        brake.wrong(name, address)  # before it is known, so that many at once are no way around
+        async with checking:
+            good = await in_thread(right, store, name, given.get("password", ""))
+        if good:
+            brake.forget(name, address)
+        else:
             return page("That name or password is not right.", to, 403)
         return RedirectResponse(_inside(to), 303, headers={"set-cookie": gate.come_in(name)})
 
     @app.post("/logout", include_in_schema=False)
     async def log_out(request: Request) -> Response:
-        if token := request.cookies.get("codeact_login"):
+        if token := request.cookies.get(COOKIE):
             store.end_login(hashed(token))
         return RedirectResponse("/login", 303, headers={"set-cookie": gate.cookie("", 0)})
 

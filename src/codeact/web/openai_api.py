@@ -1,8 +1,8 @@
 """OpenAI's Chat Completions API, behind which the agent stands: any client of that API is a front end.
 
-`model` is `codeact/NAME`, where NAME is a model as `--model` takes it. Code and results come as Markdown in the reply,
-as the agent works; the words that end it follow. A client sends the whole conversation each time: the one that is gone
-on with is found by what was said before (or by `metadata.conversation`), so that its variables are there.
+`model` is `codeact/NAME`, where NAME is a model as `--model` takes it, or `codeact/model` for the server's own. The
+reply tells the agent's work as it goes on (`openai_text.py`); which conversation a request belongs to, says
+`openai_identity.py`. A client that goes away stops what runs.
 
 Source: platform.openai.com/docs/api-reference/chat, the fields that clients use.
 """
@@ -10,36 +10,42 @@ Source: platform.openai.com/docs/api-reference/chat, the fields that clients use
 from __future__ import annotations
 
 import base64
-import hashlib
 import json
 import re
 import secrets
 import time
-from collections.abc import AsyncIterator, Sequence
-from dataclasses import replace
+from collections.abc import AsyncIterator
 from typing import Any
 
-import anyio.to_thread
+import anyio
 from fastapi import FastAPI, Request
-from fastapi.responses import JSONResponse, Response, StreamingResponse
+from fastapi.responses import Response, StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from codeact.chats.chats import Chats
-from codeact.chats.values import Entry, Summary
-from codeact.errors import ChatBusy, ChatRefused, CodeActError, LimitReached, NotFound
+from codeact.chats.values import Entry
+from codeact.errors import ChatError, ChatRefused, CodeActError
 from codeact.messages import Image
+from codeact.server.answers import Json
+from codeact.server.faults import Fault
+from codeact.web import openai_identity
+from codeact.web.faults import fault_of, spelled
 from codeact.web.following import follow
-from codeact.web.threads import in_thread
+from codeact.web.openai_identity import Said
+from codeact.web.openai_text import Text
+from codeact.web.threads import in_slow_thread, in_thread
 
 __all__ = ["mount"]
 
 _PREFIX = "codeact/"
-_MAX_KNOWN = 10_000
-_MAX_SHOWN_CHARS = 20_000
+_ANY = "model"
+_BEAT_SECONDS, _QUIET_BEATS = 1.0, 15
+_WORDY = ("code", "native")
+"""Formats with words around their actions."""
 _DATA_URL = re.compile(r"data:image/[a-z]+;base64,([A-Za-z0-9+/=\s]+)\Z")
 
 
-class Said(BaseModel):
+class Message(BaseModel):
     """One message of a client's."""
 
     model_config = ConfigDict(extra="allow")
@@ -52,192 +58,157 @@ class Asked(BaseModel):
 
     model_config = ConfigDict(extra="allow")
     model: str = Field(max_length=500)
-    messages: list[Said] = Field(min_length=1, max_length=10_000)
+    messages: list[Message] = Field(min_length=1, max_length=10_000)
     stream: bool = False
     stream_options: dict[str, Any] | None = None
     metadata: dict[str, Any] | None = None
-    user: str | None = None
-
-
-class _Known:
-    """Which conversation a history belongs to, and where in it: key, branch, number of turns."""
-
-    def __init__(self) -> None:
-        self._of: dict[str, tuple[str, str, int]] = {}
-
-    def get(self, owner: str, messages: Sequence[Said]) -> tuple[str, str, int] | None:
-        return self._of.get(_fingerprint(owner, messages))
-
-    def put(self, owner: str, messages: Sequence[Said], summary: Summary) -> None:
-        if len(self._of) >= _MAX_KNOWN:
-            self._of.pop(next(iter(self._of)))
-        self._of[_fingerprint(owner, messages)] = (summary.id, summary.branch, summary.n_turns)
 
 
 def mount(app: FastAPI, chats: Chats) -> None:
     """Add the routes."""
-    known = _Known()
 
     @app.get("/v1/models", include_in_schema=False)
-    async def models() -> Any:
-        name = chats.defaults.model or "model"
-        return {
-            "object": "list",
-            "data": [{"id": f"{_PREFIX}{name}", "object": "model", "created": 0, "owned_by": "codeact"}],
-        }
+    async def models() -> Response:
+        names = chats.models_offered or (_ANY,)
+        return Json({"object": "list", "data": [_model(name) for name in names]})
+
+    @app.get("/v1/models/{name:path}", include_in_schema=False)
+    async def model(name: str) -> Response:
+        if name.removeprefix(_PREFIX) not in (*chats.models_offered, _ANY):
+            return Json(spelled(Fault(404, "model_not_found", f"there is no model {name[:200]!r}"), "/v1/"), 404)
+        return Json(_model(name.removeprefix(_PREFIX)))
 
     @app.post("/v1/chat/completions", include_in_schema=False)
     async def complete(request: Request) -> Response:
         owner = str(request.state.owner)
         try:
             asked = Asked.model_validate_json(await request.body())
-            key, after = await anyio.to_thread.run_sync(lambda: _begun(chats, known, owner, asked))
+            run = _Run(chats, owner, asked, await in_thread(_said, asked))
+            await in_slow_thread(run.begin, _name(request, asked))
         except ValidationError as error:
             first = error.errors()[0]
-            return _failed(400, f"{'.'.join(map(str, first['loc']))}: {first['msg']}", "invalid_request_error")
+            return _refused(Fault(400, "invalid", f"{'.'.join(map(str, first['loc']))}: {first['msg']}"))
         except CodeActError as error:
-            return _failed(_status(error), str(error), "invalid_request_error")
-        made = _Reply(asked, key)
+            return _refused(fault_of(error))
+        headers = {"x-conversation-id": run.key, "x-accel-buffering": "no"}
         if asked.stream:
-            return StreamingResponse(
-                _streamed(chats, known, owner, asked, key, after, made, request), media_type="text/event-stream"
-            )
-        async for _ in _pieces(chats, owner, key, after, made, request):
+            return StreamingResponse(run.lines(request), media_type="text/event-stream", headers=headers)
+        async for _ in run.pieces(request):
             pass
-        await in_thread(_remember, chats, known, owner, asked, made)
-        if made.error:
-            return _failed(502, made.error, "api_error")
-        return JSONResponse(made.whole())
+        return _refused(run.failure) if run.failure else Json(run.whole(), headers=headers)
 
 
-class _Reply:
-    """A reply as it grows."""
+class _Run:
+    """The agent's work on one request, and the reply that comes of it."""
 
-    def __init__(self, asked: Asked, key: str) -> None:
-        self.id, self.model, self.key = f"chatcmpl-{secrets.token_hex(12)}", asked.model, key
-        self.text = self.error = ""
-        self.finish = "stop"
-        self.usage = {"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0}
+    def __init__(self, chats: Chats, owner: str, asked: Asked, said: list[Said]) -> None:
+        self._chats, self._owner, self._asked, self._said = chats, owner, asked, said
+        self._id, self._created = f"chatcmpl-{secrets.token_hex(12)}", int(time.time())
+        self.key, self._after = "", 0
+        self._finish = "stop"
+        self._usage = {"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0}
+        self.failure: Fault | None = None
+        self._text = Text(live=False)
 
-    def take(self, entry: Entry) -> str:
-        """What an entry adds to the text."""
-        match entry.kind:
-            case "turn":
-                usage = entry.data["completion"].get("usage", {})
-                for name in ("prompt_tokens", "completion_tokens"):
-                    self.usage[name] += usage.get(name, 0)
-                self.usage["total_tokens"] = self.usage["prompt_tokens"] + self.usage["completion_tokens"]
-                piece = _markdown(entry.data)
-            case "approval":
-                piece = f"\n\n*{entry.data['tool']} waits for leave, which only the page or the API can give.*\n\n"
-            case "error":
-                self.error, piece = entry.data["message"], ""
-            case "ended" if entry.data["stop"] != "answer":
-                self.finish, piece = "length", f"\n\n*[ended: {entry.data['stop'].replace('_', ' ')}]*"
-            case _:
-                piece = ""
-        self.text += piece
-        return piece
+    def begin(self, name: str) -> None:
+        """Send the message; in a thread."""
+        model = self._asked.model.removeprefix(_PREFIX)
+        self.key, self._after = openai_identity.begin(
+            self._chats, self._owner, self._said, model="" if model == _ANY else model, name=name)
+        self._text = Text(live=self._chats.summary(self.key, self._owner).options.format in _WORDY)
+
+    async def pieces(self, request: Request) -> AsyncIterator[str]:
+        """The text as it comes, and an empty one now and then."""
+        over = False
+        try:
+            async for found in follow(self._chats, self.key, self._owner, self._after, beat=_BEAT_SECONDS):
+                for entry in found:
+                    if piece := self._take(entry):
+                        yield piece
+                    over |= entry.kind in ("ended", "stopped", "error")
+                if over:
+                    return
+                if not found:
+                    if await request.is_disconnected():
+                        return
+                    yield ""
+        finally:
+            with anyio.CancelScope(shield=True):
+                await in_slow_thread(self._end, over)
+
+    def _end(self, over: bool) -> None:
+        """Have it settled, and known for what follows."""
+        try:
+            if not over:
+                self._chats.stop(self.key, self._owner)
+            openai_identity.remember(self._chats, self._owner, self._said, self._text.whole, self.key)
+        except ChatError:   # deleted meanwhile
+            pass
+
+    def _take(self, entry: Entry) -> str:
+        if entry.kind == "turn":
+            usage = entry.data["completion"].get("usage", {})
+            for name in ("prompt_tokens", "completion_tokens"):
+                self._usage[name] += usage.get(name, 0)
+                self._usage["total_tokens"] += usage.get(name, 0)
+        elif entry.kind == "error":
+            self.failure = Fault(502, "model_failed", entry.data["message"])
+        elif entry.kind == "ended" and entry.data["stop"] != "answer":
+            self._finish = "length"
+        return self._text.take(entry)
+
+    async def lines(self, request: Request) -> AsyncIterator[str]:
+        """The reply as OpenAI streams it."""
+        yield _line(self._chunk({"role": "assistant", "content": ""}))
+        quiet = 0
+        async for piece in self.pieces(request):
+            quiet = 0 if piece else quiet + 1
+            if piece:
+                yield _line(self._chunk({"content": piece}))
+            elif quiet % _QUIET_BEATS == 0:
+                yield ": still at work\n\n"
+        if self.failure:
+            yield _line(spelled(self.failure, "/v1/"))
+        yield _line(self._chunk({}, self._finish))
+        if (self._asked.stream_options or {}).get("include_usage"):
+            yield _line({**self._chunk({}), "choices": [], "usage": self._usage})
+        yield "data: [DONE]\n\n"
 
     def whole(self) -> dict[str, Any]:
-        choice = {"index": 0, "message": {"role": "assistant", "content": self.text}, "finish_reason": self.finish}
-        return {
-            "id": self.id,
-            "object": "chat.completion",
-            "created": int(time.time()),
-            "model": self.model,
-            "choices": [choice],
-            "usage": self.usage,
-            "metadata": {"conversation": self.key},
-        }
+        """The reply in one."""
+        message = {"role": "assistant", "content": self._text.whole}
+        choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": self._finish}
+        return {**self._head("chat.completion"), "choices": [choice], "usage": self._usage,
+                "metadata": {"conversation": self.key}}
 
-    def chunk(self, delta: dict[str, Any], finish: str | None = None) -> dict[str, Any]:
-        return {
-            "id": self.id,
-            "object": "chat.completion.chunk",
-            "created": int(time.time()),
-            "model": self.model,
-            "choices": [{"index": 0, "delta": delta, "finish_reason": finish}],
-        }
+    def _chunk(self, delta: dict[str, Any], finish: str | None = None) -> dict[str, Any]:
+        choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish}
+        return {**self._head("chat.completion.chunk"), "choices": [choice]}
+
+    def _head(self, kind: str) -> dict[str, Any]:
+        return {"id": self._id, "object": kind, "created": self._created, "model": self._asked.model}
 
 
-async def _pieces(chats: Chats, owner: str, key: str, after: int, made: _Reply, request: Request) -> AsyncIterator[str]:
-    """The text as it comes; a client that goes stops what runs."""
-    over = False
-    try:
-        async for found in follow(chats, key, owner, after, beat=1.0):
-            for entry in found:
-                if piece := made.take(entry):
-                    yield piece
-                over |= entry.kind in ("ended", "stopped", "error")
-            if over:
-                await anyio.to_thread.run_sync(lambda: chats.wait(key, owner, 10))
-                return
-            if not found and await request.is_disconnected():
-                return
-    finally:
-        if not over:
-            with anyio.CancelScope(shield=True):
-                await anyio.to_thread.run_sync(lambda: chats.stop(key, owner))
+def _name(request: Request, asked: Asked) -> str:
+    """What the client calls the conversation, if it does."""
+    given = request.headers.get("x-conversation-id") or (asked.metadata or {}).get("conversation") or ""
+    return str(given)[:200]
 
 
-async def _streamed(
-    chats: Chats, known: _Known, owner: str, asked: Asked, key: str, after: int, made: _Reply, request: Request
-) -> AsyncIterator[str]:
-    yield _line(made.chunk({"role": "assistant", "content": ""}))
-    async for piece in _pieces(chats, owner, key, after, made, request):
-        yield _line(made.chunk({"content": piece}))
-    if made.error:
-        yield _line({"error": {"message": made.error, "type": "api_error", "code": None, "param": None}})
-    await in_thread(_remember, chats, known, owner, asked, made)
-    yield _line(made.chunk({}, made.finish))
-    if (asked.stream_options or {}).get("include_usage"):
-        yield _line({**made.chunk({}), "choices": [], "usage": made.usage})
-    yield "data: [DONE]\n\n"
+def _said(asked: Asked) -> list[Said]:
+    return [Said(one.role, *_parts(one)) for one in asked.messages]
 
 
-def _begun(chats: Chats, known: _Known, owner: str, asked: Asked) -> tuple[str, int]:
-    """The conversation that this goes on with, and the number of the entry of its message."""
-    *before, last = asked.messages
-    if last.role != "user":
-        raise ChatRefused("the last message must be the user's")
-    text, images = _parts(last)
-    name = asked.model.removeprefix(_PREFIX)
-    found = known.get(owner, before)
-    key = str((asked.metadata or {}).get("conversation", "")) or (found[0] if found else "")
-    if key:
-        try:
-            summary = chats.summary(key, owner)
-            if found and found[0] == key and (summary.branch, summary.n_turns) != found[1:]:
-                # It went on since, from another window or with other words: this history goes its own way.
-                if summary.branch != found[1]:
-                    chats.switch(key, owner, found[1])
-                if chats.summary(key, owner).n_turns != found[2]:
-                    chats.branch(key, owner, found[2])
-            if name and name != summary.options.model and name != "model":
-                chats.update(key, owner, options=replace(summary.options, model=name))
-            return key, chats.send(key, owner, text, images=images)
-        except NotFound:
-            pass
-    instructions = "\n\n".join(_parts(one)[0] for one in before if one.role in ("system", "developer"))
-    model = name if name and name != "model" else chats.defaults.model
-    key = chats.create(owner, replace(chats.defaults, model=model, instructions=instructions)).id
-    earlier = [one for one in before if one.role in ("user", "assistant")]
-    if earlier:  # a history that is not known here: the words are all there is of it
-        told = "\n\n".join(f"{one.role}: {_parts(one)[0]}" for one in earlier)
-        text = f"[The conversation so far, whose variables are not there any more:]\n{told}\n\n[Now:]\n{text}"
-    return key, chats.send(key, owner, text, images=images)
+def _parts(message: Message) -> tuple[str, tuple[Image, ...]]:
+    """Text and pictures.
 
-
-def _remember(chats: Chats, known: _Known, owner: str, asked: Asked, made: _Reply) -> None:
-    known.put(owner, [*asked.messages, Said(role="assistant", content=made.text)], chats.summary(made.key, owner))
-
-
-def _parts(said: Said) -> tuple[str, list[Image]]:
-    if not isinstance(said.content, list):
-        return said.content or "", []
+    Raises:
+        ChatRefused, ConfigError: A picture is an address, or none.
+    """
+    if not isinstance(message.content, list):
+        return message.content or "", ()
     texts, images = [], []
-    for part in said.content:
+    for part in message.content:
         if part.get("type") == "text" and isinstance(part.get("text"), str):
             texts.append(part["text"])
         elif part.get("type") == "image_url":
@@ -249,53 +220,15 @@ def _parts(said: Said) -> tuple[str, list[Image]]:
                 images.append(Image.of(base64.b64decode(found[1])))
             except ValueError:
                 raise ChatRefused("a picture is not in base64") from None
-    return "\n".join(texts), images
+    return "\n".join(texts), tuple(images)
 
 
-def _markdown(turn: dict[str, Any] | Any) -> str:
-    """A turn as a reply shows it."""
-    action, seen = turn["action"], turn["observation"]
-    if action["type"] in ("answer", "say"):
-        return str(action["text"])
-    if action["type"] == "malformed":
-        return ""
-    code = action.get("code") or f"{action.get('name')}({json.dumps(action.get('arguments', {}))})"
-    thought = f"{action['thought']}\n\n" if action.get("thought") else ""
-    pictures = "".join(
-        f"\n![figure](data:{mime};base64,{data['base64']})\n"
-        for bundle in seen.get("outputs", ())
-        for mime, data in bundle.items()
-        if mime.startswith("image/") and isinstance(data, dict)
-    )
-    return f"{thought}{_fenced(code, 'python')}\n\n{_fenced(seen['text'][:_MAX_SHOWN_CHARS], 'text')}\n{pictures}\n"
+def _model(name: str) -> dict[str, Any]:
+    return {"id": f"{_PREFIX}{name}", "object": "model", "created": 0, "owned_by": "codeact"}
 
 
-def _fenced(text: str, language: str) -> str:
-    longest = max((len(run) for run in re.findall(r"`+", text)), default=0)
-    fence = "`" * max(3, longest + 1)
-    return f"{fence}{language}\n{text.rstrip()}\n{fence}"
-
-
-def _fingerprint(owner: str, messages: Sequence[Said]) -> str:
-    # What the client shows of a reply may be trimmed; the user's words are what tells conversations apart.
-    said = [_text_of(one).strip() for one in messages if one.role == "user"]
-    last = [_text_of(one).strip()[-200:] for one in messages if one.role == "assistant"][-1:]
-    return hashlib.sha256(json.dumps([owner, said, last]).encode()).hexdigest() if said else ""
-
-
-def _text_of(said: Said) -> str:
-    if isinstance(said.content, list):
-        return "\n".join(str(part.get("text", "")) for part in said.content)
-    return said.content or ""
-
-
-def _status(error: CodeActError) -> int:
-    kinds = {NotFound: 404, ChatBusy: 409, LimitReached: 429}
-    return next((status for kind, status in kinds.items() if isinstance(error, kind)), 400)
-
-
-def _failed(status: int, message: str, kind: str) -> JSONResponse:
-    return JSONResponse({"error": {"message": message, "type": kind, "param": None, "code": None}}, status)
+def _refused(fault: Fault) -> Response:
+    return Json(spelled(fault, "/v1/"), 400 if fault.status == 422 else fault.status)
 
 
 def _line(data: Any) -> str:

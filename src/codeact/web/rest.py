@@ -1,146 +1,89 @@
 """The project's own API over conversations, under `/api/v1`: JSON, and server-sent events that can be taken up again.
 
-Every route does what a method of `chats.Chats` does; its faults become a status and `{"error": code, "message": ...}`.
+Every route does what a method of `chats.Chats` does; its faults become a status and `{"error": code, "message": ...}`
+(`faults.py`). What a cell or a model wrote is data in all answers, and a file is a download.
 """
 
 from __future__ import annotations
 
 import base64
 import json
-from collections.abc import AsyncIterator, Callable, Iterator
+import math
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from functools import partial
 from typing import Annotated, Any, TypeVar
+from urllib.parse import quote
 
-import anyio.to_thread
-from fastapi import APIRouter, FastAPI, Path, Query, Request
-from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse, Response, StreamingResponse
-from pydantic import BaseModel, ConfigDict, Field
-from starlette.exceptions import HTTPException
+from fastapi import APIRouter, Depends, FastAPI, Path, Query, Request
+from fastapi.responses import Response, StreamingResponse
+from fastapi.security import HTTPBearer
 
 from codeact.chats.chats import Chats
 from codeact.chats.values import Options
-from codeact.errors import (
-    ChatBusy,
-    ChatRefused,
-    CodeActError,
-    ConfigError,
-    InterpreterError,
-    LimitReached,
-    ModelError,
-    NotFound,
-)
+from codeact.chats.views import turn_views
+from codeact.errors import ChatRefused, NotFound
 from codeact.messages import Image
+from codeact.server.answers import Json
+from codeact.web import models
 from codeact.web.following import follow
+from codeact.web.threads import in_slow_thread, in_thread
 
 __all__ = ["mount"]
 
 T = TypeVar("T")
 Key = Annotated[str, Path(max_length=64)]
-_STATUS: tuple[tuple[type[CodeActError], int, str], ...] = (
-    (NotFound, 404, "not_found"),
-    (ChatBusy, 409, "busy"),
-    (LimitReached, 429, "limit_reached"),
-    (ChatRefused, 422, "refused"),
-    (ConfigError, 422, "not_configured"),
-    (ModelError, 502, "model_failed"),
-    (InterpreterError, 503, "interpreter_failed"),
-    (CodeActError, 500, "failed"),
-)
+Token = Annotated[str, Path(max_length=64)]
+Turn = Annotated[int | None, Query(ge=0, le=10_000_000)]
+Limit = Annotated[int, Query(ge=1, le=200)]
 
-
-class _Body(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
-
-class NewConversation(_Body):
-    """What a conversation begins with."""
-
-    title: str = Field("", max_length=200)
-    options: dict[str, Any] | None = None
-
-
-class Changes(_Body):
-    """What is to be another way; what is left out stays."""
-
-    title: str | None = Field(None, max_length=200)
-    pinned: bool | None = None
-    options: dict[str, Any] | None = None
-
-
-class Picture(_Body):
-    """PNG, JPEG, GIF or WebP."""
-
-    base64: str = Field(max_length=28_000_000)
-
-
-class NewMessage(_Body):
-    """What the user says."""
-
-    text: str = Field("", max_length=2_000_000)
-    images: list[Picture] = Field(default_factory=list, max_length=20)
-    files: list[str] = Field(default_factory=list, max_length=100)
-    """Names of uploads that go with it."""
-
-
-class Cell(_Body):
-    """Code of the user's own."""
-
-    code: str = Field(max_length=2_000_000)
-
-
-class Edit(_Body):
-    """Another cell, or another message, in place of a turn's; one of the two."""
-
-    turn: int = Field(ge=0, le=10_000_000)
-    code: str | None = Field(None, max_length=2_000_000)
-    text: str | None = Field(None, max_length=2_000_000)
-
-
-class Approval(_Body):
-    """Leave for a call, or none."""
-
-    granted: bool
-
-
-class At(_Body):
-    """A place in the conversation."""
-
-    turn: int = Field(ge=0, le=10_000_000)
-
-
-class To(_Body):
-    """A branch."""
-
-    branch: str = Field(max_length=64)
-
-
-class Back(_Body):
-    """How many messages are taken back."""
-
-    n: int = Field(1, ge=1, le=10_000)
+ERRORS: dict[int | str, dict[str, Any]] = {
+    status: {"model": models.ErrorAnswer, "description": what}
+    for status, what in {
+        400: "The request cannot be read.",
+        401: "The token is missing or wrong.",
+        403: "The request comes from another site's page, or under a wrong name.",
+        404: "There is no such thing, or it is somebody else's.",
+        405: "This cannot be done with that.",
+        408: "The body did not come in time.",
+        409: "Something runs in the conversation: wait for it, or stop it.",
+        413: "The body is too long.",
+        422: "The body has the wrong fields, or what it asks for makes no sense.",
+        429: "Too many requests, conversations, or things that run.",
+    }.items()
+}
+_EVENT = {
+    "type": "object",
+    "description": "Server-sent events: `id` is the number, `event` the kind, `data` the entry as JSON.",
+    "properties": {"id": {"type": "string"}, "event": {"type": "string"}, "data": {"type": "string"}},
+}
+_STREAM = {"content": {"text/event-stream": {"schema": _EVENT}}}
+_BYTES = {"content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}}
+_ZIP = {"content": {"application/zip": {"schema": {"type": "string", "format": "binary"}}}}
 
 
 def mount(app: FastAPI, chats: Chats) -> None:
-    """Add the routes, and what makes answers of faults."""
-    api = APIRouter(prefix="/api/v1")
+    """Add the routes."""
+    api = APIRouter(prefix="/api/v1", responses=ERRORS, dependencies=[Depends(HTTPBearer(auto_error=False))])
 
     async def do(work: Callable[[], T]) -> T:
-        return await anyio.to_thread.run_sync(work)
+        return await in_thread(work)
 
-    @api.get("/conversations")
+    async def do_slowly(work: Callable[[], T]) -> T:
+        return await in_slow_thread(work)
+
+    @api.get("/conversations", response_model=list[models.ConversationAnswer])
     async def conversations(
         request: Request,
         search: Annotated[str, Query(max_length=200)] = "",
         limit: Annotated[int, Query(ge=1, le=500)] = 50,
-        before: float | None = None,
+        before: Annotated[float | None, Query(ge=0, allow_inf_nan=False)] = None,
     ) -> Any:
         """The user's, the pinned first, then the latest."""
         found = await do(lambda: chats.find(_owner(request), search=search, limit=limit, before=before))
         return _answer([one.to_json() for one in found])
 
-    @api.post("/conversations", status_code=201)
-    async def create(request: Request, body: NewConversation) -> Any:
+    @api.post("/conversations", status_code=201, response_model=models.ConversationAnswer)
+    async def create(request: Request, body: models.NewConversation) -> Any:
         """A new one."""
 
         def work() -> Any:
@@ -149,13 +92,13 @@ def mount(app: FastAPI, chats: Chats) -> None:
 
         return _answer(await do(work), 201)
 
-    @api.get("/conversations/{key}")
+    @api.get("/conversations/{key}", response_model=models.ConversationAnswer)
     async def conversation(request: Request, key: Key) -> Any:
         """One, without what was said."""
         return _answer((await do(lambda: chats.summary(key, _owner(request)))).to_json())
 
-    @api.patch("/conversations/{key}")
-    async def change(request: Request, key: Key, body: Changes) -> Any:
+    @api.patch("/conversations/{key}", response_model=models.ConversationAnswer)
+    async def change(request: Request, key: Key, body: models.Changes) -> Any:
         """Rename it, pin it, change its options (those that are given)."""
 
         def work() -> Any:
@@ -165,36 +108,36 @@ def mount(app: FastAPI, chats: Chats) -> None:
                 options = Options.from_json({**now, **body.options})
             return chats.update(key, _owner(request), title=body.title, pinned=body.pinned, options=options).to_json()
 
-        return _answer(await do(work))
+        return _answer(await do_slowly(work))
 
     @api.delete("/conversations/{key}", status_code=204)
     async def delete(request: Request, key: Key) -> Response:
         """Remove it, with its files; what runs is stopped."""
-        await do(lambda: chats.delete(key, _owner(request)))
+        await do_slowly(lambda: chats.delete(key, _owner(request)))
         return Response(status_code=204)
 
-    @api.post("/conversations/{key}/messages", status_code=202)
-    async def send(request: Request, key: Key, body: NewMessage) -> Any:
+    @api.post("/conversations/{key}/messages", status_code=202, response_model=models.BegunAnswer)
+    async def send(request: Request, key: Key, body: models.NewMessage) -> Any:
         """Say something; the answer has the number after which what comes of it stands among the events."""
 
         def work() -> int:
             images = [Image.of(_decoded(one.base64)) for one in body.images]
             return chats.send(key, _owner(request), body.text, images=images, attached=body.files)
 
-        return _answer({"seq": await do(work)}, 202)
+        return _answer({"seq": await do_slowly(work)}, 202)
 
-    @api.get("/conversations/{key}/turns")
+    @api.get("/conversations/{key}/turns", response_model=list[models.TurnAnswer])
     async def turns(
         request: Request,
         key: Key,
-        before: Annotated[int | None, Query(ge=0, le=10_000_000)] = None,
-        limit: Annotated[int, Query(ge=1, le=200)] = 30,
+        before: Turn = None,
+        limit: Limit = 30,
     ) -> Any:
         """Finished turns, oldest first: the last ones, or those below a number."""
         found = await do(lambda: chats.turns(key, _owner(request), before=before, limit=limit))
         return _answer([one.to_json() for one in found])
 
-    @api.get("/conversations/{key}/events")
+    @api.get("/conversations/{key}/events", response_model=list[models.EntryAnswer], responses={200: _STREAM})
     async def events(
         request: Request, key: Key, after: Annotated[int, Query(ge=0, le=2**62)] = 0, stream: bool = True
     ) -> Response:
@@ -221,24 +164,24 @@ def mount(app: FastAPI, chats: Chats) -> None:
 
         return StreamingResponse(lines(), media_type="text/event-stream", headers={"x-accel-buffering": "no"})
 
-    @api.post("/conversations/{key}/stop")
+    @api.post("/conversations/{key}/stop", response_model=models.StoppedAnswer)
     async def stop(request: Request, key: Key) -> Any:
         """Stop whatever runs; answered when it has stopped."""
-        return _answer({"stopped": await do(lambda: chats.stop(key, _owner(request)))})
+        return _answer({"stopped": await do_slowly(lambda: chats.stop(key, _owner(request)))})
 
-    @api.post("/conversations/{key}/approvals/{call}")
-    async def approve(request: Request, key: Key, call: Key, body: Approval) -> Any:
+    @api.post("/conversations/{key}/approvals/{call}", response_model=models.ApprovalAnswer)
+    async def approve(request: Request, key: Key, call: Key, body: models.Approval) -> Any:
         """Let a tool run that waits for leave, or not."""
         await do(lambda: chats.approve(key, _owner(request), call, body.granted))
         return _answer({"granted": body.granted})
 
-    @api.post("/conversations/{key}/cells", status_code=202)
-    async def cell(request: Request, key: Key, body: Cell) -> Any:
+    @api.post("/conversations/{key}/cells", status_code=202, response_model=models.BegunAnswer)
+    async def cell(request: Request, key: Key, body: models.Cell) -> Any:
         """Run a cell of one's own in the conversation's interpreter."""
-        return _answer({"seq": await do(lambda: chats.run_cell(key, _owner(request), body.code))}, 202)
+        return _answer({"seq": await do_slowly(lambda: chats.run_cell(key, _owner(request), body.code))}, 202)
 
-    @api.post("/conversations/{key}/edit", status_code=202)
-    async def edit(request: Request, key: Key, body: Edit) -> Any:
+    @api.post("/conversations/{key}/edit", status_code=202, response_model=models.OnBranchAnswer)
+    async def edit(request: Request, key: Key, body: models.Edit) -> Any:
         """Change a turn's cell, or the message that began it, and go on from there on a branch."""
         if (body.code is None) == (body.text is None):
             raise ChatRefused("give `code` or `text`, one of the two")
@@ -246,73 +189,79 @@ def mount(app: FastAPI, chats: Chats) -> None:
             work = partial(chats.edit, key, _owner(request), body.turn, body.code)
         else:
             work = partial(chats.edit_message, key, _owner(request), body.turn, body.text or "")
-        return _answer({"branch": await do(work)}, 202)
+        return _answer({"branch": await do_slowly(work)}, 202)
 
-    @api.get("/conversations/{key}/branches")
+    @api.get("/conversations/{key}/branches", response_model=list[models.BranchAnswer])
     async def branches(request: Request, key: Key) -> Any:
         """All ways it went."""
         return _answer([one.to_json() for one in await do(lambda: chats.branches(key, _owner(request)))])
 
-    @api.post("/conversations/{key}/branches", status_code=201)
-    async def branch(request: Request, key: Key, body: At) -> Any:
+    @api.post("/conversations/{key}/branches", status_code=201, response_model=models.OnBranchAnswer)
+    async def branch(request: Request, key: Key, body: models.At) -> Any:
         """Go on from after so many turns on a branch of its own."""
-        return _answer({"branch": await do(lambda: chats.branch(key, _owner(request), body.turn))}, 201)
+        return _answer({"branch": await do_slowly(lambda: chats.branch(key, _owner(request), body.turn))}, 201)
 
-    @api.post("/conversations/{key}/switch")
-    async def switch(request: Request, key: Key, body: To) -> Any:
+    @api.post("/conversations/{key}/switch", response_model=models.OnBranchAnswer)
+    async def switch(request: Request, key: Key, body: models.To) -> Any:
         """Go on with another branch."""
-        await do(lambda: chats.switch(key, _owner(request), body.branch))
+        await do_slowly(lambda: chats.switch(key, _owner(request), body.branch))
         return _answer({"branch": body.branch})
 
-    @api.post("/conversations/{key}/undo")
-    async def undo(request: Request, key: Key, body: Back) -> Any:
+    @api.post("/conversations/{key}/undo", response_model=models.ConversationAnswer)
+    async def undo(request: Request, key: Key, body: models.Back) -> Any:
         """Take the last messages back; they stay on their branch."""
-        await do(lambda: chats.undo(key, _owner(request), body.n))
+        await do_slowly(lambda: chats.undo(key, _owner(request), body.n))
         return _answer((await do(lambda: chats.summary(key, _owner(request)))).to_json())
 
-    @api.post("/conversations/{key}/retry", status_code=202)
+    @api.post("/conversations/{key}/retry", status_code=202, response_model=models.BegunAnswer)
     async def retry(request: Request, key: Key) -> Any:
         """Have the last message done again."""
-        return _answer({"seq": await do(lambda: chats.retry(key, _owner(request)))}, 202)
+        return _answer({"seq": await do_slowly(lambda: chats.retry(key, _owner(request)))}, 202)
 
-    @api.get("/conversations/{key}/variables")
+    @api.get("/conversations/{key}/variables", response_model=list[models.VariableAnswer])
     async def variables(request: Request, key: Key) -> Any:
         """What the interpreter holds."""
-        return _answer(await do(lambda: chats.variables(key, _owner(request))))
+        return _answer(await do_slowly(lambda: chats.variables(key, _owner(request))))
 
-    @api.get("/conversations/{key}/files")
+    @api.get("/conversations/{key}/files", response_model=list[models.FileAnswer])
     async def files(request: Request, key: Key) -> Any:
         """The workspace's files."""
         return _answer([one.to_json() for one in await do(lambda: chats.files(key, _owner(request)))])
 
-    @api.get("/conversations/{key}/files.zip")
+    @api.get("/conversations/{key}/files.zip", response_class=Response, responses={200: _ZIP})
     async def archive(request: Request, key: Key) -> Response:
         """All of them."""
         parts: Iterator[bytes] = await do(lambda: chats.archive(key, _owner(request)))
         return StreamingResponse(parts, media_type="application/zip", headers=_download("workspace.zip"))
 
-    @api.get("/conversations/{key}/files/{name:path}")
+    @api.get("/conversations/{key}/files/{name:path}", response_class=Response, responses={200: _BYTES})
     async def file(request: Request, key: Key, name: str) -> Response:
         """One of them, as a download: what a cell wrote is never shown as a page of this server's."""
         data = await do(lambda: chats.read_file(key, _owner(request), name))
         return Response(data, media_type="application/octet-stream", headers=_download(name.rpartition("/")[2]))
 
-    @api.put("/conversations/{key}/files/{name:path}", status_code=201)
+    @api.put(
+        "/conversations/{key}/files/{name:path}",
+        status_code=201,
+        response_model=models.FileAnswer,
+        openapi_extra={"requestBody": {"required": True, **_BYTES}},
+    )
     async def upload(request: Request, key: Key, name: str) -> Any:
         """Put one there: the body is its bytes; folders in its name are left off."""
         data = await request.body()
         return _answer((await do(lambda: chats.upload(key, _owner(request), name, data))).to_json(), 201)
 
-    @api.get("/conversations/{key}/export/{kind}")
+    @api.get("/conversations/{key}/export/{kind}", response_class=Response, responses={200: _BYTES})
     async def export(request: Request, key: Key, kind: str) -> Response:
         """The current branch as ipynb, md or jsonl."""
         name, data = await do(lambda: chats.export(key, _owner(request), kind))
         return Response(data, media_type="application/octet-stream", headers=_download(name))
 
-    @api.post("/conversations/{key}/share")
+    @api.post("/conversations/{key}/share", response_model=models.ShareAnswer)
     async def share(request: Request, key: Key) -> Any:
         """A link by which anybody can read it."""
-        return _answer({"path": f"/s/{await do(lambda: chats.share(key, _owner(request)))}"})
+        token = await do(lambda: chats.share(key, _owner(request)))
+        return _answer({"token": token, "path": f"/s/{token}"})
 
     @api.delete("/conversations/{key}/share", status_code=204)
     async def unshare(request: Request, key: Key) -> Response:
@@ -320,33 +269,38 @@ def mount(app: FastAPI, chats: Chats) -> None:
         await do(lambda: chats.unshare(key, _owner(request)))
         return Response(status_code=204)
 
+    @api.get("/shared/{token}", response_model=models.SharedAnswer)
+    async def shared(token: Token) -> Any:
+        """What a link leads to; it needs no other token."""
+        found = await do(lambda: chats.shared(token))
+        return _answer({"title": found.title, "updated": found.updated, "n_turns": found.n_turns})
+
+    @api.get("/shared/{token}/turns", response_model=list[models.TurnAnswer])
+    async def shared_turns(token: Token, before: Turn = None, limit: Limit = 30) -> Any:
+        """Its turns, as those of one's own."""
+        found = await do(lambda: turn_views(chats.shared_turns(token, before=before, limit=limit)))
+        return _answer([one.to_json() for one in found])
+
     app.include_router(api)
-
-    @app.exception_handler(CodeActError)
-    async def foreseen(request: Request, error: CodeActError) -> Response:
-        status, code = next((status, code) for kind, status, code in _STATUS if isinstance(error, kind))
-        return _answer({"error": code, "message": str(error)}, status)
-
-    @app.exception_handler(RequestValidationError)
-    async def malformed(request: Request, error: RequestValidationError) -> Response:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first.get("loc", ()))
-        return _answer(
-            {"error": "invalid", "message": f"{where}: {first.get('msg', 'not as it should be')}"[:500]}, 422
-        )
-
-    @app.exception_handler(HTTPException)
-    async def other(request: Request, error: HTTPException) -> Response:
-        code = {404: "unknown_path", 405: "wrong_method"}.get(error.status_code, "refused")
-        return _answer({"error": code, "message": str(error.detail)}, error.status_code)
 
 
 def _owner(request: Request) -> str:
     return str(request.state.owner)
 
 
-def _answer(content: Any, status: int = 200) -> JSONResponse:
-    return JSONResponse(content, status)
+def _answer(content: Any, status: int = 200) -> Response:
+    try:
+        return Json(content, status)
+    except ValueError:  # what a cell showed may hold numbers that JSON has not
+        return Json(_plain(content), status)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if isinstance(value, Mapping):
+        return {key: _plain(one) for key, one in value.items()}
+    return [_plain(one) for one in value] if isinstance(value, list | tuple) else value
 
 
 def _decoded(text: str) -> bytes:
@@ -357,6 +311,4 @@ def _decoded(text: str) -> bytes:
 
 
 def _download(name: str) -> dict[str, str]:
-    from urllib.parse import quote
-
-    return {"content-disposition": f"attachment; filename*=UTF-8''{quote(name, safe='')}"}
+    return {"content-disposition": f"attachment; filename*=UTF-8''{quote(name.encode('utf-8', 'replace'), safe='')}"}

@@ -9,6 +9,7 @@ import anyio.to_thread
 import uvicorn
 
 from codeact.chats.chats import Chats
+from codeact.server.sessions import Sessions
 from codeact.web.app import create_app
 from codeact.web.gate import Policy
 
@@ -17,14 +18,14 @@ __all__ = ["run"]
 _GRACE_SECONDS = 3
 
 
-def run(chats: Chats, policy: Policy, listener: socket.socket) -> None:
-    """Answer requests until told to end; all conversations are asleep then.
+def run(chats: Chats, policy: Policy, listener: socket.socket, *, engine: Sessions | None = None) -> None:
+    """Answer requests until told to end; all conversations are asleep then, and the engine's sessions ended.
 
     Raises:
         SystemExit: By SIGTERM.
     """
     config = uvicorn.Config(
-        create_app(chats, policy),
+        create_app(chats, policy, engine=engine),
         log_level="warning",
         access_log=False,
         proxy_headers=False,
@@ -35,7 +36,7 @@ def run(chats: Chats, policy: Policy, listener: socket.socket) -> None:
     )
     before = signal.signal(signal.SIGTERM, _leave)
     try:
-        _Server(config, chats).run(sockets=[listener])
+        _Server(config, chats, engine).run(sockets=[listener])
     finally:
         signal.signal(signal.SIGTERM, before)
         chats.close()
@@ -48,10 +49,12 @@ def _leave(signum: int, frame: object) -> None:
 class _Server(uvicorn.Server):
     """Wakes who follows a conversation, so that streams end before they are waited for."""
 
-    def __init__(self, config: uvicorn.Config, chats: Chats) -> None:
+    def __init__(self, config: uvicorn.Config, chats: Chats, engine: Sessions | None) -> None:
         super().__init__(config)
-        self._chats = chats
+        self._chats, self._engine = chats, engine
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         await anyio.to_thread.run_sync(self._chats.rest)
+        if self._engine is not None:
+            await anyio.to_thread.run_sync(self._engine.stop_all)
         await super().shutdown(sockets)

@@ -1,0 +1,77 @@
+"""Conversations in PostgreSQL, on a server that the tests start."""
+
+import json
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+import sqlalchemy as sa
+from talk import OPTIONS, say
+
+from codeact.chats.store import Store
+from codeact.errors import NotFound
+
+
+@pytest.fixture
+def url(postgres):
+    """An empty database."""
+    yield postgres
+    engine = sa.create_engine(postgres)
+    with engine.begin() as connection:
+        connection.execute(sa.text("drop schema public cascade"))
+        connection.execute(sa.text("create schema public"))
+    engine.dispose()
+
+
+def test_a_conversation_is_had_branched_found_and_brought_back(make, url):
+    chats = make(url=url)
+    key = chats.create("me").id
+    at = say(chats, key, "`x = 1`")
+    assert chats.follow(key, "me", at, timeout=0)
+    say(chats, key, "`x = 2; print(x)` about Zürich, 100%_of it")
+    chats.undo(key, "me")
+    say(chats, key, "`print(x)`")
+    assert chats.turns(key, "me")[-1].answer == "1"
+    assert [one.id for one in chats.find("me", search="zürich")] == [key]
+    assert chats.find("me", search="nowhere") == []
+    token = chats.share(key, "me")
+    assert chats.shared(token).id == key
+    assert chats.stats()["turns"] == 6
+    chats.close()
+    again = make(url=url)
+    say(again, key, "`print(x + 10)`")
+    assert again.turns(key, "me")[-1].answer == "11"
+    again.delete(key, "me")
+    with pytest.raises(NotFound):
+        again.summary(key, "me")
+
+
+def test_characters_that_are_none_get_nowhere_in_postgresql(make, url):
+    chats = make(url=url)
+    key = chats.create("me").id
+    say(chats, key, "half \ud800 and \0 nothing `print(chr(0xd800), chr(0))`")
+    json.dumps([entry.to_json() for entry in chats.entries(key, "me")], ensure_ascii=False).encode()
+    chats.update(key, "me", title="a\ud800b\0c")
+    assert chats.summary(key, "me").title == "a?bc"
+    assert chats.find("me", search="\ud800\0") == chats.find("me", search="?")
+    for wrong in ("\ud800", "\0", "'; drop table entries; --"):
+        with pytest.raises(NotFound):
+            chats.summary(wrong, "me")
+        with pytest.raises(NotFound):
+            chats.shared(wrong)
+
+
+def test_of_programs_that_start_and_write_at_once_each_number_is_given_once(url):
+    gate = threading.Barrier(4)
+
+    def start(_):
+        gate.wait()
+        return Store(url)
+
+    with ThreadPoolExecutor(4) as pool:
+        stores = list(pool.map(start, range(4)))
+        key = stores[0].create("me", "", OPTIONS).id
+        list(pool.map(lambda store: [store.add(key, [("note", {"text": "x" * 1000}, None)]) for _ in range(40)], stores))
+    assert [entry.seq for entry in stores[0].entries(key)] == list(range(1, 161))
+    for store in stores:
+        store.close()
