@@ -43,7 +43,7 @@ from codeact.watching import aiterate, iterate, wait
 if TYPE_CHECKING:
     from codeact.tools.module import ToolModule
 
-__all__ = ["Agent", "Result", "Undone"]
+__all__ = ["Agent", "Result", "Undone", "of_cell"]
 
 _log = logging.getLogger(__name__)
 _MAX_TOLD_CHARS = 2_000
@@ -344,13 +344,15 @@ class Agent:
             self._conversation.ran_a_cell()
             self._n_cells += 1
             result = self.interpreter.run(code, timeout=timeout or self.timeout, on_output=on_output)
-            told = (f"[The user ran this in the interpreter:]\n{code.rstrip()}\n"
-                    f"[Its result:]\n{result.text[:_MAX_TOLD_CHARS]}")
-            self._conversation.aside.append(told)
-            self._keeping.aside(told)
+            self.tell(of_cell(code, result.text))
             if self._conversation.trajectory:
                 self._keeping.state(self.interpreter, self._conversation.n_turns, ignore, now=True)
             return result
+
+    def tell(self, words: str) -> None:
+        """Have the model told something with the next task."""
+        self._conversation.aside.append(words)
+        self._keeping.aside(words)
 
     @classmethod
     def resume(cls, path: str | Path, model: str | Model | None = None, **settings: Any) -> Self:
@@ -509,6 +511,12 @@ class Agent:
             return self._conversation.told_instead(variables() if variables else [])
         return self._conversation.told_instead([])
 
+
+
+def of_cell(code: str, result: str) -> str:
+    """What the model is told of a cell of the user's own."""
+    return (f"[The user ran this in the interpreter:]\n{code.rstrip()}\n"
+            f"[Its result:]\n{result[:_MAX_TOLD_CHARS]}")
 
 
 def _own(tool: Any) -> Any:

@@ -17,7 +17,7 @@ from codeact.errors import ConfigError
 from codeact.events import Code, Ended, Event, Started, ToolCalled
 from codeact.trajectory import Turn
 
-__all__ = ["Recorder"]
+__all__ = ["Recorder", "is_free"]
 
 _FIRST = b'{"type":"'
 """How a file of trajectories begins, white space aside."""
@@ -84,6 +84,18 @@ class Recorder:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self.close()
+
+
+def is_free(path: Path) -> bool:
+    """Whether no program is writing the file."""
+    try:
+        with open(path, "rb") as file:
+            _lock(file, path)
+    except FileNotFoundError:
+        return True
+    except (OSError, ConfigError):
+        return False
+    return True
 
 
 def _check(file: IO[bytes], path: Path) -> None:

@@ -11,67 +11,11 @@ from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 
 import pytest
+from talk import GUARDED, Calculator, kinds, say
 
-from codeact.chats.chats import Chats
 from codeact.chats.values import Options
 from codeact.errors import ChatBusy, ChatRefused, ConfigError, LimitReached, NotFound
-from codeact.messages import Completion, Image, Usage
-
-OPTIONS = Options(model="test")
-
-
-class Calculator:
-    """Runs what stands between backticks, then answers with what it saw; words without code are answered at once."""
-
-    def __init__(self):
-        self.sent = []
-
-    def complete(self, messages, *, observe, cancel, **options):
-        from codeact.errors import Cancelled
-        from codeact.events import Text
-
-        self.sent.append(messages)
-        last = messages[-1].content
-        code = last.split("`")[1] if "`" in last and "ran this" not in last else ""
-        if "wait" in last:
-            stopped = threading.Event()
-            with cancel.calling(stopped.set):
-                stopped.wait(30)
-            raise Cancelled
-        text = f"I run it.\n<execute>\n{code}\n</execute>" if code else f"<solution>{last.strip().splitlines()[0]}</solution>"
-        for piece in (text[:5], text[5:]):
-            observe(Text(piece))
-        return Completion(text, usage=Usage(10, 5, 0.01))
-
-
-@pytest.fixture
-def make(tmp_path):
-    made = []
-
-    def open_chats(**options):
-        model = options.pop("calculator", Calculator())
-        chats = Chats(home=tmp_path / "home", defaults=OPTIONS, model=lambda name: model, **{"sandbox": "none", **options})
-        made.append(chats)
-        return chats
-
-    yield open_chats
-    for chats in made:
-        chats.close()
-
-
-@pytest.fixture
-def chats(make):
-    return make()
-
-
-def say(chats, key, text, **more):
-    seq = chats.send(key, "me", text, **more)
-    assert chats.wait(key, "me", 60)
-    return seq
-
-
-def kinds(chats, key):
-    return [entry.kind for entry in chats.entries(key, "me")]
+from codeact.messages import Image
 
 
 def test_a_message_is_answered_and_all_of_it_is_stored(chats):
@@ -148,15 +92,6 @@ def test_stop_ends_the_wait_for_a_model(chats):
     chats.send(key, "me", "wait")
     assert chats.stop(key, "me")
     assert chats.wait(key, "me", 1)
-
-
-GUARDED = '''
-from codeact import tool
-@tool(needs_approval=True)
-def erase(name: str) -> str:
-    """Erase something."""
-    return f"erased {name}"
-'''
 
 
 @pytest.mark.parametrize(("granted", "seen"), [(True, "erased it"), (False, "not approved")])
@@ -245,7 +180,7 @@ KILLED = """
 import sys, time
 sys.path.insert(0, sys.argv[2])
 from pathlib import Path
-from test_chats import Calculator, OPTIONS
+from talk import Calculator, OPTIONS
 from codeact.chats.chats import Chats
 chats = Chats(home=Path(sys.argv[1]), defaults=OPTIONS, model=lambda name: Calculator(), sandbox="none")
 key = chats.create("me").id

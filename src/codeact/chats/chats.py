@@ -7,33 +7,43 @@ edited cell, a message said in another way, an undo.
 
 from __future__ import annotations
 
+import contextlib
+import logging
 import os
 import secrets
 import shutil
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from codeact import plugins
 from codeact.actions import CodeAction, ToolCall, action_from_json
+from codeact.agent import of_cell
 from codeact.chats import files
 from codeact.chats.live import Live, rebuilt
 from codeact.chats.store import Store
 from codeact.chats.values import Branch, Entry, FileInfo, Options, Summary, TurnView
 from codeact.chats.views import turn_views
 from codeact.errors import ChatBusy, ChatRefused, CodeActError, ConfigError, LimitReached, NotFound
+from codeact.events import Note
 from codeact.messages import Image
 from codeact.protocols import Model
+from codeact.recording import Recorder, is_free
 from codeact.resuming import state_path
 
 __all__ = ["Chats", "open_store"]
 
+_log = logging.getLogger(__name__)
+
 _MAX_TEXT_CHARS = 2_000_000
 _MAX_IMAGES = 20
+_MAX_IMAGE_BYTES = 20 << 20
+_MAX_ATTACHED = 100
 _TITLE_CHARS = 60
 _LOOK_SECONDS = 20.0
+_BUSY = "something runs in this conversation: wait for it, or stop it"
 _CHANGED = "[I changed your cell and ran it in the interpreter, as shown. Go on from its result.]"
 
 
@@ -71,14 +81,15 @@ class Chats:
         self.tools_allowed = tuple(tools_allowed)
         self.models_offered = tuple(dict.fromkeys(filter(None, (self.defaults.model, *models_offered))))
         self._lives: dict[str, Live] = {}
-        self._waking: dict[str, threading.Lock] = {}
+        self._turns: dict[str, threading.RLock] = {}
         self._lock = threading.Lock()
         self._news = threading.Condition()
         self._watchers: list[Callable[[str], object]] = []
         self._counts = {"evictions": 0.0, "restores": 0.0}
-        self._closed = threading.Event()
+        self._closed, self._look = threading.Event(), threading.Event()
         for left in self._store.running():
-            if self._folder(left.id).exists():   # else it is another server's on the same database
+            # Else it is another server's on the same database, which has it awake or its files elsewhere.
+            if self._folder(left.id).exists() and is_free(self._folder(left.id) / f"{left.branch}.jsonl"):
                 self._store.add(left.id, [("interrupted", {"why": "the server ended"}, None)], state="interrupted")
         threading.Thread(target=self._look_after, name="codeact-chats", daemon=True).start()
 
@@ -101,7 +112,7 @@ class Chats:
         """An owner's, the pinned first, then the latest; `search` looks through titles and messages.
 
         Args:
-            before: Only those whose `updated` is less.
+            before: Only those whose `updated` is less, and that are not pinned.
         """
         return self._store.find(owner, search=search[:200], limit=max(1, min(limit, 500)), before=before)
 
@@ -128,20 +139,24 @@ class Chats:
             values["pinned"] = pinned
         if options is not None:
             self._judge(options)
-            self._to_sleep(key)
-            values["options"] = options
+            with self._alone(key, owner):
+                self._to_sleep(key)
+                self._store.update(key, options=options)
         if values:
             self._store.update(key, **values)
+        if values or options is not None:
             self._tell(key)
         return self._store.summary(key, owner)
 
     def delete(self, key: str, owner: str) -> None:
         """Remove it, with its files and all its branches; what runs is stopped."""
-        self._store.summary(key, owner)
-        self.stop(key, owner)
-        self._to_sleep(key)
-        self._store.delete(key)
-        shutil.rmtree(self._folder(key), ignore_errors=True)
+        with self._alone(key, owner):
+            self.stop(key, owner)
+            self._to_sleep(key)
+            self._store.delete(key)
+            shutil.rmtree(self._folder(key), ignore_errors=True)
+            with self._lock:
+                self._turns.pop(key, None)
         self._tell(key)
 
     # Talk -------------------------------------------------------------------------------------------------------------
@@ -161,18 +176,21 @@ class Chats:
             ChatRefused: There is nothing in it, or too much.
             ConfigError: The model cannot be had.
         """
-        summary = self._store.summary(key, owner)
         if not text.strip() and not images:
             raise ChatRefused("there is nothing in the message")
-        if len(text) > _MAX_TEXT_CHARS or len(images) > _MAX_IMAGES:
-            raise ChatRefused(f"a message may have {_MAX_TEXT_CHARS:,} characters and {_MAX_IMAGES} pictures")
-        self._check_running(key, owner)
-        live = self._live(summary)
-        if not summary.title:
-            self._store.update(key, title=_title(text))
+        if len(text) > _MAX_TEXT_CHARS or len(images) > _MAX_IMAGES or len(attached) > _MAX_ATTACHED:
+            raise ChatRefused(f"a message may have {_MAX_TEXT_CHARS:,} characters, {_MAX_IMAGES} pictures and "
+                              f"{_MAX_ATTACHED} files")
+        if sum(len(image.data) for image in images) > _MAX_IMAGE_BYTES:
+            raise ChatRefused(f"the pictures of a message may have {_MAX_IMAGE_BYTES >> 20} MiB together")
         said = {"text": text, "images": [image.to_json() for image in images], "files": list(attached)}
-        asked = text if not attached else f"{text}\n\n[files from the user: {', '.join(attached)}]"
-        return live.begin(("user", said, summary.n_turns), live.task(asked, tuple(images)))
+        with self._alone(key, owner) as summary:
+            self._check_running(key, owner)
+            live = self._live(summary)
+            seq = live.begin(("user", said, summary.n_turns), live.task(_asked(said), tuple(images)))
+            if not summary.title:
+                self._store.update(key, title=_title(text))
+        return seq
 
     def stop(self, key: str, owner: str) -> bool:
         """Stop whatever runs: the model's reply, a cell, a tool; gives when it has. Whether something ran."""
@@ -199,12 +217,11 @@ class Chats:
 
     def run_cell(self, key: str, owner: str, code: str) -> int:
         """Run a cell of the user's own; the model is told of it with the next message."""
-        summary = self._store.summary(key, owner)
-        if not code.strip() or len(code) > _MAX_TEXT_CHARS:
-            raise ChatRefused("there is no code in the cell" if not code.strip() else "the cell is too long")
-        self._check_running(key, owner)
-        live = self._live(summary)
-        return live.begin(("cell", {"code": code}, summary.n_turns), live.cell(code))
+        _judge_code(code)
+        with self._alone(key, owner) as summary:
+            self._check_running(key, owner)
+            live = self._live(summary)
+            return live.begin(("cell", {"code": code}, summary.n_turns), live.cell(code))
 
     # Ways it went -----------------------------------------------------------------------------------------------------
 
@@ -214,40 +231,46 @@ class Chats:
         Returns:
             The branch.
         """
-        if not code.strip():
-            raise ChatRefused("there is no code in the cell")
-        self._check_running(key, owner)
-        said = self._said_at(key, owner, turn)
-        branch = self.branch(key, owner, turn, label=f"edited: {code.strip().splitlines()[0]}")
-        summary = self._store.summary(key, owner)
-        live = self._live(summary)
-        if said is not None:
-            self._store.add(key, [("user", said.data, turn)])
-        text, pictures = (_asked(said), _images(said)) if said is not None else (_CHANGED, ())
-        live.begin(("cell", {"code": code}, turn), live.cell(code, live.task(text, pictures)))
+        _judge_code(code)
+        with self._alone(key, owner) as summary:
+            if not 0 <= turn < summary.n_turns:
+                raise ChatRefused(f"there is no turn {turn}: there are {summary.n_turns}")
+            self._check_running(key, owner)
+            said = self._store.said_at(key, turn)
+            at_seq = said.seq - 1 if said else None
+            branch = self._branch(summary, turn, at_seq, f"edited: {code.strip().splitlines()[0]}")
+            live = self._live(self._store.summary(key, owner))
+            if said is not None:
+                self._store.add(key, [("user", said.data, turn)])
+            text, pictures = (_asked(said.data), _images(said)) if said is not None else (_CHANGED, ())
+            live.begin(("cell", {"code": code}, turn), live.cell(code, live.task(text, pictures)))
         return branch
 
     def edit_message(self, key: str, owner: str, turn: int, text: str) -> str:
         """Say the message that began a turn in another way, on a branch; gives the branch."""
-        self._check_running(key, owner)
-        said = self._said_at(key, owner, turn)
-        if said is None:
-            raise ChatRefused(f"no message began turn {turn}")
-        branch = self.branch(key, owner, turn, label=f"said anew: {_title(text)}")
-        self.send(key, owner, text, images=_images(said), attached=said.data.get("files", ()))
+        if not text.strip() or len(text) > _MAX_TEXT_CHARS:   # judged before there is a branch for it
+            raise ChatRefused("there is nothing in the message" if not text.strip() else "the message is too long")
+        with self._alone(key, owner) as summary:
+            if (said := self._store.said_at(key, turn)) is None:
+                raise ChatRefused(f"no message began turn {turn}")
+            self._check_running(key, owner)
+            branch = self._branch(summary, turn, said.seq - 1, f"said anew: {_title(text)}")
+            self.send(key, owner, text, images=_images(said), attached=said.data.get("files", ()))
         return branch
 
     def retry(self, key: str, owner: str) -> int:
         """Have the last message done again, on a branch; gives the number of its entry."""
-        self._check_running(key, owner)
-        last = self._last_said(key, owner, 1)
-        self.branch(key, owner, last.turn or 0, label="done again")
-        return self.send(key, owner, last.data["text"], images=_images(last), attached=last.data.get("files", ()))
+        with self._alone(key, owner) as summary:
+            last = self._last_said(key, 1)
+            self._check_running(key, owner)
+            self._branch(summary, last.turn or 0, last.seq - 1, "done again")
+            return self.send(key, owner, last.data["text"], images=_images(last), attached=last.data.get("files", ()))
 
     def undo(self, key: str, owner: str, n: int = 1) -> None:
         """Take back the last messages and all that was done on them; they stay on their branch."""
-        last = self._last_said(key, owner, n)
-        self.branch(key, owner, last.turn or 0, label=f"before: {_title(last.data['text'])}")
+        with self._alone(key, owner) as summary:
+            last = self._last_said(key, n)
+            self._branch(summary, last.turn or 0, last.seq - 1, f"before: {_title(last.data['text'])}")
 
     def branch(self, key: str, owner: str, turn: int, *, label: str = "") -> str:
         """Go on from after so many turns on a branch of its own, with the interpreter's state of that moment.
@@ -258,17 +281,23 @@ class Chats:
             ChatBusy: Something runs.
             ChatRefused: There are not so many turns.
         """
-        summary = self._store.summary(key, owner)
-        if not 0 <= turn <= summary.n_turns:
-            raise ChatRefused(f"there is no turn {turn}: there are {summary.n_turns}")
+        with self._alone(key, owner) as summary:
+            if not 0 <= turn <= summary.n_turns:
+                raise ChatRefused(f"there is no turn {turn}: there are {summary.n_turns}")
+            return self._branch(summary, turn, None, label)
+
+    def _branch(self, summary: Summary, turn: int, at_seq: int | None, label: str) -> str:
+        key = summary.id
         live = self._live(summary)
         if live.is_running:
-            raise ChatBusy("something runs in this conversation: wait for it, or stop it")
+            raise ChatBusy(_BUSY)
         trajectory = live.agent.trajectory
-        n_cells = self._cells_since(key, turn)
-        new = self._store.branch(key, turn, label)
+        if at_seq is None:
+            at_seq = self._store.end_of(key, turn)
+        n_cells, aside = self._cells_around(key, turn, at_seq)
+        new = self._store.branch(key, turn, at_seq, label)
+        path = live.file(new)
         if turn and trajectory is not None:
-            path = live.file(new)
             trajectory.cut(turn).save(path)
             try:
                 if n_cells:
@@ -276,6 +305,10 @@ class Chats:
                 live.agent.interpreter.save(state_path(path, turn))  # type: ignore[attr-defined]
             except (CodeActError, OSError, ValueError):
                 pass   # its cells are run again when it is woken
+        if aside:
+            with Recorder(path) as recorder:
+                for told in aside:
+                    recorder.write(Note(told).to_json())
         self._to_sleep(key)
         self._store.add(key, [("branched", {"branch": new, "from_branch": summary.branch, "at_turn": turn}, None)])
         self._tell(key)
@@ -292,9 +325,9 @@ class Chats:
         Raises:
             ChatBusy: Something runs.
         """
-        self._store.summary(key, owner)
-        self._to_sleep(key)
-        self._store.switch(key, branch)
+        with self._alone(key, owner):
+            self._to_sleep(key)
+            self._store.switch(key, branch)
         self._tell(key)
 
     # What there is ----------------------------------------------------------------------------------------------------
@@ -350,10 +383,11 @@ class Chats:
         Raises:
             ChatBusy: Something runs.
         """
-        live = self._live(self._store.summary(key, owner))
-        if live.is_running:
-            raise ChatBusy("variables can be looked at when nothing runs")
-        found = live.agent.interpreter.variables()  # type: ignore[attr-defined]
+        with self._alone(key, owner) as summary:
+            live = self._live(summary)
+            if live.is_running:
+                raise ChatBusy("variables can be looked at when nothing runs")
+            found = live.agent.interpreter.variables()  # type: ignore[attr-defined]
         return [{"name": one.name, "type": one.type, "shape": one.shape and list(one.shape), "length": one.length,
                  "n_bytes": one.size, "preview": one.preview} for one in found]
 
@@ -458,7 +492,7 @@ class Chats:
         """Numbers for whoever watches the server."""
         with self._lock:
             lives = list(self._lives.values())
-        awake = {"live": float(len(lives)), "running": float(sum(live.is_running for live in lives))}
+        awake = {"live": float(len(lives)), "running": float(sum(live.is_at_work for live in lives))}
         return {**self._store.totals(), **awake, **self._counts}
 
     def rest(self) -> None:
@@ -466,6 +500,8 @@ class Chats:
         with self._lock:
             lives = list(self._lives.values())
             self._lives.clear()
+        for live in lives:   # all at once, then one after another
+            live.cancel()
         for live in lives:
             live.close()
         self._tell()
@@ -475,6 +511,7 @@ class Chats:
         if self._closed.is_set():
             return
         self._closed.set()
+        self._look.set()
         self.rest()
         self._store.close()
 
@@ -493,7 +530,10 @@ class Chats:
             self._news.notify_all()
             watchers = list(self._watchers)
         for watcher in watchers:
-            watcher(key)
+            try:
+                watcher(key)
+            except Exception as error:   # who watches must not end what is watched
+                _log.warning("a watcher of conversations failed: %s", error)
 
     def _folder(self, key: str) -> Path:
         return self.home / "conversations" / key
@@ -517,31 +557,46 @@ class Chats:
             return
         with self._lock:
             others = [live for live in self._lives.values() if live.owner == owner and live.key != key]
-        n_running = sum(live.is_running for live in others)
+        n_running = sum(live.is_at_work for live in others)
         if n_running >= self._max_running:
             raise LimitReached(f"something runs in {n_running} of your conversations already, as many as may be; wait "
                                "for one of them, or stop it")
 
-    def _live(self, summary: Summary) -> Live:
-        """The conversation, awake."""
+    @contextlib.contextmanager
+    def _alone(self, key: str, owner: str) -> Iterator[Summary]:
+        """The conversation as it is, while nobody else begins something in it, wakes it, or leads it elsewhere."""
+        self._store.summary(key, owner)
         with self._lock:
-            waking = self._waking.setdefault(summary.id, threading.Lock())
-        with waking:
+            turn = self._turns.setdefault(key, threading.RLock())
+        with turn:
+            yield self._store.summary(key, owner)   # somebody may have deleted it meanwhile
+
+    def _live(self, summary: Summary) -> Live:
+        """The conversation, awake; to be called by who is alone with it."""
+        with self._lock:
             live = self._lives.get(summary.id)
-            if live is not None:
-                live.used = time.monotonic()
-                return live
-            if not summary.options.model:
-                raise ConfigError("no model is chosen for this conversation: choose one in its settings")
-            self._judge(summary.options)   # what is allowed may have changed since
-            was_there = self._folder(summary.id).exists()
-            live = Live(self._store, summary, self._folder(summary.id), model=self._model,
-                        told=lambda: self._tell(summary.id), sandbox=self._sandbox)
-            self._counts["restores"] += was_there
-            self._caught_up(live)
-            with self._lock:
-                self._lives[summary.id] = live
+        if live is not None:
+            live.used = time.monotonic()
+            return live
+        if self.is_closed:
+            raise ChatRefused("the server is about to end: try again when it is there")
+        if not summary.options.model:
+            raise ConfigError("no model is chosen for this conversation: choose one in its settings")
+        self._judge(summary.options)   # what is allowed may have changed since
+        was_there = self._folder(summary.id).exists()
+        live = Live(self._store, summary, self._folder(summary.id), model=self._model,
+                    told=lambda: self._told_of(summary.id), sandbox=self._sandbox)
+        self._counts["restores"] += was_there
+        self._caught_up(live)
+        with self._lock:
+            self._lives[summary.id] = live
         return live
+
+    def _told_of(self, key: str) -> None:
+        live = self._lives.get(key)
+        if len(self._lives) > self._max_live and live is not None and not live.is_at_work:
+            self._look.set()
+        self._tell(key)
 
     def _caught_up(self, live: Live) -> None:
         """Entries for what the agent's file has and the database has not: the server died between the two."""
@@ -562,53 +617,61 @@ class Chats:
         Raises:
             ChatBusy: Something runs.
         """
+        live = self._lives.get(key)
+        if live is not None and live.is_running:
+            raise ChatBusy(_BUSY)
         with self._lock:
-            live = self._lives.get(key)
-            if live is not None and live.is_running:
-                raise ChatBusy("something runs in this conversation: wait for it, or stop it")
             self._lives.pop(key, None)
         if live is not None:
             live.close()
 
     def _look_after(self) -> None:
-        while not self._closed.wait(min(_LOOK_SECONDS, max(0.05, self._idle_seconds / 4))):
+        while not self._closed.is_set():
+            self._look.wait(min(_LOOK_SECONDS, max(0.05, self._idle_seconds / 4)))
+            self._look.clear()
             now = time.monotonic()
             with self._lock:
-                resting = [live for live in self._lives.values() if not live.is_running]
+                resting = [live for live in self._lives.values() if not live.is_at_work]
             resting.sort(key=lambda live: live.used)
             surplus = len(resting) - self._max_live
             for n, live in enumerate(resting):
                 if n < surplus or now - live.used > self._idle_seconds:
                     try:
-                        self._to_sleep(live.key)
-                        self._counts["evictions"] += 1
-                    except ChatBusy:
-                        continue
+                        self._evict(live)
+                    except Exception as error:   # the others have to be looked after all the same
+                        _log.warning("a conversation was not put to sleep: %s", error)
 
-    def _said_at(self, key: str, owner: str, turn: int) -> Entry | None:
-        summary = self._store.summary(key, owner)
-        if not 0 <= turn < summary.n_turns:
-            raise ChatRefused(f"there is no turn {turn}: there are {summary.n_turns}")
-        found = self._store.turns(key, before=turn + 1, limit=1)
-        return next((entry for entry in found if entry.kind == "user"), None)
+    def _evict(self, live: Live) -> None:
+        with self._lock:
+            turn = self._turns.get(live.key)
+        if turn is None or not turn.acquire(blocking=False):   # somebody is about to need it
+            return
+        try:
+            if self._lives.get(live.key) is live and not live.is_at_work:
+                self._counts["evictions"] += 1
+                self._to_sleep(live.key)
+        finally:
+            turn.release()
 
-    def _last_said(self, key: str, owner: str, n: int) -> Entry:
-        self._store.summary(key, owner)
+    def _last_said(self, key: str, n: int) -> Entry:
         said = list(self._store.all_of(key, ("user",)))
         if not 1 <= n <= len(said):
             raise ChatRefused("there is nothing to take back" if not said else f"there are {len(said)} messages")
         return said[-n]
 
-    def _cells_since(self, key: str, turn: int) -> int:
-        n = 0
-        for entry in self._store.all_of(key, ("turn", "cell")):
-            if (entry.turn or 0) < turn:
-                continue
-            ran = entry.kind == "cell" or (
-                isinstance(action_from_json(entry.data["action"]), CodeAction | ToolCall)
-                and entry.data["observation"].get("status") != "none")
-            n += ran
-        return n
+    def _cells_around(self, key: str, turn: int, at_seq: int) -> tuple[int, list[str]]:
+        """Cells that ran after an entry, and what is to be told of the user's own between the last turn and it."""
+        n, own = 0, list[list[str]]()
+        for entry in self._store.all_of(key, ("turn", "cell", "cell_done")):
+            if entry.seq > at_seq:
+                n += entry.kind == "cell" or (
+                    entry.kind == "turn" and isinstance(action_from_json(entry.data["action"]), CodeAction | ToolCall)
+                    and entry.data["observation"].get("status") != "none")
+            elif entry.turn == turn and entry.kind == "cell":
+                own.append([entry.data["code"], ""])
+            elif entry.turn == turn and entry.kind == "cell_done" and own:
+                own[-1][1] = entry.data["text"]
+        return n, [of_cell(code, result) for code, result in own]
 
 
 def open_store(url: str = "", home: Path | None = None) -> Store:
@@ -647,6 +710,13 @@ def _images(said: Entry) -> tuple[Image, ...]:
     return tuple(map(Image.from_json, said.data.get("images", ())))
 
 
-def _asked(said: Entry) -> str:
-    return str(said.data["text"])
+def _asked(said: Mapping[str, Any]) -> str:
+    """What the model is told of a message."""
+    names = said.get("files", ())
+    return str(said["text"]) if not names else f"{said['text']}\n\n[files from the user: {', '.join(names)}]"
+
+
+def _judge_code(code: str) -> None:
+    if not code.strip() or len(code) > _MAX_TEXT_CHARS:
+        raise ChatRefused("there is no code in the cell" if not code.strip() else "the cell is too long")
 

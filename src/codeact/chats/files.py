@@ -5,6 +5,7 @@ Nothing is read or written through a link, nor outside the folder, whatever a na
 
 import mimetypes
 import os
+import re
 import stat
 import zipfile
 from collections.abc import Iterator
@@ -16,15 +17,21 @@ from codeact.errors import ChatRefused, NotFound
 __all__ = ["archived", "listed", "read", "write"]
 
 _MAX_FILES = 5_000
+_MAX_LOOKED_AT = 50_000
 _MAX_BYTES = 256 << 20
 _NO_LINKS = os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 def listed(folder: Path) -> list[FileInfo]:
-    """Regular files, the latest first; what begins with a point is left out."""
+    """Regular files, the latest first; what begins with a point is left out, and so is what is too much.
+
+    A name that is no text is spelled with backslashes, and `read` takes it so.
+    """
     found: list[FileInfo] = []
+    n_looked_at = 0
     for where, folders, names in os.walk(folder):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
+        n_looked_at += 1 + len(names)
         for name in sorted(names):
             if name.startswith(".") or len(found) == _MAX_FILES:
                 continue
@@ -34,9 +41,16 @@ def listed(folder: Path) -> list[FileInfo]:
             except OSError:   # gone since
                 continue
             if stat.S_ISREG(about.st_mode):
-                mime = mimetypes.guess_type(name)[0] or "application/octet-stream"
-                found.append(FileInfo(str(path.relative_to(folder)), about.st_size, about.st_mtime, mime))
+                found.append(_info(str(path.relative_to(folder)), about))
+        if len(found) == _MAX_FILES or n_looked_at > _MAX_LOOKED_AT:
+            break
     return sorted(found, key=lambda one: -one.modified)
+
+
+def _info(name: str, about: os.stat_result) -> FileInfo:
+    spelled = name.encode(errors="backslashreplace").decode()
+    mime = mimetypes.guess_type(spelled)[0] or "application/octet-stream"
+    return FileInfo(spelled, about.st_size, about.st_mtime, mime)
 
 
 def read(folder: Path, name: str) -> bytes:
@@ -46,7 +60,14 @@ def read(folder: Path, name: str) -> bytes:
         NotFound: There is no such file.
         ChatRefused: It is larger than may be.
     """
-    descriptor = _opened(folder, _parts(name))
+    parts = _parts(name)
+    try:
+        descriptor = _opened(folder, parts)
+    except NotFound:
+        bytes_of = re.sub(r"\\udc([89a-f][0-9a-f])", lambda found: chr(0xDC00 + int(found[1], 16)), name)
+        if bytes_of == name:
+            raise
+        descriptor = _opened(folder, _parts(bytes_of))
     with open(descriptor, "rb") as file:
         if os.fstat(file.fileno()).st_size > _MAX_BYTES:
             raise ChatRefused(f"{name} is larger than {_MAX_BYTES >> 20} MiB")
@@ -70,9 +91,10 @@ def write(folder: Path, name: str, data: bytes) -> FileInfo:
             if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
                 raise ChatRefused(f"{last} is there, and is no file")
             file.write(data)
+            file.flush()
+            return _info(last, os.fstat(file.fileno()))
     except OSError as error:
         raise ChatRefused(f"cannot write {last}: {error.strerror}") from None
-    return next(one for one in listed(folder) if one.name == last)
 
 
 def archived(folder: Path) -> Iterator[bytes]:
@@ -132,7 +154,7 @@ def _opened(folder: Path, parts: list[str]) -> int:
             os.close(descriptor)
             raise NotFound(f"{'/'.join(parts)!r} is no file")
         return descriptor
-    except OSError:
+    except (OSError, ValueError):   # ValueError: a name that the file system cannot have
         raise NotFound(f"there is no file {'/'.join(parts)[:200]!r}") from None
     finally:
         os.close(at)

@@ -6,6 +6,8 @@ be put to sleep, or die, and go on. The file is for the agent; what a page shows
 
 from __future__ import annotations
 
+import json
+import logging
 import secrets
 import threading
 import time
@@ -18,13 +20,16 @@ from codeact.chats.log import RunLog
 from codeact.chats.store import Store
 from codeact.chats.values import Options, Summary
 from codeact.environments._watch import CellWatch
-from codeact.errors import Cancelled, ChatBusy, CodeActError, InterpreterError
+from codeact.errors import Cancelled, ChatBusy, CodeActError, ConfigError, InterpreterError, TrajectoryError
 from codeact.loop import Budget, Cancel
 from codeact.messages import Image, Message
 from codeact.protocols import Model
+from codeact.resuming import read
 from codeact.trajectory import Stop, Trajectory, Turn, plain
 
 __all__ = ["Live"]
+
+_faults = logging.getLogger(__name__)
 
 _SETTLED_SECONDS = 30.0
 _END_SECONDS = 2.0
@@ -56,6 +61,11 @@ class Live:
         self.agent, self.lost = self._agent(model(summary.options.model), sandbox)
 
     @property
+    def is_at_work(self) -> bool:
+        """Whether something runs in it at this moment."""
+        return not self._idle.is_set()
+
+    @property
     def is_running(self) -> bool:
         """Whether something runs in it; what is just about to end is waited for."""
         if (log := self._log) is not None and log.ended:
@@ -80,13 +90,23 @@ class Live:
             "workspace": self.workspace, "network": list(options.network) or "none", "sandbox": sandbox,
         }
         path = self.file()
-        if not path.exists() and self._store.n_turns(self.key):
-            # Another machine had it, or its disk is gone: the database has all but the variables.
+        n_turns, n_kept, aside = self._store.n_turns(self.key), *_kept(path)
+        if n_turns and n_kept < n_turns:
+            # Another machine had it, its disk is gone, or the file is: the database has all but the variables.
             rebuilt(self._store, self.key).save(path)
-        if path.exists() and path.stat().st_size:
+            n_kept = n_turns
+        if n_kept >= 0:
             agent = Agent.resume(path, model, **settings)
             return agent, tuple(agent.resumed.lost)
-        return Agent(model, save=path, **settings), ()
+        if not aside and path.exists() and path.stat().st_size:   # nothing that anybody could read
+            path.unlink()
+        agent = Agent(model, save=path, **settings)
+        if not aside:
+            return agent, ()
+        lost = "the code that the user ran before the first message was not run again"
+        for told in (*aside, f"[The interpreter is a new one: {lost}.]"):
+            agent.tell(told)
+        return agent, (lost,)
 
     # Work -------------------------------------------------------------------------------------------------------------
 
@@ -110,37 +130,50 @@ class Live:
             raise ChatBusy("something runs in this conversation: wait for it, or stop it")
         self._idle.clear()
         cancel = self._cancel = Cancel()
-        log = self._log = RunLog(self._store, self.key, self._store.n_turns(self.key), self._told)
         try:
+            log = self._log = RunLog(self._store, self.key, self.branch, self._store.n_turns(self.key), self._told)
             seq = log.put(*first, state="running")
         except BaseException:
-            self._rest(log)
+            self._rest()
             raise
 
         def run() -> None:
+            said = ""
             try:
                 work(log, cancel)
-            except CodeActError as error:
-                log.put("error", {"message": str(error)})
             except Cancelled:
                 pass
+            except CodeActError as error:
+                said = str(error)
             except Exception as error:   # a fault of ours must not leave a page waiting for ever
-                log.put("error", {"message": f"{type(error).__name__}: {error}"})
-            finally:
+                said = f"{type(error).__name__}: {error}"
+            try:
+                if said:
+                    log.put("error", {"message": said})
                 if cancel.stop:
                     log.put("stopped", {"why": str(cancel.stop)})
-                self._rest(log)
+            except Exception as error:
+                _faults.warning("the end of a run was not stored: %s", error)
+            finally:
+                self._rest()
 
         threading.Thread(target=run, name=f"codeact-chat-{self.key}", daemon=True).start()
         return seq
 
-    def _rest(self, log: RunLog) -> None:
-        log.close()
-        self.used = time.monotonic()
-        self._store.update(self.key, state="idle")
-        self._idle.set()     # before another run can begin, which is not idle
-        self._log = None
-        self._working.release()
+    def _rest(self) -> None:
+        """Nothing runs any more, whatever the database says to that."""
+        try:
+            if self._log is not None:
+                self._log.ended = True   # who comes from here on waits
+                self._log.close()
+            self._store.update(self.key, state="idle")
+        except Exception as error:
+            _faults.warning("the end of a run was not stored: %s", error)
+        finally:
+            self.used = time.monotonic()
+            self._idle.set()   # before another run can begin, which is not idle
+            self._log = None
+            self._working.release()
         self._told()
 
     def task(self, text: str | None, images: tuple[Image, ...] = ()) -> Callable[[RunLog, Cancel], None]:
@@ -162,17 +195,20 @@ class Live:
 
         return work
 
+    def cancel(self) -> None:
+        """Have what runs stop; questions are answered with no."""
+        if self._cancel:
+            self._cancel.set(Stop.CANCELLED)
+        for call in tuple(self._asked):
+            self.answer(call, granted=False)
+
     def stop(self) -> bool:
         """Stop what runs, and wait until it has; whether something did."""
         if not self.is_running:
             return False
         until = time.monotonic() + _SETTLED_SECONDS
-        while self.is_running and time.monotonic() < until:
-            for event, said in list(self._asked.values()):
-                said.append(False)
-                event.set()
-            if self._cancel:
-                self._cancel.set(Stop.CANCELLED)
+        while self.is_at_work and time.monotonic() < until:
+            self.cancel()
             self._idle.wait(0.5)
         return True
 
@@ -191,18 +227,21 @@ class Live:
         said: list[bool] = []
         self._asked[call] = (event, said)
         shown = {name: str(value)[:2000] for name, value in arguments.items()}
-        log.put("approval", {"type": "approval", "tool": tool, "arguments": shown, "granted": None, "call": call},
-                state="waiting")
+        try:
+            log.put("approval", {"type": "approval", "tool": tool, "arguments": shown, "granted": None, "call": call},
+                    state="waiting")
+        except BaseException:
+            self._asked.pop(call, None)
+            raise
         event.wait()
-        self._asked.pop(call, None)
-        log.put("answered", {"call": call, "granted": said[0]}, state="running")
+        log.put("answered", {"call": call, "granted": said[0]}, state="waiting" if self._asked else "running")
         return said[0]
 
     def answer(self, call: str, granted: bool) -> bool:
-        """Answer a question; whether it was open."""
-        if call not in self._asked:
+        """Answer a question; whether it was open: the first answer counts."""
+        if (asked := self._asked.pop(call, None)) is None:
             return False
-        event, said = self._asked[call]
+        event, said = asked
         said.append(granted)
         event.set()
         return True
@@ -216,6 +255,20 @@ class Live:
 def budget_of(options: Options) -> Budget:
     """For each message."""
     return Budget(options.max_turns, options.max_seconds, options.max_tokens, options.max_cost)
+
+
+def _kept(path: Path) -> tuple[int, tuple[str, ...]]:
+    """How many turns an agent's file has, -1 where there is nothing to go on with, and what was only told aside."""
+    try:
+        return len(read(path).trajectory.turns), ()
+    except (ConfigError, TrajectoryError):
+        pass
+    try:
+        lines = path.read_text("utf-8", errors="replace").splitlines()
+        notes = [data["text"] for line in lines if (data := json.loads(line))["type"] == "note"]
+        return -1, tuple(dict.fromkeys(notes))
+    except (OSError, ValueError, KeyError, TypeError):
+        return -1, ()
 
 
 def rebuilt(store: Store, key: str) -> Trajectory:

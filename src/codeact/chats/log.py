@@ -4,6 +4,7 @@
 the database.
 """
 
+import logging
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -19,6 +20,8 @@ _TOGETHER_SECONDS = 0.05
 _MAX_OUTPUT_CHARS = 1_000_000
 """Of one turn's pieces of output; the turn itself has what the model was shown."""
 
+_log = logging.getLogger(__name__)
+
 Item = tuple[str, Mapping[str, Any], int | None]
 
 
@@ -28,12 +31,13 @@ class RunLog:
     Args:
         store: Where they go.
         key: The conversation.
+        branch: Its branch, whatever becomes the current one meanwhile.
         n_turns: Turns the branch has already.
         told: Called after each commit.
     """
 
-    def __init__(self, store: Store, key: str, n_turns: int, told: Callable[[], object]) -> None:
-        self._store, self._key, self._told = store, key, told
+    def __init__(self, store: Store, key: str, branch: str, n_turns: int, told: Callable[[], object]) -> None:
+        self._store, self._key, self._branch, self._told = store, key, branch, told
         self.n_turns = n_turns
         self.ended = False
         """Whether the agent is done, and only the run's own end is left."""
@@ -78,10 +82,10 @@ class RunLog:
         """Store an entry at once, with what waits before it; its number."""
         with self._lock:
             self._close_text()
-            items, self._waiting = [*self._waiting, (kind, data, turn)], []
-            if kind == "turn":   # it holds them
-                items = items[-1:]
-            seq = self._store.add(self._key, items, state=state)[-1].seq
+            held = kind == "turn"   # it has what waits
+            items = [*([] if held else self._waiting), (kind, data, turn)]
+            seq = self._store.add(self._key, items, state=state, branch=self._branch)[-1].seq
+            self._waiting = []
         self._told()
         return seq
 
@@ -112,11 +116,11 @@ class RunLog:
     def _flush(self) -> None:
         with self._lock:
             self._close_text()
-            items, self._waiting = self._waiting, []
-            if items:
-                self._store.add(self._key, items)
-        if items:
-            self._told()
+            if not self._waiting:
+                return
+            self._store.add(self._key, self._waiting, branch=self._branch)
+            self._waiting = []
+        self._told()
 
     def _flush_now_and_then(self) -> None:
         while not self._over.is_set():
@@ -124,4 +128,7 @@ class RunLog:
             self._wake.clear()
             if self._over.wait(_TOGETHER_SECONDS):
                 return
-            self._flush()
+            try:
+                self._flush()
+            except Exception as error:   # what waits is stored with what comes next
+                _log.warning("a conversation's entries were not stored yet: %s", error)

@@ -28,6 +28,10 @@ __all__ = ["PIECES", "Store"]
 PIECES = ("text", "code", "output", "display", "tool_called")
 """Kinds of entries that a `turn` holds all of."""
 _MAX_TITLE = 200
+_MAX_CHARS = 16_000_000
+"""Of entries that are read at once."""
+_PER_TURN = 10
+"""Entries read for each turn that is shown: messages that came to nothing and own cells lie between turns."""
 _NAME_SECONDS = 180 * 24 * 3600.0
 _LOCK = 7_316_402
 """Of PostgreSQL's advisory locks, ours: one program migrates at a time."""
@@ -58,8 +62,11 @@ class Store:
         config = Config()
         config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
         with self._engine.begin() as connection:
+            # Of several programs that start at once one migrates, the others wait.
             if self._engine.dialect.name == "postgresql":
                 connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_LOCK)))
+            elif self._engine.dialect.name == "sqlite":
+                connection.exec_driver_sql("BEGIN IMMEDIATE")
             config.attributes["connection"] = connection
             command.upgrade(config, "head")
 
@@ -70,7 +77,7 @@ class Store:
         key, branch, now = secrets.token_hex(8), secrets.token_hex(8), time.time()
         with self._engine.begin() as connection:
             connection.execute(conversations.insert().values(
-                id=key, owner=owner, title=title[:_MAX_TITLE], pinned=False, options=json.dumps(options.to_json()),
+                id=key, owner=owner, title=_line(title), pinned=False, options=json.dumps(options.to_json()),
                 created=now, updated=now, state="idle", branch=branch, seq=0, prompt_tokens=0, completion_tokens=0,
                 cost=0.0))
             connection.execute(branches.insert().values(id=branch, conversation=key, parent=None, at_turn=0, at_seq=0,
@@ -84,7 +91,7 @@ class Store:
             NotFound: There is none.
         """
         with self._engine.connect() as connection:
-            row = connection.execute(_summaries().where(conversations.c.id == key)).mappings().first()
+            row = connection.execute(_summaries().where(conversations.c.id == _word(key))).mappings().first()
         if row is None or (owner is not None and row["owner"] != owner):
             raise NotFound(f"there is no conversation {key!r}")
         return _summary(row)
@@ -96,17 +103,21 @@ class Store:
             NotFound: None is.
         """
         with self._engine.connect() as connection:
-            row = connection.execute(_summaries().where(conversations.c.shared == token)).mappings().first()
+            row = connection.execute(_summaries().where(conversations.c.shared == _word(token))).mappings().first()
         if row is None:
             raise NotFound("this link leads to no conversation; it may have been taken back")
         return _summary(row)
 
     def find(self, owner: str, *, search: str = "", limit: int = 50, before: float | None = None) -> list[Summary]:
-        """An owner's, the pinned first, then the latest; `search` looks through titles and messages."""
+        """An owner's, the pinned first, then the latest; `search` looks through titles and messages.
+
+        Args:
+            before: Only those whose `updated` is less, and that are not pinned: those came first.
+        """
         query = _summaries().where(conversations.c.owner == owner)
         if before is not None:
-            query = query.where(conversations.c.updated < before)
-        if words := search.strip():
+            query = query.where(conversations.c.updated < before, conversations.c.pinned.is_(False))
+        if words := _line(search.strip()):
             like = f"%{_escaped(words)}%"
             spelled = f"%{_escaped(_spelled(words)[1:-1])}%"
             said = sa.exists().where(entries.c.conversation == conversations.c.id, entries.c.kind.in_(("user", "turn")),
@@ -127,7 +138,7 @@ class Store:
         if "options" in values:
             values["options"] = json.dumps(values["options"].to_json())
         if "title" in values:
-            values["title"] = values["title"][:_MAX_TITLE]
+            values["title"] = _line(values["title"])
         with self._engine.begin() as connection:
             connection.execute(conversations.update().where(conversations.c.id == key).values(**values))
 
@@ -147,24 +158,27 @@ class Store:
     # Entries ----------------------------------------------------------------------------------------------------------
 
     def add(self, key: str, items: Sequence[tuple[str, Mapping[str, Any], int | None]], *,
-            state: str | None = None) -> list[Entry]:
-        """Add entries to the current branch: (kind, data, number of the turn).
+            state: str | None = None, branch: str | None = None) -> list[Entry]:
+        """Add entries to a branch, the current one if none is named: (kind, data, number of the turn).
 
         A `turn` removes the pieces that it holds; its usage is added to the conversation's.
+
+        Raises:
+            NotFound: The conversation is gone.
         """
         now = time.time()
+        changed: dict[str, Any] = {} if state is None else {"state": state}
         with self._engine.begin() as connection:
+            # Written before it is read: from here on no other program numbers entries of this conversation.
             found = connection.execute(
-                sa.select(conversations.c.seq, conversations.c.branch).where(conversations.c.id == key)
-                .with_for_update()).first()
+                conversations.update().where(conversations.c.id == key)
+                .values(seq=conversations.c.seq + len(items), updated=now)
+                .returning(conversations.c.seq, conversations.c.branch)).first()
             if found is None:
                 raise NotFound(f"there is no conversation {key!r}")
-            seq, branch = found
+            seq, branch = found.seq - len(items), branch or found.branch
             made = [Entry(seq + n, kind, data, now, branch, turn)
                     for n, (kind, data, turn) in enumerate(items, start=1)]
-            changed: dict[str, Any] = {"seq": seq + len(items), "updated": now}
-            if state is not None:
-                changed["state"] = state
             for kind, data, turn in items:
                 if kind == "turn":
                     usage = data["completion"].get("usage", {})
@@ -173,7 +187,8 @@ class Store:
                     connection.execute(branches.update().where(branches.c.id == branch).values(n_turns=(turn or 0) + 1))
                     connection.execute(entries.delete().where(entries.c.conversation == key, entries.c.branch == branch,
                                                               entries.c.kind.in_(PIECES)))
-            connection.execute(conversations.update().where(conversations.c.id == key).values(**changed))
+            if changed:
+                connection.execute(conversations.update().where(conversations.c.id == key).values(**changed))
             if made:
                 connection.execute(entries.insert(), [
                     {"conversation": key, "seq": entry.seq, "branch": branch, "kind": entry.kind, "turn": turn,
@@ -182,22 +197,32 @@ class Store:
         return made
 
     def entries(self, key: str, *, after: int = 0, limit: int = 1000, kinds: Sequence[str] = ()) -> list[Entry]:
-        """Entries of the current branch with numbers above `after`, in order."""
+        """Entries of the current branch with numbers above `after`, in order; fewer where they are large."""
         with self._engine.connect() as connection:
             query = self._of_branch(connection, key).where(entries.c.seq > after).order_by(entries.c.seq).limit(limit)
             if kinds:
                 query = query.where(entries.c.kind.in_(kinds))
-            return [_entry(row) for row in connection.execute(query).mappings()]
+            return _as_may_be(connection, query)
 
     def turns(self, key: str, *, before: int | None = None, limit: int = 30) -> list[Entry]:
-        """The last `turn` entries of the current branch below a number of turns, with the `user` entries among them."""
+        """The last `turn` entries of the current branch below a number of turns, and messages and cells among them.
+
+        Where there are very many, or very large ones, those nearest to the end.
+        """
         with self._engine.connect() as connection:
             total = self._n_turns(connection, key)
             upper = total if before is None else min(before, total)
             query = self._of_branch(connection, key).where(
                 entries.c.kind.in_(("turn", "user", "cell", "cell_done")), entries.c.turn >= upper - limit,
                 entries.c.turn < upper if before is not None else sa.true())
-            return [_entry(row) for row in connection.execute(query.order_by(entries.c.seq)).mappings()]
+            return _as_may_be(connection, query.order_by(entries.c.seq.desc()).limit(limit * _PER_TURN))[::-1]
+
+    def said_at(self, key: str, turn: int) -> Entry | None:
+        """The message that began a turn of the current branch, or that is to begin it."""
+        with self._engine.connect() as connection:
+            query = self._of_branch(connection, key).where(entries.c.kind == "user", entries.c.turn == turn)
+            row = connection.execute(query.order_by(entries.c.seq.desc()).limit(1)).mappings().first()
+        return _entry(row) if row else None
 
     def all_of(self, key: str, kinds: Sequence[str]) -> Iterator[Entry]:
         """All entries of some kinds of the current branch, a thousand at a time."""
@@ -243,24 +268,26 @@ class Store:
                                       .order_by(branches.c.created)).all()
         return [Branch(row.id, row.parent, row.at_turn, row.label, row.created, row.id == current) for row in rows]
 
-    def branch(self, key: str, at_turn: int, label: str) -> str:
-        """Make a branch of the current one after so many turns, and make it the current one.
+    def end_of(self, key: str, at_turn: int) -> int:
+        """The last entry of the current branch that belongs to so many turns, or to the user's own cells after them.
 
-        The user's message that began the turn after them is not part of it.
+        The message that began the turn after them does not.
         """
-        new, now = secrets.token_hex(8), time.time()
-        with self._engine.begin() as connection:
-            query = self._of_branch(connection, key)
-            # What came before the message or the turn that is the first to be left out.
+        with self._engine.connect() as connection:
             first_out = connection.execute(
-                query.with_only_columns(sa.func.min(entries.c.seq)).where(
+                self._of_branch(connection, key).with_only_columns(sa.func.min(entries.c.seq)).where(
                     entries.c.turn >= at_turn, entries.c.kind.in_(("turn", "user")))).scalar_one_or_none()
-            row = connection.execute(sa.select(conversations.c.branch, conversations.c.seq)
-                                     .where(conversations.c.id == key)).one()
-            at_seq = row.seq if first_out is None else first_out - 1
+            last = connection.execute(sa.select(conversations.c.seq).where(conversations.c.id == key)).scalar_one()
+        return int(last if first_out is None else first_out - 1)
+
+    def branch(self, key: str, at_turn: int, at_seq: int, label: str) -> str:
+        """Make a branch of the current one, of so many turns and entries, and make it the current one."""
+        new, now = secrets.token_hex(8), time.time()
+        parent = sa.select(conversations.c.branch).where(conversations.c.id == key).scalar_subquery()
+        with self._engine.begin() as connection:
             connection.execute(branches.insert().values(
-                id=new, conversation=key, parent=row.branch, at_turn=at_turn, at_seq=at_seq, n_turns=at_turn,
-                label=label[:_MAX_TITLE], created=now))
+                id=new, conversation=key, parent=parent, at_turn=at_turn, at_seq=at_seq, n_turns=at_turn,
+                label=_line(label), created=now))
             connection.execute(conversations.update().where(conversations.c.id == key).values(branch=new))
         return new
 
@@ -353,7 +380,7 @@ class Store:
 def _as_we_use_it(connection: Any, _: Any) -> None:
     """Readers and a writer at once; a program's crash loses nothing that was committed."""
     cursor = connection.cursor()
-    for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "busy_timeout=10000", "foreign_keys=ON"):
+    for pragma in ("busy_timeout=10000", "journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON"):
         cursor.execute(f"PRAGMA {pragma}")
     cursor.close()
 
@@ -376,14 +403,36 @@ def _entry(row: Any) -> Entry:
     return Entry(row["seq"], row["kind"], json.loads(row["data"]), row["at"], row["branch"], row["turn"])
 
 
+def _as_may_be(connection: sa.Connection, query: Any) -> list[Entry]:
+    """The first entries of a query, until they are large together: a reader asks for more from the last one on."""
+    found: list[Entry] = []
+    room = _MAX_CHARS
+    with connection.execution_options(stream_results=True, max_row_buffer=50).execute(query) as rows:
+        for row in rows.mappings():
+            found.append(_entry(row))
+            room -= len(row["data"])
+            if room <= 0:
+                break
+    return found
+
+
 def _spelled(data: Any) -> str:
-    """As JSON that can be searched; where a character is none that databases take, all of it in ASCII."""
-    text = json.dumps(data, ensure_ascii=False)
-    try:
-        text.encode()
-    except UnicodeEncodeError:   # half of a surrogate pair
-        return json.dumps(data)
-    return text
+    """As JSON that can be searched, and be sent: half of a surrogate pair is no character to anybody else."""
+    return _text(json.dumps(data, ensure_ascii=False))
+
+
+def _text(text: str) -> str:
+    return text.encode(errors="replace").decode()
+
+
+def _line(text: str) -> str:
+    """A name of something, as databases take it."""
+    return _text(text.replace("\0", ""))[:_MAX_TITLE]
+
+
+def _word(key: str) -> str:
+    """A key that comes from outside; one that is none of ours finds nothing."""
+    return key if key.isascii() and key.isprintable() else ""
 
 
 def _escaped(words: str) -> str:
