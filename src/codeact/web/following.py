@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import suppress
 
 from codeact.chats.chats import Chats
 from codeact.chats.values import Entry
@@ -9,9 +10,12 @@ from codeact.web.threads import in_thread
 
 __all__ = ["follow"]
 
+_AT_ONCE = 1000
+
 
 async def follow(chats: Chats, key: str, owner: str, after: int, *, beat: float = 15.0) -> AsyncIterator[list[Entry]]:
-    """Entries with numbers above `after`, as soon as they are stored; an empty list now and then while nothing happens.
+    """Entries with numbers above `after`, as soon as they are stored; an empty list now and then while nothing happens,
+    and when something else of the conversation changed, as its state.
 
     Args:
         beat: Seconds between two empty lists; what another server stored is seen as late.
@@ -26,18 +30,18 @@ async def follow(chats: Chats, key: str, owner: str, after: int, *, beat: float 
             loop.call_soon_threadsafe(news.set)
 
     end = chats.watch(told)
+    news.set()
     try:
         while not chats.is_closed:
-            news.clear()
-            found = await in_thread(chats.entries, key, owner, after=after)
-            if found:
-                after = found[-1].seq
-                yield found
-                continue
-            try:
+            with suppress(TimeoutError):
                 async with asyncio.timeout(beat):
                     await news.wait()
-            except TimeoutError:
-                yield []
+            # Cleared before looking, so that what comes meanwhile is looked at too.
+            news.clear()
+            found = await in_thread(chats.entries, key, owner, after=after, limit=_AT_ONCE)
+            after = found[-1].seq if found else after
+            if len(found) == _AT_ONCE:
+                news.set()
+            yield found
     finally:
         end()

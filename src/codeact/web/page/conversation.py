@@ -23,7 +23,7 @@ from codeact.web.threads import in_thread
 __all__ = ["Conversation"]
 
 _PAGE_TURNS = 30
-_QUIET = ("started", "ended", "answered", "title", "user", "turn", "cell", "cell_done", "approval", *PIECES)
+_ENDS = ("ended", "stopped", "interrupted", "error")
 
 
 class Conversation:
@@ -37,7 +37,7 @@ class Conversation:
     def __init__(self, chats: Chats, key: str, owner: str, *, changed: Callable[[], Awaitable[None]]) -> None:
         self.chats, self.key, self.owner = chats, key, owner
         self._changed = changed
-        self._seen, self._first = 0, 0
+        self._seen, self._first, self._last = 0, 0, ""
         self._live: turns.LiveTurn | None = None
         self._cell: tuple[Any, str] | None = None
         self._open: dict[str, Any] = {}
@@ -49,7 +49,9 @@ class Conversation:
     async def build(self) -> None:
         """Make the elements and begin to follow."""
         with ui.column().classes("column").props('role=log aria-label="Conversation"') as self._column:
-            self._earlier = ui.button("earlier turns", on_click=self._more).props("flat dense no-caps").classes("note")
+            self._earlier = (
+                ui.button("earlier turns", on_click=self._more).props("flat dense no-caps").classes("note earlier")
+            )
             self._shown = ui.column().classes("w-full gap-0")
         with ui.footer(bordered=False).classes("q-pa-none"), ui.column().classes("composer gap-1"):
             self._attached = ui.row().classes("gap-2")
@@ -106,6 +108,11 @@ class Conversation:
         above.move(target_index=0)
         self._first = min((entry.turn for entry in entries if entry.turn is not None), default=0)
         self._earlier.set_visibility(self._first > 0)
+        # What was read stays where it was
+        ui.run_javascript(
+            "const below = window.belowEarlier; delete window.belowEarlier;"
+            "if (below) setTimeout(() => window.scrollTo(0, document.body.scrollHeight - below), 60)"
+        )
 
     async def _follow(self) -> None:
         try:
@@ -117,8 +124,6 @@ class Conversation:
                 ui.label("This conversation was deleted.").classes("note")
 
     async def _take(self, found: list[Entry]) -> None:
-        if not found:
-            return
         if any(entry.kind == "branched" for entry in found):
             await self._reload()
             return
@@ -133,12 +138,15 @@ class Conversation:
     # Entries ----------------------------------------------------------------------------------------------------------
 
     def _show(self, entry: Entry) -> None:
-        data = entry.data
+        data, self._last = entry.data, entry.kind
         match entry.kind:
             case "user":
+                self._end_live(keep=True)
                 turns.said(data)
             case "turn":
                 self._end_live()
+                if data["action"]["type"] == "answer":
+                    self._last = "ended"
                 turns.turn(data, entry.turn or 0, edit=self._edit_cell, branch=self._branch)
             case "cell":
                 with ui.column().classes("w-full gap-0") as place:
@@ -158,10 +166,10 @@ class Conversation:
                 if card := self._open.pop(data["call"], None):
                     card.delete()
             case "error":
-                self._end_live()
+                self._end_live(keep=True)
                 ui.label(data["message"]).classes("output error").props("role=alert")
             case "stopped" | "interrupted":
-                self._end_live()
+                self._end_live(keep=True)
                 for card in self._open.values():
                     card.delete()
                 self._open.clear()
@@ -172,7 +180,7 @@ class Conversation:
             case "note":
                 ui.label(data["text"]).classes("note aside")
             case "ended":
-                self._end_live()
+                self._end_live(keep=True)
                 if data["stop"] not in ("answer", "cancelled"):
                     ui.label(f"Ended: {str(data['stop']).replace('_', ' ')}.").classes("note aside")
             case kind if kind in PIECES:
@@ -180,9 +188,12 @@ class Conversation:
                     self._live = turns.LiveTurn()
                 self._live.take(kind, data)
 
-    def _end_live(self) -> None:
+    def _end_live(self, *, keep: bool = False) -> None:
         if self._live:
-            self._live.remove()
+            if keep:
+                self._live.freeze()
+            else:
+                self._live.remove()
             self._live = None
 
     def _ask(self, data: Any) -> None:
@@ -300,12 +311,14 @@ class Conversation:
         busy = summary.state in ("running", "waiting")
         self._stop_button.set_visibility(busy)
         self._send_button.set_visibility(not busy)
-        if busy and self._live is None and summary.state == "running":
+        if not busy:
+            self._end_live(keep=True)
+        elif self._live is None and summary.state == "running" and self._last not in _ENDS:
             with self._shown:
                 self._live = turns.LiveTurn()
         used = summary.usage
         cost = f" · ${used.cost:.3f}" if used.cost else ""
-        told = {"running": "working", "waiting": "waits for your leave", "interrupted": "interrupted"}.get(
+        told = {"running": "working", "waiting": "waits for your approval", "interrupted": "interrupted"}.get(
             summary.state, ""
         )
         tokens = f"{used.tokens:,} tokens{cost}" if used.tokens else ""

@@ -81,7 +81,7 @@ async def _try_button(chats: Chats, model: Any) -> None:
         said.set_text("asking ...")
         said.set_text(await in_thread(_tried, chats, str(model.value or "").strip()))
 
-    ui.button("Try it", on_click=attempt).props("outline dense no-caps")
+    ui.button("Try it", on_click=attempt).props("outline no-caps")
 
 
 def _tried(chats: Chats, name: str) -> str:

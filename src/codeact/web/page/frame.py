@@ -11,7 +11,7 @@ from nicegui import ui
 from codeact.chats.chats import Chats
 from codeact.chats.values import Summary
 from codeact.errors import CodeActError, NotFound
-from codeact.web.page import dialogs, panels, turns
+from codeact.web.page import dialogs, panels, turns, words
 from codeact.web.page.conversation import Conversation
 from codeact.web.threads import in_thread
 
@@ -30,6 +30,14 @@ window.addEventListener('message', (e) => {
   for (const frame of document.querySelectorAll('.framed iframe'))
     if (frame.contentWindow === e.source) frame.style.height = Math.min(height + 4, 1200) + 'px';
 });
+window.addEventListener('scroll', () => {
+  const earlier = document.querySelector('.earlier');
+  if (window.scrollY > 60 || !earlier?.offsetParent || earlier.dataset.asked) return;
+  earlier.dataset.asked = 1;
+  setTimeout(() => delete earlier.dataset.asked, 1000);
+  window.belowEarlier = document.body.scrollHeight - window.scrollY;
+  earlier.click();
+}, {passive: true});
 document.addEventListener('paste', (e) => {
   const files = [...(e.clipboardData?.files || [])];
   if (files.length) { e.preventDefault(); uploadAll(files); }
@@ -66,7 +74,7 @@ def mount(app: FastAPI, chats: Chats) -> None:
 
 def _dress() -> None:
     style = resources.files(__package__).joinpath("style.css").read_text(encoding="utf-8")
-    ui.add_css(style)
+    ui.add_css(style + words.colours())
     ui.add_body_html(f"<script>{_KEYS}</script>")
     ui.run_javascript("document.documentElement.lang = 'en'")
     ui.dark_mode(None)
@@ -106,14 +114,16 @@ class _Frame:
             )
             if summary:
                 self._tools()
-        with ui.left_drawer(bordered=True, value=None).props("width=270 breakpoint=800 role=navigation") as self._left:
+        with ui.left_drawer(bordered=True, value=None, bottom_corner=True).props(
+            'width=270 breakpoint=800 role=navigation aria-label="Conversations"'
+        ) as self._left:
             ui.button("New chat", icon="add", on_click=self._new).props("unelevated no-caps").classes("w-full new-chat")
             ui.input(placeholder="Search (Ctrl+K)", on_change=self._searched).props(
                 'outlined dense clearable debounce=300 aria-label="Search conversations"'
             ).classes("w-full search")
             self._list = ui.column().classes("w-full gap-0").props("role=list")
-        with ui.right_drawer(bordered=True, value=False).props(
-            "width=320 breakpoint=1100 role=complementary"
+        with ui.right_drawer(bordered=True, value=False, bottom_corner=True).props(
+            "width=320 breakpoint=1100"
         ) as self._right:
             with ui.row().classes("w-full items-center no-wrap"):
                 self._panel_title = ui.label("").classes("text-h6 grow")
@@ -136,17 +146,25 @@ class _Frame:
                 ui.button("New chat", on_click=self._new).props("unelevated no-caps")
 
     def _tools(self) -> None:
-        def tool(icon: str, label: str, act: Any) -> None:
-            ui.button(icon=icon, on_click=act).props(f'flat round dense aria-label="{label}"').tooltip(label)
-
-        tool("undo", "Take the last message back", lambda: self._view.undo())
-        tool("replay", "Do the last message again", lambda: self._view.retry())
-        tool("terminal", "A cell of your own", lambda: self._view.own_cell())
-        tool("data_object", "Variables", lambda: self._open("Variables"))
-        tool("folder_open", "Files", lambda: self._open("Files"))
-        tool("call_split", "Branches", lambda: self._open("Branches"))
-        tool("tune", "Model, format, tools, limits", self._choose)
-        tool("ios_share", "Share or export", lambda: self._open("Share and export"))
+        tools: list[tuple[str, str, Any]] = [
+            ("undo", "Take the last message back", lambda: self._view.undo()),
+            ("replay", "Do the last message again", lambda: self._view.retry()),
+            ("terminal", "A cell of your own", lambda: self._view.own_cell()),
+            ("data_object", "Variables", lambda: self._open("Variables")),
+            ("folder_open", "Files", lambda: self._open("Files")),
+            ("call_split", "Branches", lambda: self._open("Branches")),
+            ("tune", "Model, format, tools, limits", self._choose),
+            ("ios_share", "Share or export", lambda: self._open("Share and export")),
+        ]
+        with ui.row().classes("no-wrap gap-2 wide-only"):
+            for icon, label, act in tools:
+                ui.button(icon=icon, on_click=act).props(f'flat round dense aria-label="{label}"').tooltip(label)
+        with (
+            ui.button(icon="more_vert").props('flat round aria-label="Tools"').classes("narrow-only"),
+            ui.menu().props("auto-close"),
+        ):
+            for _, label, act in tools:
+                ui.menu_item(label, on_click=act)
 
     # The list ---------------------------------------------------------------------------------------------------------
 
@@ -237,17 +255,17 @@ class _Frame:
 
     def _share(self) -> None:
         key = self.key
-        for kind, words in (
+        for kind, label in (
             ("ipynb", "Notebook, runs again"),
             ("md", "Markdown"),
             ("jsonl", "Trajectory (JSON lines)"),
         ):
-            ui.link(words, f"/api/v1/conversations/{key}/export/{kind}").props("download")
+            ui.link(label, f"/api/v1/conversations/{key}/export/{kind}").props("download")
         ui.separator()
 
         async def share() -> None:
             token = await in_thread(self.chats.share, key, self.owner)
-            place = await ui.run_javascript("window.location.origin")
+            place = await ui.run_javascript("window.location.origin", timeout=10)
             link.set_value(f"{place}/s/{token}")
 
         async def unshare() -> None:

@@ -8,24 +8,29 @@ from __future__ import annotations
 
 import html
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from nicegui import ui
 
-__all__ = ["bundle", "framed", "printed"]
+from codeact.web.page.words import written
+
+__all__ = ["bundle", "framed", "printed", "results"]
 
 _LONG_LINES, _LONG_CHARS = 20, 2_000
 _MAX_CHARS = 200_000
 _PICTURES = ("image/png", "image/jpeg", "image/gif", "image/webp")
+_PICTURE_NAMED = re.compile(r"^\[image/\w+ \d+x\d+\]\n?", re.M)
+_EMPTY_OUT = re.compile(r"^Out\[\d+\]:[ \t]*\n*(?=\[|\Z)", re.M)
 _BASE64 = re.compile(r"[A-Za-z0-9+/=\s]*\Z")
 _STYLE = (
-    "<style>body{font:14px system-ui;margin:4px;color-scheme:light dark}table{border-collapse:collapse}"
-    "td,th{border-bottom:1px solid #8884;padding:2px 8px;text-align:right}</style>"
+    "<style>:root{color-scheme:light dark}body{font:14px system-ui;margin:4px;color:CanvasText}"
+    "table{border-collapse:collapse;border:0!important}"
+    "td,th{border:0;border-bottom:1px solid #8886;padding:3px 10px;text-align:right}</style>"
 )
 _TELL_HEIGHT = (
-    "<script>addEventListener('load',()=>parent.postMessage({codeactHeight:"
-    "document.documentElement.scrollHeight},'*'))</script>"
+    "<script>new ResizeObserver(()=>parent.postMessage({codeactHeight:"
+    "Math.ceil(document.body.getBoundingClientRect().bottom)+6},'*')).observe(document.body)</script>"
 )
 
 
@@ -55,18 +60,33 @@ def bundle(data: Mapping[str, Any]) -> None:
         encoded = value.get("base64") if isinstance(value, Mapping) else value
         if isinstance(encoded, str) and encoded and _BASE64.match(encoded):
             described = str(data.get("text/plain", "figure"))[:200]
-            ui.image(f"data:{mime};base64,{encoded}").classes("figure").props(
-                f'fit=contain alt="{html.escape(described, quote=True)}" no-spinner'
-            )
+            picture = ui.element("img").classes("figure")
+            # Not by `props("...")`, which would read words of the cell's as more attributes
+            picture.props.update(src=f"data:{mime};base64,{encoded}", alt=described)
             return
     for mime in ("text/html", "image/svg+xml"):
         if isinstance(data.get(mime), str):
             framed(data[mime])
             return
     if isinstance(data.get("text/markdown"), str):
-        ui.markdown(data["text/markdown"]).classes("answer")
+        written(data["text/markdown"])
     elif isinstance(data.get("text/plain"), str):
         printed(data["text/plain"])
+
+
+def results(text: str, outputs: Iterable[Mapping[str, Any]], *, error: bool) -> None:
+    """What came of a cell: its text, then what can be shown better than as text."""
+    rich = [output for output in outputs if set(output) - {"text/plain"}]
+    for output in rich:
+        plain = output.get("text/plain")
+        if "text/html" in output and isinstance(plain, str) and plain.strip():
+            before, found, after = text.rpartition(plain)
+            text = before + after if found else text
+        if any(mime in output for mime in _PICTURES):
+            text = _PICTURE_NAMED.sub("", text, count=1)
+    printed(_EMPTY_OUT.sub("", text) if rich else text, error=error)
+    for output in rich:
+        bundle(output)
 
 
 def framed(content: str) -> None:

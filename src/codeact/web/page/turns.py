@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
@@ -9,9 +10,13 @@ from typing import Any
 from nicegui import ui
 
 from codeact.formats._streaming import Reply
-from codeact.web.page.outputs import bundle, printed
+from codeact.web.page.outputs import bundle, printed, results
+from codeact.web.page.words import Source, Written, source, written
 
 __all__ = ["LiveTurn", "own_cell", "said", "turn"]
+
+_NOTHING = "[no output]"
+_IGNORED = re.compile(r"\n\[what you wrote after the code was ignored[^\n]*\]\Z")
 
 Act = Callable[[int], Awaitable[None]]
 
@@ -23,7 +28,9 @@ def said(data: Mapping[str, Any]) -> None:
         for image in data.get("images", ()):
             bundle({image["mime"]: {"base64": image["base64"]}, "text/plain": "a picture of yours"})
         for name in data.get("files", ()):
-            ui.label(f"📎 {name}").classes("attached")
+            with ui.row().classes("items-center no-wrap gap-1"):
+                ui.icon("attach_file")
+                ui.label(name).classes("words")
 
 
 def turn(data: Mapping[str, Any], number: int, *, edit: Act | None = None, branch: Act | None = None) -> None:
@@ -39,10 +46,10 @@ def turn(data: Mapping[str, Any], number: int, *, edit: Act | None = None, branc
             with ui.expansion("reasoning").classes("folded w-full"):
                 ui.label(completion["reasoning"]).classes("reasoning")
         if thought := action.get("thought"):
-            ui.markdown(thought).classes("answer")
+            written(thought)
         kind = action["type"]
         if kind in ("answer", "say"):
-            ui.markdown(action["text"]).classes("answer")
+            written(action["text"])
         elif kind == "malformed":
             printed(completion["text"])
             ui.label("This reply could not be read; the model was told so.").classes("aside")
@@ -70,10 +77,10 @@ def _cell(
                 _button("edit", "Change this cell and run again from here", lambda: edit(number))
             if branch is not None:
                 _button("call_split", "Go on from after this cell on a branch", lambda: branch(number + 1))
-        ui.code(code.rstrip(), language="python").classes("code w-full")
-        printed(seen["text"], error=status not in ("ok", "none"))
-        for output in seen.get("outputs", ()):
-            bundle(output)
+        source(code)
+        # What the model invented is shown apart, and marked
+        text = _IGNORED.sub("", "" if seen["text"] == _NOTHING else seen["text"])
+        results(text, seen.get("outputs", ()), error=status not in ("ok", "none"))
 
 
 def _button(icon: str, label: str, act: Callable[[], Any]) -> None:
@@ -84,11 +91,10 @@ def own_cell(code: str, done: Mapping[str, Any] | None) -> None:
     """A cell of the user's own."""
     with ui.element("section").classes("cell own").props('aria-label="your cell"'):
         ui.label("your cell").classes("aside")
-        ui.code(code.rstrip(), language="python").classes("code w-full")
+        source(code)
         if done is not None:
-            printed(done.get("text", ""), error=done.get("status") not in ("ok", None))
-            for output in done.get("outputs", ()):
-                bundle(output)
+            text = "" if done.get("text") == _NOTHING else done.get("text", "")
+            results(text, done.get("outputs", ()), error=done.get("status") not in ("ok", None))
 
 
 class LiveTurn:
@@ -99,13 +105,12 @@ class LiveTurn:
         self._began = time.monotonic()
         self._card = ui.element("article").classes("turn live").props('aria-label="The agent works" aria-live=polite')
         with self._card:
-            self._markdown = ui.markdown("").classes("answer")
-            self._code = ui.code("", language="python").classes("code w-full")
-            self._code.set_visibility(False)
+            self._written = Written("")
+            self._code = Source("")
             self._output = ui.label("").classes("output")
             self._output.set_visibility(False)
             self._rich = ui.element("div")
-            with ui.row().classes("bar items-center no-wrap"):
+            with ui.row().classes("bar items-center no-wrap") as self._bar:
                 ui.spinner(size="sm")
                 self._doing = ui.label("thinking").classes("aside")
         self._timer = ui.timer(1.0, self._tick)
@@ -142,13 +147,21 @@ class LiveTurn:
 
     def _show(self) -> None:
         if self._words.strip():
-            self._markdown.set_content(self._words)
+            self._written.set(self._words)
         if self._code_text.strip():
-            self._code.set_content(self._code_text.rstrip())
-            self._code.set_visibility(True)
+            self._code.set(self._code_text)
             self._what = "writing code" if self._what == "thinking" else self._what
 
     def remove(self) -> None:
         """The finished turn takes its place."""
         self._timer.cancel()
         self._card.delete()
+
+    def freeze(self) -> None:
+        """It was stopped: what there is of it stays."""
+        if not (self._words.strip() or self._code_text.strip() or self._printed):
+            self.remove()
+            return
+        self._timer.cancel()
+        self._bar.delete()
+        self._card.classes(remove="live").props(remove="aria-live")

@@ -1,0 +1,77 @@
+"""Words and code as they are read: Markdown, in which HTML is text; Python in colours, with a button that copies it."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import markdown2  # type: ignore[import-untyped]
+from nicegui import ui
+from pygments import highlight  # type: ignore[import-untyped]
+from pygments.formatters import HtmlFormatter  # type: ignore[import-untyped]
+from pygments.lexers import PythonLexer  # type: ignore[import-untyped]
+
+__all__ = ["Source", "Written", "colours", "source", "written"]
+
+_EXTRAS = ("fenced-code-blocks", "tables", "cuddled-lists", "strike", "break-on-newline")
+_MAX_COLOURED = 100_000
+_COPY = """(e) => {
+  const button = e.currentTarget, code = button.parentElement.querySelector('pre');
+  navigator.clipboard.writeText(code.textContent).then(() => {
+    button.setAttribute('aria-label', 'Copied');
+    setTimeout(() => button.setAttribute('aria-label', 'Copy the code'), 2000);
+  });
+}"""
+
+
+@lru_cache(maxsize=1)
+def colours() -> str:
+    """The style sheet of code, light and dark."""
+    light = HtmlFormatter(nobackground=True, style="xcode").get_style_defs(".codehilite")
+    dark = HtmlFormatter(nobackground=True, style="github-dark").get_style_defs(".body--dark .codehilite")
+    return f"{light}\n{dark}"
+
+
+@lru_cache(maxsize=1000)
+def _rendered(text: str) -> str:
+    return str(markdown2.markdown(text, extras=list(_EXTRAS), safe_mode="escape"))
+
+
+class Written:
+    """Markdown that may grow. HTML in it is text; what is made of it is cleaned in the browser all the same."""
+
+    def __init__(self, text: str) -> None:
+        self._element = ui.html(_rendered(text), sanitize=True).classes("answer")
+
+    def set(self, text: str) -> None:
+        """Other text."""
+        self._element.set_content(_rendered(text))
+
+
+class Source:
+    """Python that may grow; not seen while there is none."""
+
+    def __init__(self, code: str) -> None:
+        with ui.element("div").classes("code") as self._place:
+            self._element = ui.html("", sanitize=True)
+            ui.button(icon="content_copy").props('flat round dense size=sm aria-label="Copy the code"').classes(
+                "copy"
+            ).on("click", js_handler=_COPY)
+        self.set(code)
+
+    def set(self, code: str) -> None:
+        """Other code."""
+        code = code.strip("\n").rstrip()
+        if len(code) > _MAX_COLOURED:
+            code = f"{code[:_MAX_COLOURED]}\n# [... the rest is cut off here]"
+        self._element.set_content(highlight(code, PythonLexer(stripnl=False), HtmlFormatter(cssclass="codehilite")))
+        self._place.set_visibility(bool(code))
+
+
+def written(text: str) -> None:
+    """Markdown."""
+    Written(text)
+
+
+def source(code: str) -> None:
+    """Python."""
+    Source(code)
