@@ -174,7 +174,7 @@ def test_a_port_that_is_none_is_told(port):
 def test_a_port_in_use_is_told():
     with socket.create_server(("127.0.0.1", 0)) as taken:
         done = subprocess.run([*COMMAND[:-1], str(taken.getsockname()[1])], capture_output=True, text=True, timeout=60)
-    assert (done.returncode, "try another --serve PORT" in done.stderr) == (2, True)
+    assert (done.returncode, "try another port" in done.stderr) == (2, True)
 
 
 def test_the_flags_of_a_service_need_it():

@@ -11,7 +11,9 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "chats"))
 pytest.importorskip("nicegui", reason="the extra `web` is not installed")
 pytest.importorskip("uvicorn")
 
-from serving import run_server
+from serving import TOKEN, run_server
+
+from codeact.chats.values import Options
 
 
 @pytest.fixture

@@ -80,7 +80,7 @@ def listen(host: str, port: int) -> socket.socket:
         return listener
     except (OSError, OverflowError) as error:
         reason = getattr(error, "strerror", None) or error
-        raise ConfigError(f"cannot listen on {host} port {port}: {reason}; try another --serve PORT, or 0 for a free "
+        raise ConfigError(f"cannot listen on {host} port {port}: {reason}; try another port, or 0 for a free "
                           "one") from None
 
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import re
 import secrets
 import time
 from collections.abc import Sequence
@@ -40,9 +41,9 @@ from codeact.server.guard import (
 from codeact.web.faults import spelled
 from codeact.web.threads import in_thread
 
-__all__ = ["COOKIE", "FORM_POLICY", "LOCAL", "Gate", "Policy", "hashed"]
+__all__ = ["FORM_POLICY", "LOCAL", "Gate", "Policy", "hashed"]
 
-COOKIE = "codeact_login"
+_COOKIE = "codeact_login"
 LOCAL = "local"
 """The one user where there are no accounts."""
 LOGIN_SECONDS = 30 * 24 * 3600.0
@@ -212,7 +213,7 @@ class Gate:
         scheme, _, given = _one(headers, "authorization").partition(" ")
         if scheme.lower() == "bearer" and (owner := self._of_token(given.strip())):
             return owner
-        if (given := self._cookie(headers)) and (owner := self._chats.store.login(hashed(given))):
+        if (given := self.login_of(scope)) and (owner := self._chats.store.login(hashed(given))):
             return owner
         return self._of_token(self._query(scope).get("token", "")) if self._came_with_token(scope) else None
 
@@ -235,26 +236,27 @@ class Gate:
     def _query(scope: Scope) -> dict[str, str]:
         return dict(parse_qsl(scope.get("query_string", b"").decode("latin-1")))
 
-    @staticmethod
-    def _cookie(headers: dict[str, list[str]]) -> str:
+    def login_of(self, scope: Scope) -> str:
+        """The token of the cookie that a request came with, or nothing."""
         jar: SimpleCookie = SimpleCookie()
-        for value in headers.get("cookie", []):
+        for value in _headers(scope).get("cookie", []):
             try:
                 jar.load(value)
             except CookieError:
                 continue
-        return jar[COOKIE].value if COOKIE in jar else ""
+        name = _cookie_name(scope)
+        return jar[name].value if name in jar else ""
 
-    def come_in(self, owner: str) -> str:
+    def come_in(self, scope: Scope, owner: str) -> str:
         """The header of a cookie by which somebody is known from now on."""
         token = secrets.token_urlsafe(32)
         self._chats.store.add_login(hashed(token), owner, time.time() + LOGIN_SECONDS)
-        return self.cookie(token, LOGIN_SECONDS)
+        return self.cookie(scope, token, LOGIN_SECONDS)
 
-    def cookie(self, value: str, seconds: float) -> str:
+    def cookie(self, scope: Scope, value: str, seconds: float) -> str:
         """A Set-Cookie header; with 0 seconds it takes the cookie away."""
         secure = "; Secure" if self.policy.secure else ""
-        return f"{COOKIE}={value}; Path=/; Max-Age={seconds:.0f}; HttpOnly; SameSite=Strict{secure}"
+        return f"{_cookie_name(scope)}={value}; Path=/; Max-Age={seconds:.0f}; HttpOnly; SameSite=Strict{secure}"
 
     # Answers ----------------------------------------------------------------------------------------------------------
 
@@ -292,7 +294,8 @@ class Gate:
         """So that it is in no history and no address bar; a strict cookie takes its place."""
         rest = [(name, value) for name, value in parse_qsl(scope["query_string"].decode("latin-1")) if name != "token"]
         path = "/" + scope["path"].lstrip("/\\")
-        await _redirect(f"{quote(path)}{'?' + urlencode(rest) if rest else ''}", send, self.come_in(LOCAL))
+        cookie = await in_thread(self.come_in, scope, LOCAL)
+        await _redirect(f"{quote(path)}{'?' + urlencode(rest) if rest else ''}", send, cookie)
 
     def _more(self, scope: Scope, message: Message) -> Sequence[tuple[bytes, bytes]]:
         kinds = [value for name, value in message.get("headers", ()) if name.lower() == b"content-type"]
@@ -309,6 +312,12 @@ async def _redirect(to: str, send: Send, cookie: str = "") -> None:
         headers.append((b"set-cookie", cookie.encode()))
     await send({"type": "http.response.start", "status": 303, "headers": headers})
     await send({"type": "http.response.body", "body": b""})
+
+
+def _cookie_name(scope: Scope) -> str:
+    """With the port: cookies do not tell two servers of one machine apart by themselves."""
+    port = re.search(r":(\d+)\Z", _one(_headers(scope), "host"))
+    return f"{_COOKIE}_{port[1]}" if port else _COOKIE
 
 
 def _client(scope: Scope) -> str:

@@ -14,7 +14,7 @@ from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
 from codeact.chats.store import Store
 from codeact.errors import ChatRefused
-from codeact.web.gate import COOKIE, FORM_POLICY, Gate, hashed
+from codeact.web.gate import FORM_POLICY, Gate, hashed
 from codeact.web.threads import in_thread
 
 __all__ = ["add_user", "mount", "right"]
@@ -124,13 +124,14 @@ def mount(app: FastAPI, gate: Gate, store: Store) -> None:
             brake.forget(name, address)
         else:
             return page("That name or password is not right.", to, 403)
-        return RedirectResponse(_inside(to), 303, headers={"set-cookie": gate.come_in(name)})
+        cookie = await in_thread(gate.come_in, request.scope, name)
+        return RedirectResponse(_inside(to), 303, headers={"set-cookie": cookie})
 
     @app.post("/logout", include_in_schema=False)
     async def log_out(request: Request) -> Response:
-        if token := request.cookies.get(COOKIE):
-            store.end_login(hashed(token))
-        return RedirectResponse("/login", 303, headers={"set-cookie": gate.cookie("", 0)})
+        if token := gate.login_of(request.scope):
+            await in_thread(store.end_login, hashed(token))
+        return RedirectResponse("/login", 303, headers={"set-cookie": gate.cookie(request.scope, "", 0)})
 
 
 def _inside(to: str) -> str:
