@@ -210,3 +210,32 @@ def test_a_login_by_a_name_that_is_none_is_refused_like_any_other(serve, name):
         answer = client.post("/login", content=body, headers={"Content-Type": "application/x-www-form-urlencoded"})
     assert answer.status_code == 403
     assert "set-cookie" not in answer.headers
+
+
+def test_only_so_many_requests_of_a_user_are_answered_at_once(serve, monkeypatch):
+    monkeypatch.setattr("codeact.web.gate._AT_ONCE", 2)
+    served = serve()
+    key = served.chats.create("local").id
+    path = f"/api/v1/conversations/{key}/events"
+    with served.client() as client:
+        with client.stream("GET", path) as one, client.stream("GET", path) as two:
+            assert (one.status_code, two.status_code) == (200, 200)
+            refused = client.get("/api/v1/conversations")
+            assert (refused.status_code, refused.json()["error"], refused.headers["retry-after"]) == (429, "too_many_requests", "1")
+        served.chats.update(key, "local", title="wakes who follows")
+        for _ in range(100):   # the server sees that they have gone when it next writes
+            if (answer := client.get("/api/v1/conversations")).status_code == 200:
+                break
+            served.chats.update(key, "local", title="again")
+        assert answer.status_code == 200
+
+
+def test_an_upload_is_counted_as_it_comes_whatever_it_says_of_its_length(serve, monkeypatch):
+    monkeypatch.setattr("codeact.web.gate._MAX_UPLOAD", 1000)
+    served = serve()
+    key = served.chats.create("local").id
+    with served.client() as client:
+        answer = client.put(f"/api/v1/conversations/{key}/files/x", content=(b"x" * 100 for _ in range(20)))
+        assert (answer.status_code, answer.json()["error"]) == (413, "too_large")
+        assert client.get(f"/api/v1/conversations/{key}/files").json() == []
+        assert client.put(f"/api/v1/conversations/{key}/files/x", content=b"x" * 1000).status_code == 201
