@@ -32,7 +32,7 @@ def run_server(home, *, policy=None, page=False, model=None, engine=None, **opti
     found = model or Calculator()
     chats = Chats(home=home, model=lambda name: found, **{"defaults": Options(model="test"), "sandbox": "none", **options})
     listener = listen("127.0.0.1", 0)
-    server = uvicorn.Server(uvicorn.Config(create_app(chats, policy or Policy(token=TOKEN), page=page, engine=engine), log_level="error", lifespan="on",
+    server = uvicorn.Server(uvicorn.Config(create_app(chats, policy or Policy(token=TOKEN), page=page, engine=engine), log_level="error", lifespan="on", proxy_headers=False,
                                            timeout_graceful_shutdown=1))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
     thread.start()

@@ -239,3 +239,25 @@ def test_an_upload_is_counted_as_it_comes_whatever_it_says_of_its_length(serve, 
         assert (answer.status_code, answer.json()["error"]) == (413, "too_large")
         assert client.get(f"/api/v1/conversations/{key}/files").json() == []
         assert client.put(f"/api/v1/conversations/{key}/files/x", content=b"x" * 1000).status_code == 201
+
+
+def test_where_somebody_comes_from_is_believed_from_proxies_alone(serve):
+    def last_of(served, address):
+        with served.client("", headers={"X-Forwarded-For": f"1.2.3.4, {address}"}) as client:
+            return [client.post("/login", data={"name": "alice", "password": f"guess {n}"}).status_code for n in range(6)][-1]
+
+    behind = serve(policy=Policy(accounts=True, proxies=("127.0.0.0/8",)))
+    assert last_of(behind, "10.0.0.1") == 429
+    with behind.client("", headers={"X-Forwarded-For": "10.0.0.2"}) as client:
+        assert client.post("/login", data={"name": "alice", "password": "once"}).status_code == 403
+    alone = serve(policy=Policy(accounts=True))
+    assert last_of(alone, "10.0.0.1") == 429
+    with alone.client("", headers={"X-Forwarded-For": "10.0.0.2"}) as client:
+        assert client.post("/login", data={"name": "alice", "password": "once"}).status_code == 429
+
+
+def test_a_proxy_that_is_no_address_is_told(capsys, tmp_path):
+    assert verb.main(["--auth", "--proxy", "ingress", "--port", "0", "--data", str(tmp_path)]) == 2
+    assert "a proxy is an address" in capsys.readouterr().err
+    assert verb.main(["--auth-header", "X-User", "--port", "0", "--data", str(tmp_path)]) == 2
+    assert "--proxy" in capsys.readouterr().err

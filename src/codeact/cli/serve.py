@@ -71,7 +71,13 @@ def _parser() -> argparse.ArgumentParser:
     add("--no-token", action="store_true", help="let everybody on this machine in; with loopback alone")
     add("--auth", action="store_true", help="accounts of this server's own, in place of the token")
     add("--auth-header", metavar="NAME", help="a proxy says in this header who it is, in place of the token")
-    add("--proxy", metavar="ADDRESS", action="append", default=[], help="whose --auth-header is believed")
+    add(
+        "--proxy",
+        metavar="ADDRESS",
+        action="append",
+        default=[],
+        help="address or network of a proxy: its --auth-header and X-Forwarded-For are believed",
+    )
     add("--https", action="store_true", help="browsers reach it by https (a proxy in front): cookies go by that alone")
     _add_store(parser)
     add("--sandbox", metavar="WALLS", default="auto", help="as `codeact exec` takes it (default: auto)")
@@ -110,13 +116,14 @@ def _serve(args: argparse.Namespace) -> int:
     from codeact.server.serve import listen, new_token, read_token
     from codeact.server.sessions import Sessions
     from codeact.settings import settle
-    from codeact.web.gate import Policy
+    from codeact.web.gate import Policy, networks
     from codeact.web.running import run
 
     if args.no_token and (args.auth or args.auth_header or args.token_file):
         raise ConfigError("--no-token goes with none of --auth, --auth-header and --token-file")
-    if bool(args.auth_header) != bool(args.proxy):
-        raise ConfigError("--auth-header and --proxy go together: a header is believed from addresses that are named")
+    if args.auth_header and not args.proxy:
+        raise ConfigError("--auth-header needs --proxy ADDRESS: a header is believed from addresses that are named")
+    networks(args.proxy)  # judged before anything is begun
     listener = listen(args.host, args.port)
     try:
         if args.no_token and not is_loopback(listener.getsockname()[0]):

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import ipaddress
 import re
 import secrets
 import time
@@ -22,6 +23,7 @@ from typing import Any
 from urllib.parse import parse_qsl, quote, urlencode
 
 from codeact.chats.chats import Chats
+from codeact.errors import ConfigError
 from codeact.server.answers import Json
 from codeact.server.faults import Fault
 from codeact.server.guard import (
@@ -41,7 +43,7 @@ from codeact.server.guard import (
 from codeact.web.faults import spelled
 from codeact.web.threads import in_thread
 
-__all__ = ["FORM_POLICY", "LOCAL", "Gate", "Policy", "hashed"]
+__all__ = ["FORM_POLICY", "LOCAL", "Gate", "Policy", "hashed", "networks"]
 
 _COOKIE = "codeact_login"
 LOCAL = "local"
@@ -88,7 +90,7 @@ class Policy:
     header: str | None = None
     """The name of a header in which a proxy says who it is."""
     proxies: tuple[str, ...] = ()
-    """Addresses whose header is believed."""
+    """Addresses or networks whose `header` and X-Forwarded-For are believed."""
     secure: bool = False
     """Whether browsers reach it by https, so that cookies are sent by that alone."""
 
@@ -110,6 +112,7 @@ class Gate:
 
     def __init__(self, app: App, chats: Chats, policy: Policy) -> None:
         self._app, self._chats, self.policy = app, chats, policy
+        self._proxies = networks(policy.proxies)
         self._buckets: dict[str, _Bucket] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -136,7 +139,7 @@ class Gate:
             if self._came_with_token(scope) and owner is not None:
                 await self._take_token_off(scope, send_safely)
                 return
-            bucket = self._check_rate(owner or _client(scope))
+            bucket = self._check_rate(owner or self.client_of(scope))
             scope.setdefault("state", {})["owner"] = owner
             if is_socket:
                 await self._app(scope, receive, send)
@@ -207,7 +210,7 @@ class Gate:
         policy, headers = self.policy, _headers(scope)
         if policy.header:
             name = _one(headers, policy.header.lower())
-            return name[:200] if name and _client(scope) in policy.proxies else None
+            return name[:200] if name and self._is_proxy(_peer(scope)) else None
         if not policy.accounts and policy.token is None:
             return LOCAL
         scheme, _, given = _one(headers, "authorization").partition(" ")
@@ -246,6 +249,17 @@ class Gate:
                 continue
         name = _cookie_name(scope)
         return jar[name].value if name in jar else ""
+
+    def client_of(self, scope: Scope) -> str:
+        """The address somebody comes from, as far as that can be believed."""
+        peer = _peer(scope)
+        told = _headers(scope).get("x-forwarded-for", [])
+        last = told[-1].rpartition(",")[2].strip() if told and self._is_proxy(peer) else ""
+        return last if _address(last) is not None else peer
+
+    def _is_proxy(self, peer: str) -> bool:
+        address = _address(peer)
+        return address is not None and any(address in one for one in self._proxies)
 
     def come_in(self, scope: Scope, owner: str) -> str:
         """The header of a cookie by which somebody is known from now on."""
@@ -320,7 +334,19 @@ def _cookie_name(scope: Scope) -> str:
     return f"{_COOKIE}_{port[1]}" if port else _COOKIE
 
 
-def _client(scope: Scope) -> str:
+def networks(named: Sequence[str]) -> tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]:
+    """Addresses and networks.
+
+    Raises:
+        ConfigError: One is neither.
+    """
+    try:
+        return tuple(ipaddress.ip_network(one, strict=False) for one in named)
+    except ValueError as error:
+        raise ConfigError(f"{error}; a proxy is an address as 10.0.0.5, or a network as 10.0.0.0/8") from None
+
+
+def _peer(scope: Scope) -> str:
     client: Any = scope.get("client")
     return str(client[0]) if client else ""
 

@@ -114,7 +114,7 @@ def mount(app: FastAPI, gate: Gate, store: Store) -> None:
         name, to = given.get("name", "")[:100], given.get("to", "/")
         if not gate.policy.accounts:
             return RedirectResponse("/", 303)
-        address = request.client.host if request.client else ""
+        address = gate.client_of(request.scope)
         if brake.holds(name, address):
             return page("Too many tries. Wait a minute.", to, 429)
         brake.wrong(name, address)  # before it is known, so that many at once are no way around
