@@ -19,7 +19,7 @@ def make(tmp_path):
 
     def open_chats(**options):
         model = options.pop("calculator", Calculator())
-        chats = Chats(home=tmp_path / "home", defaults=OPTIONS, model=lambda name: model, **{"sandbox": "none", **options})
+        chats = Chats(defaults=OPTIONS, model=lambda name: model, **{"home": tmp_path / "home", "sandbox": "none", **options})
         made.append(chats)
         return chats
 

@@ -452,3 +452,20 @@ def test_pinned_conversations_come_once_when_lists_are_read_in_parts(chats):
         seen += [one.id for one in found]
         before = found[-1].updated
     assert seen == [keys[0], *reversed(keys[1:])]
+
+
+def test_a_conversation_that_was_had_on_another_server_meanwhile_goes_on_with_all_that_was_said(make, tmp_path):
+    url, model = f"sqlite:///{tmp_path / 'both.db'}", Calculator()
+    here, there = make(url=url, calculator=model), make(url=url, home=tmp_path / "there", calculator=model)
+    key = here.create("me").id
+    say(here, key, "`x = 1`")
+    say(there, key, "I am Ann")
+    say(here, key, "who am I")
+    assert any("I am Ann" in str(message.content) for message in model.sent[-1])
+    numbers = [turn.number for turn in here.turns(key, "me")]
+    assert numbers == list(range(len(numbers)))
+    branch = there.branch(key, "me", 2)
+    say(here, key, "`print(3)`")
+    assert here.summary(key, "me").branch == branch
+    assert here.turns(key, "me")[-1].answer == "3"
+    assert not any("I am Ann" in str(message.content) for message in model.sent[-1])

@@ -199,3 +199,14 @@ def test_the_document_names_every_request(served):
         paths = client.get("/api/openapi.json").json()["paths"]
     missing = [path for path in paths if path.rsplit("/conversations/{key}")[-1].split("{")[0].rstrip("/").rsplit("/")[-1] not in text]
     assert missing == []
+
+
+@pytest.mark.parametrize("name", ["%00", "alice%00", "%ED%A0%80", "alice%0A", "x" * 5000])
+def test_a_login_by_a_name_that_is_none_is_refused_like_any_other(serve, name):
+    served = serve(policy=Policy(accounts=True))
+    add_user(served.chats.store, "alice", "correct horse battery")
+    with served.client("") as client:
+        body = f"name={name}&password=correct+horse+battery"
+        answer = client.post("/login", content=body, headers={"Content-Type": "application/x-www-form-urlencoded"})
+    assert answer.status_code == 403
+    assert "set-cookie" not in answer.headers

@@ -575,9 +575,10 @@ class Chats:
         """The conversation, awake; to be called by who is alone with it."""
         with self._lock:
             live = self._lives.get(summary.id)
-        if live is not None:
+        if live is not None and live.is_up_to(summary):
             live.used = time.monotonic()
             return live
+        self._to_sleep(summary.id)   # meanwhile it was had on another server
         if self.is_closed:
             raise ChatRefused("the server is about to end: try again when it is there")
         if not summary.options.model:

@@ -72,6 +72,11 @@ class Live:
             self._idle.wait(_END_SECONDS)
         return not self._idle.is_set()
 
+    def is_up_to(self, summary: Summary) -> bool:
+        """Whether it knows all turns that the database has, or is at work on the next one."""
+        n_turns = len(self.agent.trajectory.turns) if self.agent.trajectory else 0
+        return not self._idle.is_set() or (summary.branch == self.branch and summary.n_turns <= n_turns)
+
     @property
     def workspace(self) -> Path:
         """Its files."""

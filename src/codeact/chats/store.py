@@ -310,7 +310,7 @@ class Store:
 
     def named(self, name: str) -> tuple[str, str, int] | None:
         """Conversation, branch and number of turns that a name is of."""
-        query = sa.select(names.c.conversation, names.c.branch, names.c.turn).where(names.c.name == name)
+        query = sa.select(names.c.conversation, names.c.branch, names.c.turn).where(names.c.name == _word(name))
         with self._engine.connect() as connection:
             found = connection.execute(query).first()
         return (found[0], found[1], found[2]) if found else None
@@ -326,6 +326,8 @@ class Store:
 
     def user_hash(self, name: str) -> str | None:
         """The hash of a user's password; None where there is no such user."""
+        if not name.isprintable():   # nor can databases take all of these
+            return None
         with self._engine.connect() as connection:
             return connection.execute(sa.select(users.c.password).where(users.c.name == name)).scalar_one_or_none()
 
@@ -348,7 +350,7 @@ class Store:
 
     def login(self, token_hash: str) -> str | None:
         """Who came in with this token, if it still holds."""
-        query = sa.select(logins.c.owner).where(logins.c.token == token_hash, logins.c.expires > time.time())
+        query = sa.select(logins.c.owner).where(logins.c.token == _word(token_hash), logins.c.expires > time.time())
         with self._engine.connect() as connection:
             return connection.execute(query).scalar_one_or_none()
 
