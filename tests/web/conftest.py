@@ -61,8 +61,9 @@ def site(tmp_path_factory):
     end()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser():
+    """Chromium, for one file's tests: while it is there, an event loop runs in this thread, and no other can."""
     playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
     if not Path(CHROMIUM).exists():
         pytest.skip(f"there is no {CHROMIUM}")
