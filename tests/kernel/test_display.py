@@ -150,6 +150,28 @@ def test_pyplot_is_prepared_when_a_cell_imports_it_first() -> None:
     assert done.stdout == "None [['image/png', 'text/plain']]\n"
 
 
+def test_plotlys_figures_are_shown_as_data_and_open_no_browser() -> None:
+    pytest.importorskip("plotly")
+    code = """if 1:
+        from codeact.kernel.repl import Repl
+        shown = []
+        repl = Repl(lambda kind, bundle, meta: shown.append(bundle))
+        def done(text):
+            done = repl.run(text, 1)
+            assert done["error"] is None, done["error"]
+            return done["value"]
+        data = "application/vnd.plotly.v1+json"
+        assert '"bar"' in done("import plotly.graph_objects as go\\nfig = go.Figure(go.Bar(y=[3, 4]))\\nfig")[data]
+        done("fig.show()")
+        done("import plotly.io as pio\\npio.show({'data': [{'type': 'pie'}]})")
+        print(['"bar"' in shown[0][data], '"pie"' in shown[1][data], len(shown)])
+        done("pio.renderers.default = 'png'")
+        assert data not in done("fig")"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True,
+                          env={"PATH": "/usr/bin:/bin", "HOME": "/nonexistent", "BROWSER": "false"})
+    assert done.stdout == "[True, True, 2]\n"
+
+
 # IPython's names ----------------------------------------------------------------------------------------------------
 
 def test_ipythons_own_display_goes_through_ours(cells: Cells) -> None:

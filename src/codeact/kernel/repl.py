@@ -17,7 +17,7 @@ import sys
 from types import CodeType, ModuleType
 from typing import Any, Callable, Dict, List, Optional, Tuple
 
-from . import figures, frames, notebook
+from . import figures, frames, notebook, plots
 from .commands import Commands
 from .display import Displayer, bundle, flush_streams
 from .guard import Guard, keep_builtins
@@ -88,6 +88,7 @@ class Repl:
         self.hooks.after("inspect", self.sources.patch_inspect)
         self.hooks.after("matplotlib.pyplot", figures.patch_pyplot(self.display.emit))
         self.hooks.after("IPython.display", notebook.patch(self.display))
+        self.hooks.after("plotly.io", plots.patch(self.display))
         self.hooks.install()
         self.stand_in = notebook.StandIn(self.display)
         self.stand_in.install()

@@ -50,7 +50,7 @@ LOCAL = "local"
 """The one user where there are no accounts."""
 LOGIN_SECONDS = 30 * 24 * 3600.0
 
-_OPEN = ("/login", "/healthz", "/s/", "/api/v1/shared/", "/_nicegui")
+_OPEN = ("/login", "/healthz", "/s/", "/api/v1/shared/", "/_nicegui", "/assets/")
 """Paths that need no login: a shared conversation proves itself by its token, the rest holds nothing of anybody."""
 _MAX_BODY, _MAX_UPLOAD = 40 << 20, 260 << 20
 _PER_SECOND, _BURST = 50.0, 500.0

@@ -11,7 +11,7 @@ from nicegui import ui
 from codeact.chats.chats import Chats
 from codeact.chats.values import Summary
 from codeact.errors import CodeActError, NotFound
-from codeact.web.page import dialogs, panels, turns, words
+from codeact.web.page import dialogs, panels, plots, turns, words
 from codeact.web.page.conversation import Conversation
 from codeact.web.threads import in_thread
 
@@ -69,13 +69,14 @@ def mount(app: FastAPI, chats: Chats) -> None:
         _dress()
         await _shared(chats, token)
 
+    plots.mount(app)
     ui.run_with(app, title="codeact", dark=None, show_welcome_message=False, reconnect_timeout=30.0)
 
 
 def _dress() -> None:
     style = resources.files(__package__).joinpath("style.css").read_text(encoding="utf-8")
     ui.add_css(style + words.colours())
-    ui.add_body_html(f"<script>{_KEYS}</script>")
+    ui.add_body_html(f"<script>{_KEYS}{plots.script()}</script>")
     ui.run_javascript("document.documentElement.lang = 'en'")
     ui.dark_mode(None)
 

@@ -1,4 +1,4 @@
-"""What cells give out, shown: text folded when long, pictures, tables; HTML only in frames of an origin of its own.
+"""What cells give out, shown: text folded when long, pictures, tables, formulas; HTML only in frames apart.
 
 Whatever a cell or a model writes is text here, or stands in an `<iframe sandbox>` without the page's origin: it can run
 scripts there and reach nothing of the page's, nor the network (the frame has the page's policy).
@@ -6,13 +6,16 @@ scripts there and reach nothing of the page's, nor the network (the frame has th
 
 from __future__ import annotations
 
+import base64
 import html
+import json
 import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from nicegui import ui
 
+from codeact.web.page import maths, plots
 from codeact.web.page.words import written
 
 __all__ = ["bundle", "framed", "printed", "results"]
@@ -20,7 +23,9 @@ __all__ = ["bundle", "framed", "printed", "results"]
 _LONG_LINES, _LONG_CHARS = 20, 2_000
 _MAX_CHARS = 200_000
 _PICTURES = ("image/png", "image/jpeg", "image/gif", "image/webp")
-_PICTURE_NAMED = re.compile(r"^\[image/\w+ \d+x\d+\]\n?", re.M)
+_DRAWING = "image/svg+xml"
+_BETTER = (plots.MIME, "text/html", "text/markdown", "text/latex", "application/json")
+_PICTURE_NAMED = re.compile(r"^\[image/(?:\w+ \d+x\d+|svg\+xml)\]\n?", re.M)
 _EMPTY_OUT = re.compile(r"^Out\[\d+\]:[ \t]*\n*(?=\[|\Z)", re.M)
 _BASE64 = re.compile(r"[A-Za-z0-9+/=\s]*\Z")
 _STYLE = (
@@ -55,23 +60,48 @@ def _pre(text: str, classes: str) -> None:
 
 def bundle(data: Mapping[str, Any]) -> None:
     """One rich output, by the best of its kinds that can be shown."""
+    plain = data.get("text/plain")
+    described = plain[:200] if isinstance(plain, str) and plain.strip() else "figure"
+    if _text(data, plots.MIME) and plots.plot(data[plots.MIME], described):
+        return
     for mime in _PICTURES:
         value = data.get(mime)
         encoded = value.get("base64") if isinstance(value, Mapping) else value
         if isinstance(encoded, str) and encoded and _BASE64.match(encoded):
-            described = str(data.get("text/plain", "figure"))[:200]
-            picture = ui.element("img").classes("figure")
-            # Not by `props("...")`, which would read words of the cell's as more attributes
-            picture.props.update(src=f"data:{mime};base64,{encoded}", alt=described)
+            _picture(mime, encoded, described)
             return
-    for mime in ("text/html", "image/svg+xml"):
-        if isinstance(data.get(mime), str):
-            framed(data[mime])
-            return
-    if isinstance(data.get("text/markdown"), str):
+    if _text(data, "text/html"):
+        framed(data["text/html"])
+    elif _text(data, _DRAWING):
+        _picture(_DRAWING, base64.b64encode(data[_DRAWING].encode()).decode(), described)
+    elif _text(data, "text/markdown"):
         written(data["text/markdown"])
-    elif isinstance(data.get("text/plain"), str):
-        printed(data["text/plain"])
+    elif _text(data, "text/latex") and (formula := maths.whole(data["text/latex"])):
+        ui.html(formula, sanitize=True).classes("answer")
+    elif _text(data, "application/json"):
+        printed(_laid_out(data["application/json"]))
+    elif isinstance(plain, str):
+        printed(plain)
+    elif _text(data, "text/latex"):
+        printed(data["text/latex"])
+
+
+def _text(data: Mapping[str, Any], mime: str) -> bool:
+    value = data.get(mime)
+    return isinstance(value, str) and bool(value.strip())
+
+
+def _picture(mime: str, encoded: str, described: str) -> None:
+    picture = ui.element("img").classes("figure")
+    # Not by `props("...")`, which would read words of the cell's as more attributes
+    picture.props.update(src=f"data:{mime};base64,{encoded}", alt=described)
+
+
+def _laid_out(text: str) -> str:
+    try:
+        return json.dumps(json.loads(text), indent=2, ensure_ascii=False) if len(text) <= _MAX_CHARS else text
+    except (ValueError, RecursionError):
+        return text
 
 
 def results(text: str, outputs: Iterable[Mapping[str, Any]], *, error: bool) -> None:
@@ -79,10 +109,10 @@ def results(text: str, outputs: Iterable[Mapping[str, Any]], *, error: bool) -> 
     rich = [output for output in outputs if set(output) - {"text/plain"}]
     for output in rich:
         plain = output.get("text/plain")
-        if "text/html" in output and isinstance(plain, str) and plain.strip():
+        if isinstance(plain, str) and plain.strip() and any(mime in output for mime in _BETTER):
             before, found, after = text.rpartition(plain)
             text = before + after if found else text
-        if any(mime in output for mime in _PICTURES):
+        if any(mime in output for mime in (*_PICTURES, _DRAWING)):
             text = _PICTURE_NAMED.sub("", text, count=1)
     printed(_EMPTY_OUT.sub("", text) if rich else text, error=error)
     for output in rich:

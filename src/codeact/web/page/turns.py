@@ -163,5 +163,6 @@ class LiveTurn:
             self.remove()
             return
         self._timer.cancel()
+        self._written.end(self._words)
         self._bar.delete()
         self._card.classes(remove="live").props(remove="aria-live")

@@ -1,4 +1,4 @@
-"""Words and code as they are read: Markdown, in which HTML is text; Python in colours, with a button that copies it."""
+"""Words and code to be read: Markdown with formulas, in which HTML is text; Python in colours, which can be copied."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ from pygments import highlight  # type: ignore[import-untyped]
 from pygments.formatters import HtmlFormatter  # type: ignore[import-untyped]
 from pygments.lexers import PythonLexer  # type: ignore[import-untyped]
 
-__all__ = ["Source", "Written", "colours", "source", "written"]
+from codeact.web.page import maths
+
+__all__ = ["Source", "Written", "colours", "rendered", "source", "written"]
 
 _EXTRAS = ("fenced-code-blocks", "tables", "cuddled-lists", "strike", "break-on-newline")
 _MAX_COLOURED = 100_000
@@ -31,20 +33,28 @@ def colours() -> str:
     return f"{light}\n{dark}"
 
 
-@lru_cache(maxsize=1000)
-def _rendered(text: str) -> str:
-    return str(markdown2.markdown(text, extras=list(_EXTRAS), safe_mode="escape"))
+def rendered(text: str) -> str:
+    """Markdown as HTML, of which only our own tags are any: the text's are text."""
+    lifted = maths.lift(text)
+    return maths.put_back(str(markdown2.markdown(lifted.text, extras=list(_EXTRAS), safe_mode="escape")), lifted)
+
+
+_kept = lru_cache(maxsize=1000)(rendered)
 
 
 class Written:
     """Markdown that may grow. HTML in it is text; what is made of it is cleaned in the browser all the same."""
 
     def __init__(self, text: str) -> None:
-        self._element = ui.html(_rendered(text), sanitize=True).classes("answer")
+        self._element = ui.html(_kept(text), sanitize=True).classes("answer")
 
     def set(self, text: str) -> None:
-        """Other text."""
-        self._element.set_content(_rendered(text))
+        """Other text, which is still being written."""
+        self._element.set_content(rendered(maths.without_half_a_formula(text)))
+
+    def end(self, text: str) -> None:
+        """The text as it is to stay."""
+        self._element.set_content(_kept(text))
 
 
 class Source:
