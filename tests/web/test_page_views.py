@@ -124,3 +124,26 @@ def test_drawings_json_and_markdown_are_shown_once_and_a_drawing_runs_nothing(vi
     expect(cell.locator("strong")).to_have_text("bold")
     expect(cell.locator("math msup")).to_have_count(1)
     assert one.page.evaluate("window.owned") is None
+
+
+@pytest.mark.parametrize("look", [{}, {"color_scheme": "dark"}], ids=["light", "dark"])
+def test_an_error_stands_apart_from_what_was_printed_with_its_end_in_sight(visit, look, request):
+    from axe_core_python.sync_playwright import Axe
+
+    name = f"error {request.node.callspec.id}"
+    one = visit(**look).new({name: ["<execute>\nfor n in range(60): print('line', n)\ndef again(n): return again(n - 1) if n else 1 / n\n"
+                                    "again(30)\n</execute>", MATHS]})
+    one.say(name)
+    expect(one.text("The end.")).to_be_visible()
+    one.idle()
+    error = one.page.locator(".cell .output.error").locator("visible=true")
+    expect(error).to_contain_text("ZeroDivisionError: division by zero")
+    expect(error).not_to_contain_text("line 0")
+    expect(one.page.locator(".cell .output").first).to_contain_text("line 19")
+    expect(one.page.locator(".bar .failed")).to_contain_text("error, ")
+    one.page.get_by_text("all 60 lines").click()
+    expect(one.page.locator(".cell .output").locator("visible=true").first).to_contain_text("line 59")
+    expect(one.page.locator(".cell").get_by_text("line 7", exact=False).locator("visible=true")).to_have_count(1)
+    found = Axe().run(one.page)["violations"]
+    assert [(v["id"], v["nodes"][0]["html"][:200]) for v in found if v["impact"] in ("serious", "critical")] == []
+    one.shot(name.replace(" ", "-"))

@@ -25,13 +25,18 @@ _MAX_CHARS = 200_000
 _PICTURES = ("image/png", "image/jpeg", "image/gif", "image/webp")
 _DRAWING = "image/svg+xml"
 _BETTER = (plots.MIME, "text/html", "text/markdown", "text/latex", "application/json")
-_PICTURE_NAMED = re.compile(r"^\[image/(?:\w+ \d+x\d+|svg\+xml)\]\n?", re.M)
+_PICTURE_NAMED = re.compile(r"^\[image/[\w.+-]+(?: \d+x\d+)?\]\n?", re.M)
+_KIND_NAMED = re.compile(r"^\[[\w.+/-]+, [\d,]+ characters\][^\n]*\n?", re.M)
+_POINTERS = re.compile(r"^[ ^~]{90,}\n", re.M)   # which point nowhere once the line above is wrapped
+_ERROR = re.compile(r'^(?:Traceback \(most recent call last\):|File "<cell \d+>", line \d+)$', re.M)
 _EMPTY_OUT = re.compile(r"^Out\[\d+\]:[ \t]*\n*(?=\[|\Z)", re.M)
 _BASE64 = re.compile(r"[A-Za-z0-9+/=\s]*\Z")
 _STYLE = (
-    "<style>:root{color-scheme:light dark}body{font:14px system-ui;margin:4px;color:CanvasText}"
-    "table{border-collapse:collapse;border:0!important}"
-    "td,th{border:0;border-bottom:1px solid #8886;padding:3px 10px;text-align:right}</style>"
+    "<style>:root{color-scheme:light dark}body{font:14px/1.45 system-ui,sans-serif;margin:4px;color:CanvasText}"
+    "table{border-collapse:collapse;border:0!important;font-variant-numeric:tabular-nums}"
+    "td,th{border:0;border-bottom:1px solid #8883;padding:4px 12px;text-align:left}"
+    "th{font-weight:600;white-space:nowrap}thead th{border-bottom:1px solid #888a}"
+    ".dataframe td{text-align:right}tbody tr:hover>*{background:#8881}img,svg{max-width:100%}</style>"
 )
 _TELL_HEIGHT = (
     "<script>new ResizeObserver(()=>parent.postMessage({codeactHeight:"
@@ -40,7 +45,7 @@ _TELL_HEIGHT = (
 
 
 def printed(text: str, *, error: bool = False) -> None:
-    """Text, in a fixed width; a long one is folded."""
+    """Text, in a fixed width. Of a long one the beginning is seen, of an error the end, and all once unfolded."""
     text = text[:_MAX_CHARS] + ("\n[... the rest is cut off here]" if len(text) > _MAX_CHARS else "")
     lines = text.rstrip().split("\n")
     if not text.strip():
@@ -49,13 +54,15 @@ def printed(text: str, *, error: bool = False) -> None:
     if len(lines) <= _LONG_LINES and len(text) <= _LONG_CHARS:
         _pre(text.rstrip(), classes)
         return
-    _pre("\n".join(lines[:_LONG_LINES])[:_LONG_CHARS], classes)
-    with ui.expansion(f"all {len(lines):,} lines").classes("w-full folded"):
-        _pre(text.rstrip(), classes)
+    part = lines[-_LONG_LINES:] if error else lines[:_LONG_LINES]
+    seen = _pre("\n".join(part)[-_LONG_CHARS:] if error else "\n".join(part)[:_LONG_CHARS], classes)
+    with ui.expansion(f"all {len(lines):,} lines").classes("w-full folded").props("switch-toggle-side dense") as whole:
+        _pre(text.rstrip(), classes).props("tabindex=0")
+    seen.bind_visibility_from(whole, "value", value=False)
 
 
-def _pre(text: str, classes: str) -> None:
-    ui.label(text).classes(classes).props('role="group" aria-label="output"')
+def _pre(text: str, classes: str) -> ui.label:
+    return ui.label(text).classes(classes).props('role="group" aria-label="output"')
 
 
 def bundle(data: Mapping[str, Any]) -> None:
@@ -105,18 +112,29 @@ def _laid_out(text: str) -> str:
 
 
 def results(text: str, outputs: Iterable[Mapping[str, Any]], *, error: bool) -> None:
-    """What came of a cell: its text, then what can be shown better than as text."""
+    """What came of a cell: its text, then what can be shown better than as text, then its error."""
     rich = [output for output in outputs if set(output) - {"text/plain"}]
     for output in rich:
-        plain = output.get("text/plain")
-        if isinstance(plain, str) and plain.strip() and any(mime in output for mime in _BETTER):
-            before, found, after = text.rpartition(plain)
-            text = before + after if found else text
-        if any(mime in output for mime in (*_PICTURES, _DRAWING)):
-            text = _PICTURE_NAMED.sub("", text, count=1)
-    printed(_EMPTY_OUT.sub("", text) if rich else text, error=error)
+        text = _without(text, output)
+    found = _ERROR.search(text) if error else None
+    before, failed = (text[: found.start()], text[found.start() :]) if found else (text, "")
+    printed(_EMPTY_OUT.sub("", before) if rich else before, error=error and not found)
     for output in rich:
         bundle(output)
+    printed(_POINTERS.sub("", failed), error=True)
+
+
+def _without(text: str, output: Mapping[str, Any]) -> str:
+    """A cell's text without the words that stand in it for what is shown, as `Style` chose them."""
+    if any(mime in output for mime in (*_PICTURES, _DRAWING)):
+        return _PICTURE_NAMED.sub("", text, count=1)
+    if not any(mime in output for mime in _BETTER):
+        return text
+    words = next((output[mime] for mime in ("text/markdown", "text/plain", "text/latex") if _text(output, mime)), None)
+    if words is None:
+        return _KIND_NAMED.sub("", text, count=1)
+    before, found, after = text.rpartition(words)
+    return before + after if found else text
 
 
 def framed(content: str) -> None:

@@ -43,7 +43,7 @@ def turn(data: Mapping[str, Any], number: int, *, edit: Act | None = None, branc
     action, seen, completion = data["action"], data["observation"], data["completion"]
     with ui.element("article").classes("turn").props('aria-label="The agent"'):
         if completion.get("reasoning"):
-            with ui.expansion("reasoning").classes("folded w-full"):
+            with ui.expansion("reasoning").classes("folded w-full").props("switch-toggle-side dense"):
                 ui.label(completion["reasoning"]).classes("reasoning")
         if thought := action.get("thought"):
             written(thought)
@@ -72,7 +72,9 @@ def _cell(
     status = seen.get("status", "ok")
     with ui.element("section").classes("cell").props(f'aria-label="cell {number + 1}"'):
         with ui.row().classes("bar items-center no-wrap"):
-            ui.label(f"{seconds:.1f} s" if status == "ok" else f"{status}, {seconds:.1f} s").classes("aside grow")
+            told = "" if status == "ok" else f"{status}, "
+            failed = " failed" if status not in ("ok", "none") else ""
+            ui.label(f"{told}{seconds:.1f} s").classes(f"aside grow{failed}")
             if edit is not None:
                 _button("edit", "Change this cell and run again from here", lambda: edit(number))
             if branch is not None:
