@@ -6,7 +6,6 @@ be put to sleep, or die, and go on. The file is for the agent; what a page shows
 
 from __future__ import annotations
 
-import json
 import logging
 import secrets
 import threading
@@ -17,15 +16,15 @@ from typing import Any
 
 from codeact.agent import Agent
 from codeact.chats.log import RunLog
+from codeact.chats.rebuilding import kept, rebuilt
 from codeact.chats.store import Store
 from codeact.chats.values import Options, Summary
 from codeact.environments._watch import CellWatch
-from codeact.errors import Cancelled, ChatBusy, CodeActError, ConfigError, InterpreterError, TrajectoryError
+from codeact.errors import Cancelled, ChatBusy, CodeActError
 from codeact.loop import Budget, Cancel
-from codeact.messages import Image, Message
+from codeact.messages import Image
 from codeact.protocols import Model
-from codeact.resuming import read
-from codeact.trajectory import Stop, Trajectory, Turn, plain
+from codeact.trajectory import Stop, plain
 
 __all__ = ["Live"]
 
@@ -95,7 +94,7 @@ class Live:
             "workspace": self.workspace, "network": list(options.network) or "none", "sandbox": sandbox,
         }
         path = self.file()
-        n_turns, n_kept, aside = self._store.n_turns(self.key), *_kept(path)
+        n_turns, n_kept, aside = self._store.n_turns(self.key), *kept(path)
         if n_turns and n_kept < n_turns:
             # Another machine had it, its disk is gone, or the file is: the database has all but the variables.
             rebuilt(self._store, self.key).save(path)
@@ -262,40 +261,6 @@ def budget_of(options: Options) -> Budget:
     return Budget(options.max_turns, options.max_seconds, options.max_tokens, options.max_cost)
 
 
-def _kept(path: Path) -> tuple[int, tuple[str, ...]]:
-    """How many turns an agent's file has, -1 where there is nothing to go on with, and what was only told aside."""
-    try:
-        return len(read(path).trajectory.turns), ()
-    except (ConfigError, TrajectoryError):
-        pass
-    try:
-        lines = path.read_text("utf-8", errors="replace").splitlines()
-        notes = [data["text"] for line in lines if (data := json.loads(line))["type"] == "note"]
-        return -1, tuple(dict.fromkeys(notes))
-    except (OSError, ValueError, KeyError, TypeError):
-        return -1, ()
-
-
-def rebuilt(store: Store, key: str) -> Trajectory:
-    """The trajectory of the current branch, of what the database has.
-
-    Raises:
-        InterpreterError: It has no beginning.
-    """
-    trajectory: Trajectory | None = None
-    for entry in store.all_of(key, ("started", "user", "turn")):
-        if entry.kind == "started":
-            trajectory = Trajectory(tuple(map(Message.from_json, entry.data["prompt"])))
-        elif trajectory is not None and entry.kind == "user":
-            trajectory = trajectory.reply(entry.data["text"], tuple(map(Image.from_json, entry.data.get("images", ()))))
-        elif trajectory is not None:
-            turn = Turn.from_json(entry.data)
-            trajectory = trajectory.add(turn)
-            if turn.observation.stop:
-                trajectory = trajectory.end(turn.observation.stop)
-    if trajectory is None:
-        raise InterpreterError("the conversation has no beginning to go on from")
-    return trajectory
 
 
 def void(_: object) -> None:
