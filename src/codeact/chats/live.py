@@ -17,6 +17,8 @@ from typing import Any
 from codeact.agent import Agent
 from codeact.chats.log import RunLog
 from codeact.chats.rebuilding import kept, rebuilt
+from codeact.chats.said import TOLD, unanswered
+from codeact.chats.settling import why_it_ended
 from codeact.chats.store import Store
 from codeact.chats.values import Options, Summary
 from codeact.environments._watch import CellWatch
@@ -94,12 +96,12 @@ class Live:
             "workspace": self.workspace, "network": list(options.network) or "none", "sandbox": sandbox,
         }
         path = self.file()
-        n_turns, n_kept, aside = self._store.n_turns(self.key), *kept(path)
-        if n_turns and n_kept < n_turns:
+        n_turns, (trajectory, aside) = self._store.n_turns(self.key), kept(path)
+        if n_turns and (trajectory is None or len(trajectory.turns) < n_turns):
             # Another machine had it, its disk is gone, or the file is: the database has all but the variables.
-            rebuilt(self._store, self.key).save(path)
-            n_kept = n_turns
-        if n_kept >= 0:
+            trajectory = rebuilt(self._store, self.key)
+            trajectory.save(path)
+        if trajectory is not None:
             agent = Agent.resume(path, model, **settings)
             return agent, tuple(agent.resumed.lost)
         if not aside and path.exists() and path.stat().st_size:   # nothing that anybody could read
@@ -136,6 +138,7 @@ class Live:
         cancel = self._cancel = Cancel()
         try:
             log = self._log = RunLog(self._store, self.key, self.branch, self._store.n_turns(self.key), self._told)
+            log.settle("it was stopped")   # where the end of the run before could not be stored
             seq = log.put(*first, state="running")
         except BaseException:
             self._rest()
@@ -152,6 +155,7 @@ class Live:
             except Exception as error:   # a fault of ours must not leave a page waiting for ever
                 said = f"{type(error).__name__}: {error}"
             try:
+                log.settle("an error ended it" if said else why_it_ended(cancel.stop))
                 if said:
                     log.put("error", {"message": said})
                 if cancel.stop:
@@ -180,9 +184,16 @@ class Live:
             self._working.release()
         self._told()
 
-    def task(self, text: str | None, images: tuple[Image, ...] = ()) -> Callable[[RunLog, Cancel], None]:
-        """The agent's work on a message; None: it goes on with the one before."""
-        return lambda log, cancel: void(self.agent.run(text, images=images, observe=log, cancel=cancel))
+    def task(self, text: str, images: tuple[Image, ...] = ()) -> Callable[[RunLog, Cancel], None]:
+        """The agent's work on a message, told with what of the one before came to no turn.
+
+        To be called before the message is stored.
+        """
+        before = self.agent.trajectory
+        again, pictures = unanswered(self._store.since_turn(self.key, TOLD), under_way=self.agent.resumed.under_way,
+                                     known=before is not None and not before.turns)
+        words = "\n\n".join((*(one for one in again if one != text), text))   # it may be the same, said again
+        return lambda log, cancel: void(self.agent.run(words, images=(*pictures, *images), observe=log, cancel=cancel))
 
     def cell(self, code: str, then: Callable[[RunLog, Cancel], None] | None = None) -> Callable[[RunLog, Cancel], None]:
         """A cell of the user's own."""
