@@ -192,7 +192,7 @@ class Live:
         before = self.agent.trajectory
         again, pictures = unanswered(self._store.since_turn(self.key, TOLD), under_way=self.agent.resumed.under_way,
                                      known=before is not None and not before.turns)
-        words = "\n\n".join((*(one for one in again if one != text), text))   # it may be the same, said again
+        words = text if again == [text] else "\n\n".join((*again, text))   # the same, said again, is said once
         return lambda log, cancel: void(self.agent.run(words, images=(*pictures, *images), observe=log, cancel=cancel))
 
     def cell(self, code: str, then: Callable[[RunLog, Cancel], None] | None = None) -> Callable[[RunLog, Cancel], None]:
