@@ -1,5 +1,6 @@
 r"""Formulas: found among words, code and prices; made into MathML in which nothing of the text is markup."""
 
+import html
 import re
 
 import pytest
@@ -81,6 +82,37 @@ def test_in_code_and_attributes_a_formula_stays_as_it_was_written():
     assert 'alt="$\\mathrm{d}$"' in rendered("![$\\mathrm{d}$](picture.png)")
     assert "<math>" in rendered("**so** _it_ is $x_1$ and $x_2$")
     assert rendered("mark \ue0000\ue001").strip() == "<p>mark 0</p>"
+
+
+@pytest.mark.parametrize("text", ["<script", "<img src=x onerror=owned", "a <b>c</b> <!-- d", "<p\n\n<svg/onload=owned"])
+def test_no_tag_is_one_not_even_half_of_it(text):
+    from codeact.web.page.words import rendered
+
+    assert set(re.findall(r"<[^>]*>?", rendered(text))) <= {"<p>", "</p>", "<br />"}
+    assert "<code>&lt;script" in rendered("`<script`")
+
+
+@pytest.mark.parametrize("address", ["javascript:owned", "&#106;avascript:owned", "JaVaScRiPt&#58;owned", "data:text/html,x", "x:y"])
+def test_a_link_leads_to_pages_and_letters_alone(address):
+    from codeact.web.page.words import rendered
+
+    links = re.findall('href="([^"]*)', rendered(f"[x]({address}) <{address}>"))
+    assert not any(":" in html.unescape(link) for link in links)  # within the page, that is
+    assert "<a" in rendered("[x](https://example.com:80/?a=b:c&d)")
+    assert "<a" in rendered("<somebody@example.com>")
+
+
+def test_a_block_of_code_is_one_before_it_ends():
+    from codeact.web.page.words import rendered
+
+    assert "<pre>" in rendered("so:\n\n```python\nx = $y$ < 1")
+
+
+def test_a_break_in_a_tables_cell_is_one():
+    from codeact.web.page.words import rendered
+
+    assert "one<br>two" in rendered("| a |\n|---|\n| one<br>two |")
+    assert 'href="https://example.com"' in rendered("<https://example.com>")
 
 
 @pytest.mark.parametrize(("growing", "seen"), [

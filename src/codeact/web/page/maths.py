@@ -26,7 +26,8 @@ _ENVIRONMENTS = "equation|align|alignat|gather|multline|eqnarray|split|aligned|g
 # No part looks at a character twice for each of many starts: what opens a formula is not within one
 _PATTERN = re.compile(
     r"""
-      (?P<fence>^[ \t]*+(?P<ticks>`{3,}+|~{3,}+)[^\n]*+\n(?:.*?^[ \t]*+(?P=ticks)[`~]*+[ \t]*+$|.*\Z))
+      (?P<fence>^(?P<indent>[ \t]*+)(?P<ticks>`{3,}+|~{3,}+)[^\n]*+\n
+        (?:.*?(?P<end>^[ \t]*+(?P=ticks)[`~]*+[ \t]*+$)|.*\Z))
     | (?P<code>(?<!`)(?P<tick>`++)(?:(?!\n[ \t]*+\n).)+?(?<!`)(?P=tick)(?!`))
     | (?P<dollar>\\\$)
     | \$\$(?P<wide>(?:(?!\n[ \t]*+\n)[^$]|\\\$)+?)\$\$
@@ -34,6 +35,7 @@ _PATTERN = re.compile(
     | \\\((?P<round>(?:(?!\n[ \t]*+\n|\\\().)+?)\\\)
     | (?P<begun>\\begin\{(?P<name>(?:ENVIRONMENTS)\*?)\}(?:(?!\\begin\{(?P=name)\}).)+?\\end\{(?P=name)\})
     | (?<![\w$\\])\$(?P<line>(?![\s$])(?:\\\$|(?!\n[ \t]*+\n)[^$])*?(?<![\s\\]))\$(?![\w$])
+    | (?P<break><br[ ]?/?>)
     """.replace("ENVIRONMENTS", _ENVIRONMENTS),
     re.S | re.M | re.X,
 )
@@ -80,17 +82,20 @@ class Lifted:
 
 
 def lift(text: str) -> Lifted:
-    """Take the formulas out of a Markdown text; a mark stands for each. Code and prices stay what they are."""
+    """Take the formulas out of a Markdown text; a mark stands for each. Code and prices stay what they are.
+
+    A block of code that is not ended yet is ended. `<br>`, which models write into tables, is a break.
+    """
     lifted, spent = Lifted(""), 0
 
     def taken(found: re.Match[str]) -> str:
         nonlocal spent
         written = found[0]
         if found["fence"] or found["code"]:
-            return written
-        made: str | None = "$"
-        if not found["dollar"]:
-            source = _source(found)
+            open_fence = found["fence"] and found["end"] is None
+            return f"{written}\n{found['indent']}{found['ticks']}\n" if open_fence else written
+        made: str | None = "<br>" if found["break"] else "$"
+        if source := _source(found):
             if found["line"] and _is_money(source):
                 return written
             spent += len(source)
@@ -99,7 +104,7 @@ def lift(text: str) -> Lifted:
         lifted.formulas.append((written, html.escape(written) if made is None else made))
         return f"{_OPEN}{len(lifted.formulas) - 1}{_CLOSE}"
 
-    lifted.text = _PATTERN.sub(taken, text.replace(_OPEN, "").replace(_CLOSE, ""))
+    lifted.text = _PATTERN.sub(taken, re.sub(f"[{_OPEN}{_CLOSE}]", "", text))
     return lifted
 
 
@@ -118,9 +123,8 @@ def put_back(rendered: str, lifted: Lifted) -> str:
 def whole(text: str) -> str | None:
     """A text that is one formula, as `text/latex` is, on a line of its own; None if it is another text."""
     found = _PATTERN.fullmatch(text.strip())
-    if not found or found["fence"] or found["code"] or found["dollar"]:
-        return None
-    return typeset(_source(found), block=True)
+    source = _source(found) if found else ""
+    return typeset(source, block=True) if source else None
 
 
 def without_half_a_formula(text: str) -> str:
@@ -136,7 +140,7 @@ def _is_money(source: str) -> bool:
 
 
 def _source(found: re.Match[str]) -> str:
-    return str(next(filter(None, found.group("begun", "wide", "square", "round", "line"))))
+    return next(filter(None, found.group("begun", "wide", "square", "round", "line")), "")
 
 
 @lru_cache(maxsize=2000)

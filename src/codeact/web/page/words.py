@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import html
+import re
 from functools import lru_cache
 
 import markdown2  # type: ignore[import-untyped]
@@ -15,6 +17,14 @@ from codeact.web.page import maths
 __all__ = ["Source", "Written", "colours", "rendered", "source", "written"]
 
 _EXTRAS = ("fenced-code-blocks", "tables", "cuddled-lists", "strike", "break-on-newline")
+_TAG = re.compile(r'<(?:/?(?P<tag>\w+)(?P<attributes>(?: [a-z]+="[^"<>]*")*) ?/?>)?')
+_TAGS = {
+    "a", "blockquote", "br", "code", "del", "div", "em", "h1", "h2", "h3", "h4", "h5", "h6", "hr", "img", "li", "ol",
+    "p", "pre", "s", "span", "strong", "table", "tbody", "td", "th", "thead", "tr", "ul",
+}
+_ATTRIBUTE = re.compile(r'([a-z]+)="([^"]*)"')
+_PLAIN_ATTRIBUTES = {"alt", "class", "start", "style", "title"}
+_ADDRESS = re.compile(r"https?://|mailto:|[^:]*\Z")
 _MAX_COLOURED = 100_000
 _COPY = """(e) => {
   const button = e.currentTarget, code = button.parentElement.querySelector('pre');
@@ -36,7 +46,17 @@ def colours() -> str:
 def rendered(text: str) -> str:
     """Markdown as HTML, of which only our own tags are any: the text's are text."""
     lifted = maths.lift(text)
-    return maths.put_back(str(markdown2.markdown(lifted.text, extras=list(_EXTRAS), safe_mode="escape")), lifted)
+    made = str(markdown2.markdown(lifted.text, extras=list(_EXTRAS), safe_mode="escape"))
+    return maths.put_back(_TAG.sub(_checked, made), lifted)
+
+
+def _checked(found: re.Match[str]) -> str:
+    """A tag if Markdown makes such: half a tag, and some whole ones, come through its escaping."""
+    known = found["tag"] in _TAGS and all(
+        name in _PLAIN_ATTRIBUTES or (name in ("href", "src") and _ADDRESS.match(html.unescape(value)))
+        for name, value in _ATTRIBUTE.findall(found["attributes"])
+    )
+    return found[0] if known else f"&lt;{found[0][1:]}"
 
 
 _kept = lru_cache(maxsize=1000)(rendered)
