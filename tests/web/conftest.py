@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-sys.path[:0] = [str(Path(__file__).parents[1] / "chats"), str(Path(__file__).parents[1] / "models")]
+sys.path.insert(0, str(Path(__file__).parents[1] / "chats"))
+sys.path.insert(0, str(Path(__file__).parents[1] / "models"))
 
 pytest.importorskip("nicegui", reason="the extra `web` is not installed")
 pytest.importorskip("uvicorn")

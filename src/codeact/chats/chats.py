@@ -77,7 +77,7 @@ class Chats:
         self.defaults = defaults or Options()
         self._model, self._sandbox = model or _configured, sandbox
         self._idle_seconds, self._max_live, self._max_per_user = idle_seconds, max_live, max_per_user
-        self._max_running, self._any_model = max_running, any_model
+        self._max_running, self.any_model = max_running, any_model
         self.tools_allowed = tuple(tools_allowed)
         self.models_offered = tuple(dict.fromkeys(filter(None, (self.defaults.model, *models_offered))))
         self._lives: dict[str, Live] = {}
@@ -103,10 +103,26 @@ class Chats:
             ChatRefused: The options name a tool that is not allowed.
         """
         options = options or self.defaults
-        self._judge(options)
+        self.judge(options)
         if self._store.count(owner) >= self._max_per_user:
             raise LimitReached(f"there are {self._max_per_user} conversations, as many as may be; delete some")
         return self._store.create(owner, title, options)
+
+    def judge(self, options: Options) -> None:
+        """Whether conversations may be had so.
+
+        Raises:
+            ChatRefused: A tool is not allowed, a model not offered, a format unknown.
+        """
+        for name in options.tools:
+            if name not in self.tools_allowed:
+                allowed = ", ".join(self.tools_allowed) or "none"
+                raise ChatRefused(f"the tool {name!r} is not allowed by this server; allowed: {allowed}")
+        if not self.any_model and options.model and options.model not in self.models_offered:
+            offered = ", ".join(self.models_offered) or "none"
+            raise ChatRefused(f"the model {options.model!r} is not offered by this server; offered: {offered}")
+        if options.format not in (formats := plugins.available("formats")):   # another would be a module to import
+            raise ChatRefused(f"there is no format {options.format!r}; there are {', '.join(formats)}")
 
     def find(self, owner: str, *, search: str = "", limit: int = 50, before: float | None = None) -> list[Summary]:
         """An owner's, the pinned first, then the latest; `search` looks through titles and messages.
@@ -138,7 +154,7 @@ class Chats:
         if pinned is not None:
             values["pinned"] = pinned
         if options is not None:
-            self._judge(options)
+            self.judge(options)
             with self._alone(key, owner):
                 self._to_sleep(key)
                 self._store.update(key, options=options)
@@ -541,17 +557,6 @@ class Chats:
     def _workspace(self, key: str) -> Path:
         return self._folder(key) / "workspace"
 
-    def _judge(self, options: Options) -> None:
-        for name in options.tools:
-            if name not in self.tools_allowed:
-                allowed = ", ".join(self.tools_allowed) or "none"
-                raise ChatRefused(f"the tool {name!r} is not allowed by this server; allowed: {allowed}")
-        if not self._any_model and options.model and options.model not in self.models_offered:
-            offered = ", ".join(self.models_offered) or "none"
-            raise ChatRefused(f"the model {options.model!r} is not offered by this server; offered: {offered}")
-        if options.format not in (formats := plugins.available("formats")):   # another would be a module to import
-            raise ChatRefused(f"there is no format {options.format!r}; there are {', '.join(formats)}")
-
     def _check_running(self, key: str, owner: str) -> None:
         if self._max_running is None:
             return
@@ -583,7 +588,7 @@ class Chats:
             raise ChatRefused("the server is about to end: try again when it is there")
         if not summary.options.model:
             raise ConfigError("no model is chosen for this conversation: choose one in its settings")
-        self._judge(summary.options)   # what is allowed may have changed since
+        self.judge(summary.options)   # what is allowed may have changed since
         was_there = self._folder(summary.id).exists()
         live = Live(self._store, summary, self._folder(summary.id), model=self._model,
                     told=lambda: self._told_of(summary.id), sandbox=self._sandbox)

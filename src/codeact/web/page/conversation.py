@@ -23,6 +23,15 @@ from codeact.web.threads import in_thread
 __all__ = ["Conversation"]
 
 _PAGE_TURNS = 30
+_SETTINGS = "say something to go on, or set another under the tools."
+_ENDED = {
+    "turn_limit": f"Ended at the limit of turns; {_SETTINGS}",
+    "time_limit": f"Ended at the limit of time; {_SETTINGS}",
+    "token_limit": f"Ended at the limit of tokens; {_SETTINGS}",
+    "cost_limit": f"Ended at the limit of cost; {_SETTINGS}",
+    "context_limit": "Ended: the conversation no longer fits the model.",
+    "stuck": "Ended: the model repeated itself, also after it had been told.",
+}
 _ENDS = ("ended", "stopped", "interrupted", "error")
 
 
@@ -40,6 +49,7 @@ class Conversation:
         self._seen, self._first, self._last = 0, 0, ""
         self._live: turns.LiveTurn | None = None
         self._cell: tuple[Any, str] | None = None
+        self._asked, self._took = 0.0, 0.0
         self._open: dict[str, Any] = {}
         self._pictures: list[Image] = []
         self._files: list[str] = []
@@ -89,6 +99,7 @@ class Conversation:
         entries = await in_thread(self.chats.shown, self.key, self.owner, limit=_PAGE_TURNS)
         self._shown.clear()
         self._live, self._cell = None, None
+        self._asked, self._took = 0.0, 0.0
         self._open.clear()
         with self._shown:
             for entry in entries:
@@ -97,7 +108,7 @@ class Conversation:
         self._first = min(numbers, default=0)
         self._earlier.set_visibility(self._first > 0)
         self._seen = max((entry.seq for entry in entries), default=0)
-        await self._refresh()
+        await self.refresh()
         self._to_end()
 
     async def _more(self) -> None:
@@ -132,7 +143,7 @@ class Conversation:
                 if entry.seq > self._seen:
                     self._seen = entry.seq
                     self._show(entry)
-        await self._refresh()
+        await self.refresh()
         self._to_end(only_if_near=True)
 
     # Entries ----------------------------------------------------------------------------------------------------------
@@ -141,9 +152,11 @@ class Conversation:
         data, self._last = entry.data, entry.kind
         match entry.kind:
             case "user":
+                self._asked, self._took = entry.at, 0.0
                 self._end_live(keep=True)
                 turns.said(data)
             case "turn":
+                self._took = entry.at - self._asked if self._asked else 0.0
                 self._end_live()
                 if data["action"]["type"] == "answer":
                     self._last = "ended"
@@ -181,8 +194,8 @@ class Conversation:
                 ui.label(data["text"]).classes("note aside")
             case "ended":
                 self._end_live(keep=True)
-                if data["stop"] not in ("answer", "cancelled"):
-                    ui.label(f"Ended: {str(data['stop']).replace('_', ' ')}.").classes("note aside")
+                if ended := _ENDED.get(data["stop"]):
+                    ui.label(ended).classes("note aside")
             case kind if kind in PIECES:
                 if self._live is None:
                     self._live = turns.LiveTurn()
@@ -303,7 +316,7 @@ class Conversation:
 
     # ------------------------------------------------------------------------------------------------------------------
 
-    async def _refresh(self) -> None:
+    async def refresh(self) -> None:
         try:
             summary: Summary = await in_thread(self.chats.summary, self.key, self.owner)
         except NotFound:
@@ -322,7 +335,8 @@ class Conversation:
             summary.state, ""
         )
         tokens = f"{used.tokens:,} tokens{cost}" if used.tokens else ""
-        self._status.set_text(" · ".join(filter(None, (summary.options.model, told, tokens))))
+        took = f"last answer {self._took:.1f} s" if self._took and not busy else ""
+        self._status.set_text(" · ".join(filter(None, (summary.options.model, told, tokens, took))))
         await self._changed()
 
     def _to_end(self, *, only_if_near: bool = False) -> None:

@@ -9,7 +9,7 @@ from fastapi import FastAPI, Request
 from nicegui import ui
 
 from codeact.chats.chats import Chats
-from codeact.chats.values import Summary
+from codeact.chats.values import Options, Summary
 from codeact.errors import CodeActError, NotFound
 from codeact.web.page import dialogs, panels, turns, words
 from codeact.web.page.conversation import Conversation
@@ -136,7 +136,7 @@ class _Frame:
             self._view = Conversation(self.chats, self.key, self.owner, changed=self._changed)
             await self._view.build()
         elif not self.chats.defaults.model:
-            await dialogs.first_words(self.chats)
+            dialogs.first_words(self.chats)
         else:
             with ui.column().classes("welcome"):
                 ui.label("What shall it be?").classes("text-h5")
@@ -281,13 +281,14 @@ class _Frame:
 
     async def _choose(self) -> None:
         assert self.key is not None
-        summary = await in_thread(self.chats.summary, self.key, self.owner)
-        try:
-            chosen = await dialogs.choose(self.chats, summary.options)
-            if chosen is not None:
-                await in_thread(self.chats.update, self.key, self.owner, options=chosen)
-        except CodeActError as error:
-            ui.notify(str(error), type="warning", multi_line=True)
+        key = self.key
+        summary = await in_thread(self.chats.summary, key, self.owner)
+
+        async def keep(chosen: Options) -> None:
+            await in_thread(self.chats.update, key, self.owner, options=chosen)
+            await self._view.refresh()
+
+        await dialogs.choose(self.chats, summary.options, keep)
 
 
 async def _shared(chats: Chats, token: str) -> None:
