@@ -40,13 +40,14 @@ class Conversation:
 
     Args:
         key, owner: Which, and whose.
-        changed: Called when what a list shows of it may have changed.
+        changed: Called when what is shown around it may have changed; with `files=True` if that is its files.
     """
 
-    def __init__(self, chats: Chats, key: str, owner: str, *, changed: Callable[[], Awaitable[None]]) -> None:
+    def __init__(self, chats: Chats, key: str, owner: str, *, changed: Callable[..., Awaitable[None]]) -> None:
         self.chats, self.key, self.owner = chats, key, owner
         self._changed = changed
         self._seen, self._first, self._last = 0, 0, ""
+        self._branch_shown = ""
         self._live: turns.LiveTurn | None = None
         self._cell: tuple[Any, str] | None = None
         self._asked, self._took = 0.0, 0.0
@@ -135,7 +136,9 @@ class Conversation:
                 ui.label("This conversation was deleted.").classes("note")
 
     async def _take(self, found: list[Entry]) -> None:
-        if any(entry.kind == "branched" for entry in found):
+        summary = await self._summary()
+        is_elsewhere = summary is not None and summary.branch != self._branch_shown   # somebody chose another branch
+        if is_elsewhere or any(entry.kind == "branched" for entry in found):
             await self._reload()
             return
         with self._shown:
@@ -143,7 +146,7 @@ class Conversation:
                 if entry.seq > self._seen:
                     self._seen = entry.seq
                     self._show(entry)
-        await self.refresh()
+        await self.refresh(summary)
         self._to_end(only_if_near=True)
 
     # Entries ----------------------------------------------------------------------------------------------------------
@@ -313,14 +316,21 @@ class Conversation:
         with self._attached:
             ui.chip(info.name, icon="attach_file").props("outline dense")
         self._upload.reset()
+        await self._changed(files=True)
 
     # ------------------------------------------------------------------------------------------------------------------
 
-    async def refresh(self) -> None:
+    async def _summary(self) -> Summary | None:
         try:
-            summary: Summary = await in_thread(self.chats.summary, self.key, self.owner)
+            return await in_thread(self.chats.summary, self.key, self.owner)
         except NotFound:
+            return None
+
+    async def refresh(self, summary: Summary | None = None) -> None:
+        """Show anew what is known of the whole: state, model, tokens, cost."""
+        if (summary := summary or await self._summary()) is None:
             return
+        self._branch_shown = summary.branch
         busy = summary.state in ("running", "waiting")
         self._stop_button.set_visibility(busy)
         self._send_button.set_visibility(not busy)

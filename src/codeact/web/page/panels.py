@@ -1,10 +1,9 @@
-"""What stands beside a conversation: files with previews, variables, branches."""
+"""What stands beside a conversation: files with previews, variables, branches, what leaves it."""
 
 from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Awaitable, Callable
 from typing import Any
 from urllib.parse import quote
 
@@ -14,10 +13,11 @@ from codeact.chats.chats import Chats
 from codeact.errors import CodeActError
 from codeact.web.threads import in_thread
 
-__all__ = ["branches", "files", "variables"]
+__all__ = ["branches", "files", "sharing", "variables"]
 
 _PREVIEW_BYTES, _PREVIEW_ROWS, _PREVIEW_COLUMNS = 200_000, 100, 30
 _SHOWN_FILES = 200
+_EXPORTS = {"ipynb": "Notebook, runs again", "md": "Markdown", "jsonl": "Trajectory (JSON lines)"}
 
 
 async def files(chats: Chats, key: str, owner: str) -> None:
@@ -49,7 +49,8 @@ async def _preview(chats: Chats, key: str, owner: str, name: str) -> None:
     except CodeActError as error:
         ui.notify(str(error), type="warning")
         return
-    with ui.dialog() as dialog, ui.card().classes("w-full").style("max-width: 56rem"):
+    # Outside of the list of files, which may be made anew while it is open
+    with ui.context.client.content, ui.dialog() as dialog, ui.card().classes("w-full").style("max-width: 56rem"):
         with ui.row().classes("w-full items-center no-wrap"):
             ui.label(name).classes("text-h6 grow ellipsis")
             ui.button(icon="close", on_click=dialog.close).props('flat round dense aria-label="Close"')
@@ -110,7 +111,7 @@ async def variables(chats: Chats, key: str, owner: str) -> None:
             ui.label(str(one.get("preview") or "")[:300]).classes("output ellipsis")
 
 
-async def branches(chats: Chats, key: str, owner: str, switched: Callable[[], Awaitable[None]]) -> None:
+async def branches(chats: Chats, key: str, owner: str) -> None:
     """All ways it went; one of them is the current one."""
     found = await in_thread(chats.branches, key, owner)
 
@@ -119,8 +120,6 @@ async def branches(chats: Chats, key: str, owner: str, switched: Callable[[], Aw
             await in_thread(chats.switch, key, owner, branch)
         except CodeActError as error:
             ui.notify(str(error), type="warning")
-            return
-        await switched()
 
     for number, one in enumerate(found, start=1):
         with ui.row().classes("w-full items-center no-wrap"):
@@ -132,6 +131,32 @@ async def branches(chats: Chats, key: str, owner: str, switched: Callable[[], Aw
                 ui.button("go", on_click=lambda branch=one.id: switch(branch)).props(
                     f'flat dense no-caps aria-label="Go to branch {number}"'
                 )
+
+
+async def sharing(chats: Chats, key: str, owner: str) -> None:
+    """Files to take away, and a link to be read by others."""
+    for kind, label in _EXPORTS.items():
+        ui.link(label, f"/api/v1/conversations/{key}/export/{kind}").props("download")
+    ui.separator()
+
+    async def show(token: str | None) -> None:
+        place = await ui.run_javascript("window.location.origin", timeout=10) if token else ""
+        link.set_value(f"{place}/s/{token}" if token else "")
+
+    async def share() -> None:
+        await show(await in_thread(chats.share, key, owner))
+
+    async def unshare() -> None:
+        await in_thread(chats.unshare, key, owner)
+        await show(None)
+        ui.notify("The link leads nowhere any more.")
+
+    ui.label("A link by which anybody who can reach this server may read it:").classes("aside")
+    link = ui.input().props('outlined dense readonly aria-label="Link"').classes("w-full")
+    with ui.row():
+        ui.button("Make a link", on_click=share).props("outline no-caps dense")
+        ui.button("Take it back", on_click=unshare).props("flat no-caps dense")
+    await show((await in_thread(chats.summary, key, owner)).shared)
 
 
 def _picture(data: bytes) -> str:
