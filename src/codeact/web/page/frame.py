@@ -103,8 +103,8 @@ class _Frame:
         self.chats, self.owner, self.key = chats, owner, key
         self._search, self._beside = "", ""
         self._told: tuple[object, ...] | None = None
-        self._listed: list[tuple[object, ...]] | None = None
-        self._filling = asyncio.Lock()
+        self._listed: tuple[object, ...] = ()
+        self._listing, self._filling = asyncio.Lock(), asyncio.Lock()
         self._left: Any = None
         self._right: Any = None
 
@@ -187,17 +187,18 @@ class _Frame:
     # The list ---------------------------------------------------------------------------------------------------------
 
     async def _fill_list(self) -> None:
-        found = await in_thread(self.chats.find, self.owner, search=self._search, limit=100)
-        listed: list[tuple[object, ...]] = [(one.id, one.title, one.pinned, one.state) for one in found]
-        if listed == self._listed:
-            return
-        self._listed = listed
-        self._list.clear()
-        with self._list:
-            for one in found:
-                self._row(one)
-            if not found:
-                ui.label("None yet." if not self._search else "Nothing found.").classes("aside q-pa-sm")
+        async with self._listing:   # of two at once, the one that was asked for first could be shown last
+            found = await in_thread(self.chats.find, self.owner, search=self._search, limit=100)
+            listed = self._search, *((one.id, one.title, one.pinned, one.state) for one in found)
+            if listed == self._listed:
+                return
+            self._listed = listed
+            self._list.clear()
+            with self._list:
+                for one in found:
+                    self._row(one)
+                if not found:
+                    ui.label("None yet." if not self._search else "Nothing found.").classes("aside q-pa-sm")
 
     async def _follow_list(self) -> None:
         """What happens in other conversations, and in other tabs."""
@@ -240,7 +241,7 @@ class _Frame:
         ui.navigate.to(f"/c/{made.id}")
 
     async def _searched(self, event: Any) -> None:
-        self._search, self._listed = str(event.value or ""), None
+        self._search = str(event.value or "")
         await self._fill_list()
 
     async def _rename(self, one: Summary) -> None:
