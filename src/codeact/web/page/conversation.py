@@ -18,6 +18,7 @@ from codeact.errors import CodeActError, NotFound
 from codeact.messages import Image
 from codeact.web.following import follow
 from codeact.web.page import turns
+from codeact.web.page.telling import refused, tell
 from codeact.web.threads import in_thread
 
 __all__ = ["Conversation"]
@@ -236,7 +237,7 @@ class Conversation:
         try:
             return await in_thread(work, self.key, self.owner, *words, **more)
         except CodeActError as error:
-            ui.notify(str(error), type="warning", multi_line=True, classes="whitespace-pre-wrap")
+            refused(error)
             return error
 
     async def _send(self) -> None:
@@ -267,7 +268,7 @@ class Conversation:
     async def _branch(self, number: int) -> None:
         done = await self._do(self.chats.branch, number)
         if not isinstance(done, CodeActError):
-            ui.notify("On a branch of its own; the other way is kept under Branches.")
+            tell("On a branch of its own; the other way is kept under Branches.")
 
     async def _edit_cell(self, number: int) -> None:
         found = await in_thread(self.chats.turns, self.key, self.owner, before=number + 1, limit=1)

@@ -15,6 +15,7 @@ from codeact.chats.values import Options, Summary
 from codeact.errors import CodeActError, NotFound
 from codeact.web.page import dialogs, panels, turns, words
 from codeact.web.page.conversation import Conversation
+from codeact.web.page.telling import refused
 from codeact.web.threads import in_thread
 
 __all__ = ["mount"]
@@ -236,7 +237,7 @@ class _Frame:
         try:
             made = await in_thread(self.chats.create, self.owner)
         except CodeActError as error:
-            ui.notify(str(error), type="warning")
+            refused(error)
             return
         ui.navigate.to(f"/c/{made.id}")
 
@@ -270,7 +271,7 @@ class _Frame:
         try:
             await in_thread(work, key, self.owner, **more)
         except CodeActError as error:
-            ui.notify(str(error), type="warning", multi_line=True)
+            refused(error)
             return False
         return True
 

@@ -11,6 +11,7 @@ from nicegui import ui
 
 from codeact.chats.chats import Chats
 from codeact.errors import CodeActError
+from codeact.web.page.telling import refused, tell
 from codeact.web.threads import in_thread
 
 __all__ = ["branches", "files", "sharing", "variables"]
@@ -35,10 +36,10 @@ async def files(chats: Chats, key: str, owner: str) -> None:
             ui.button(icon="visibility", on_click=lambda name=one.name: _preview(chats, key, owner, name)).props(
                 f'flat round dense size=sm aria-label="Preview {_plain(one.name)}"'
             )
-            ui.button(
-                icon="download",
-                on_click=lambda name=one.name: ui.navigate.to(f"{base}/files/{quote(name)}", new_tab=True),
-            ).props(f'flat round dense size=sm aria-label="Download {_plain(one.name)}"')
+            ui.button(icon="download").props(
+                f'flat round dense size=sm href="{base}/files/{quote(one.name)}" download '
+                f'aria-label="Download {_plain(one.name)}"'
+            )
 
 
 async def _preview(chats: Chats, key: str, owner: str, name: str) -> None:
@@ -47,7 +48,7 @@ async def _preview(chats: Chats, key: str, owner: str, name: str) -> None:
     try:
         data = await in_thread(chats.read_file, key, owner, name)
     except CodeActError as error:
-        ui.notify(str(error), type="warning")
+        refused(error)
         return
     # Outside of the list of files, which may be made anew while it is open
     with ui.context.client.content, ui.dialog() as dialog, ui.card().classes("w-full").style("max-width: 56rem"):
@@ -119,7 +120,7 @@ async def branches(chats: Chats, key: str, owner: str) -> None:
         try:
             await in_thread(chats.switch, key, owner, branch)
         except CodeActError as error:
-            ui.notify(str(error), type="warning")
+            refused(error)
 
     for number, one in enumerate(found, start=1):
         with ui.row().classes("w-full items-center no-wrap"):
@@ -149,7 +150,7 @@ async def sharing(chats: Chats, key: str, owner: str) -> None:
     async def unshare() -> None:
         await in_thread(chats.unshare, key, owner)
         await show(None)
-        ui.notify("The link leads nowhere any more.")
+        tell("The link leads nowhere any more.")
 
     ui.label("A link by which anybody who can reach this server may read it:").classes("aside")
     link = ui.input().props('outlined dense readonly aria-label="Link"').classes("w-full")
