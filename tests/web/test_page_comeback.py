@@ -85,6 +85,7 @@ def test_a_server_killed_in_mid_turn_and_started_anew_shows_the_turn_interrupted
         expect(page.get_by_role("button", name="Send")).to_be_visible()
         say("now break")
         expect(page.get_by_text({"reply": "I am thinking.", "cell": "printed early"}[during], exact=True)).to_be_visible()
+        page.get_by_role("textbox", name="Message", exact=True).fill("a draft")
         process.send_signal(signal.SIGKILL)
     expect(page.get_by_text("Connection lost")).to_be_visible()
     with serving(*place):
@@ -94,6 +95,7 @@ def test_a_server_killed_in_mid_turn_and_started_anew_shows_the_turn_interrupted
             expect(page.get_by_text(once, exact=True)).to_have_count(1)
         expect(page.locator(".said")).to_have_count(2)
         expect(page.locator(".live")).to_have_count(0)
+        expect(page.get_by_role("textbox", name="Message", exact=True)).to_have_value("a draft")
         replies.hold.set()
         say("go on")
         expect(page.get_by_text("All is well.")).to_be_visible()

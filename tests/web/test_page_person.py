@@ -69,6 +69,20 @@ def test_a_message_is_sent_and_its_answer_seen(site, act):
     assert [one.answer for one in site.chats.turns(key, "local")] == ["That is all."]
 
 
+def test_a_first_message_makes_its_conversation_and_enter_pressed_twice_makes_one(site, act):
+    site.model.script["a first message"] = [ANSWER]
+    opened = []
+
+    async def scenario(user):
+        await user.open("/")
+        user.find(ui.textarea).type("a first message").trigger("keydown.enter").trigger("keydown.enter")
+        await seen(user, "That is all.")
+        opened.append(user.back_history[-1])
+
+    act(scenario)
+    assert [one.id for one in site.chats.find("local", search="a first message")] == [opened[0].removeprefix("/c/")]
+
+
 def press(user, label):
     """The button that a screen reader calls so, or that shows these words."""
     found = {one for one in user.find(ui.button).elements if label in (one.props.get("aria-label"), one.text)}

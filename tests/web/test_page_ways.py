@@ -143,3 +143,13 @@ def test_a_phone_has_the_tools_in_a_menu_and_the_conversations_behind_a_button(v
     one.button("Conversations").click()
     expect(one.page.get_by_role("button", name="New chat")).to_be_in_viewport()
     one.shot("phone-list")
+
+
+def test_the_first_page_has_a_box_that_begins_a_conversation(visit):
+    one = visit().open()
+    one.site.model.script["from the first page"] = [ANSWER]
+    expect(one.box).to_be_focused()
+    one.shot("home")
+    asked(one, "from the first page")
+    expect(one.page).to_have_url(re.compile("/c/"))
+    expect(one.page.locator(".said")).to_have_text("from the first page")

@@ -109,16 +109,21 @@ def test_a_reload_and_a_second_tab_show_everything_once(visit):
         expect(tab.page.locator(".live")).to_have_count(0)
 
 
-def test_a_lost_connection_comes_back_to_what_happened_meanwhile(visit):
-    one = visit().new({"offline": ["Before.{hold}<solution>Meanwhile.</solution>"]})
+def test_a_lost_connection_is_told_and_comes_back_to_what_happened_meanwhile_and_what_was_said_is_said_once(visit):
+    one = visit().new({"offline": ["Before.{hold}<solution>Meanwhile.</solution>"], "said offline": [ANSWER]})
     one.say("offline")
     expect(one.text("Before.")).to_be_visible()
     one.page.context.set_offline(True)
+    expect(one.page.get_by_text("Connection lost")).to_be_visible()
     one.site.model.go.set()
     assert one.site.chats.wait(one.key, "local", 20)
+    one.say("said offline")
     one.page.context.set_offline(False)
     expect(one.text("Meanwhile.")).to_have_count(1)
+    expect(one.page.get_by_text("Connection lost")).to_be_hidden()
+    expect(one.text("That is all.")).to_have_count(1)
     one.idle()
+    expect(one.page.locator(".said")).to_have_count(2)
     one.faults[:] = [fault for fault in one.faults if "ERR_INTERNET_DISCONNECTED" not in fault]
 
 

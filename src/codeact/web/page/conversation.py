@@ -21,7 +21,7 @@ from codeact.web.page import turns
 from codeact.web.page.telling import refused, tell
 from codeact.web.threads import in_thread
 
-__all__ = ["Conversation"]
+__all__ = ["ON_ENTER", "Conversation"]
 
 _PAGE_TURNS = 30
 _SETTINGS = "say something to go on, or set another under the tools."
@@ -80,7 +80,7 @@ class Conversation:
                     ui.textarea(placeholder="Ask, or give a task")
                     .props('autogrow outlined dense rounded input-class="max-h-48" aria-label="Message" autofocus')
                     .classes("grow")
-                    .on("keydown.enter", self._send, js_handler=_ENTER)
+                    .on("keydown.enter", self._send, js_handler=ON_ENTER)
                     .on("keydown.up", self._edit_last, js_handler=_UP)
                 )
                 self._send_button = ui.button(icon="arrow_upward", on_click=self._send).props(
@@ -244,11 +244,15 @@ class Conversation:
         text = str(self._box.value or "")
         if not text.strip() and not self._pictures:
             return
-        done = await self._do(self.chats.send, text, images=tuple(self._pictures), attached=tuple(self._files))
-        if isinstance(done, CodeActError):
-            return
+        pictures, files = self._pictures, self._files
+        # At once, so that a key pressed twice sends it once
         self._box.set_value("")
         self._pictures, self._files = [], []
+        done = await self._do(self.chats.send, text, images=tuple(pictures), attached=tuple(files))
+        if isinstance(done, CodeActError):
+            self._box.set_value(text)
+            self._pictures, self._files = pictures, files
+            return
         self._attached.clear()
         await self._changed()
         self._to_end()
@@ -357,7 +361,7 @@ class Conversation:
         )
 
 
-_ENTER = "(e) => { if (!e.shiftKey && !e.isComposing) { e.preventDefault(); emit(); } }"
+ON_ENTER = "(e) => { if (!e.shiftKey && !e.isComposing) { e.preventDefault(); emit(); } }"
 _UP = "(e) => { if (!e.target.value) { e.preventDefault(); emit(); } }"
 
 

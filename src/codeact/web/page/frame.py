@@ -13,48 +13,12 @@ from nicegui import background_tasks, ui
 from codeact.chats.chats import Chats
 from codeact.chats.values import Options, Summary
 from codeact.errors import CodeActError, NotFound
-from codeact.web.page import dialogs, panels, turns, words
+from codeact.web.page import dialogs, panels, start, words
 from codeact.web.page.conversation import Conversation
 from codeact.web.page.telling import refused
 from codeact.web.threads import in_thread
 
 __all__ = ["mount"]
-
-_KEYS = """
-document.addEventListener('keydown', (e) => {
-  const key = e.key.toLowerCase();
-  if ((e.ctrlKey || e.metaKey) && key === 'k') { e.preventDefault(); document.querySelector('.search input')?.focus(); }
-  if (e.ctrlKey && e.altKey && key === 'n') { e.preventDefault(); document.querySelector('.new-chat')?.click(); }
-  if (key === 'escape' && !document.querySelector('.q-dialog')) document.querySelector('[aria-label="Stop"]')?.click();
-});
-window.addEventListener('message', (e) => {
-  const height = Number(e.data && e.data.codeactHeight);
-  if (!height) return;
-  for (const frame of document.querySelectorAll('.framed iframe'))
-    if (frame.contentWindow === e.source) frame.style.height = Math.min(height + 4, 1200) + 'px';
-});
-window.addEventListener('scroll', () => {
-  const earlier = document.querySelector('.earlier');
-  if (window.scrollY > 60 || !earlier?.offsetParent || earlier.dataset.asked) return;
-  earlier.dataset.asked = 1;
-  setTimeout(() => delete earlier.dataset.asked, 1000);
-  window.belowEarlier = document.body.scrollHeight - window.scrollY;
-  earlier.click();
-}, {passive: true});
-document.addEventListener('paste', (e) => {
-  const files = [...(e.clipboardData?.files || [])];
-  if (files.length) { e.preventDefault(); uploadAll(files); }
-});
-document.addEventListener('dragover', (e) => e.preventDefault());
-document.addEventListener('drop', (e) => { e.preventDefault(); uploadAll([...e.dataTransfer.files]); });
-function uploadAll(files) {
-  const element = document.querySelector('.q-uploader');
-  if (!element || !files.length) return;
-  const id = element.id.replace('c', '');
-  window.getElement(Number(id))?.$refs?.qRef?.addFiles?.(files);
-}
-"""
-
 
 _LIST_SECONDS = 0.5
 _PANELS = {
@@ -79,16 +43,17 @@ def mount(app: FastAPI, chats: Chats) -> None:
     @ui.page("/s/{token}", title="codeact, shared")
     async def shared(token: str) -> None:
         _dress()
-        await _shared(chats, token)
+        await start.shared(chats, token)
 
     ui.run_with(app, title="codeact", dark=None, show_welcome_message=False, reconnect_timeout=30.0)
 
 
 def _dress() -> None:
-    style = resources.files(__package__).joinpath("style.css").read_text(encoding="utf-8")
+    style, script = (
+        resources.files(__package__).joinpath(name).read_text(encoding="utf-8") for name in ("style.css", "page.js")
+    )
     ui.add_css(style + words.colours())
-    ui.add_body_html(f"<script>{_KEYS}</script>")
-    ui.run_javascript("document.documentElement.lang = 'en'")
+    ui.add_body_html(f"<script>{script}</script>")
     ui.dark_mode(None)
 
 
@@ -157,12 +122,7 @@ class _Frame:
         elif not self.chats.defaults.model:
             dialogs.first_words(self.chats)
         else:
-            with ui.column().classes("welcome"):
-                ui.label("What shall it be?").classes("text-h5")
-                ui.label("The agent acts by writing Python, in an interpreter of its own behind walls.").classes(
-                    "aside"
-                )
-                ui.button("New chat", on_click=self._new).props("unelevated no-caps")
+            start.begin(self.chats, self.owner)
 
     def _tools(self) -> None:
         tools: list[tuple[str, str, Any]] = [
@@ -317,25 +277,3 @@ class _Frame:
             await self._view.refresh()
 
         await dialogs.choose(self.chats, summary.options, keep)
-
-
-async def _shared(chats: Chats, token: str) -> None:
-    """A conversation as it is, to be read."""
-    try:
-        summary = await in_thread(chats.shared, token)
-    except NotFound as error:
-        ui.label(str(error)).classes("welcome")
-        return
-    entries = await in_thread(chats.shared_turns, token, limit=200)
-    with ui.column().classes("column"):
-        ui.label(summary.title or "A conversation").classes("text-h5 q-mt-md").props("role=heading aria-level=1")
-        cell = ""
-        for entry in entries:
-            if entry.kind == "user":
-                turns.said(entry.data)
-            elif entry.kind == "turn":
-                turns.turn(entry.data, entry.turn or 0)
-            elif entry.kind == "cell":
-                cell = entry.data["code"]
-            elif entry.kind == "cell_done":
-                turns.own_cell(cell, entry.data)
