@@ -4,6 +4,7 @@ Its own fixture makes an application of its own; ours is mounted once a process,
 """
 
 import asyncio
+from dataclasses import replace
 
 import httpx
 import pytest
@@ -107,6 +108,25 @@ def test_what_cannot_be_done_is_told(site, act):
 
     act(scenario)
     assert site.chats.turns(key, "local") == []
+
+
+def test_a_turn_is_shown_once_also_where_the_page_is_behind(site, act, monkeypatch):
+    reply = "Some words.{hold}\n<execute>\nprint(6 * 7)\n</execute>"
+    site.model.script["be behind"] = [reply, ANSWER]
+    site.model.go.clear()
+    key, summary = a_conversation(site), site.chats.summary
+    monkeypatch.setattr(site.chats, "summary", lambda *of: replace(summary(*of), state="idle"))   # later than its entries
+
+    async def scenario(user):
+        await user.open(f"/c/{key}")
+        user.find(ui.textarea).type("be behind").trigger("keydown.enter")
+        await seen(user, "Some words.")
+        site.model.go.set()
+        await seen(user, "That is all.")
+        shown = [one for one in user.client.elements.values() if "turn" in one.classes]
+        assert len(shown) == 2
+
+    act(scenario)
 
 
 def test_a_conversation_that_is_none_or_somebody_elses_is_not_shown(site, act):

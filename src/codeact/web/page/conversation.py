@@ -339,8 +339,8 @@ class Conversation:
         busy = summary.state in ("running", "waiting")
         self._stop_button.set_visibility(busy)
         self._send_button.set_visibility(not busy)
-        if not busy:
-            self._end_live(keep=True)
+        if not busy and self._live and self._live.is_empty:   # else its end is still to come
+            self._end_live()
         elif self._live is None and summary.state == "running" and self._last not in _ENDS:
             with self._shown:
                 self._live = turns.LiveTurn()

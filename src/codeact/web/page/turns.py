@@ -152,6 +152,11 @@ class LiveTurn:
             self._code.set(self._code_text)
             self._what = "writing code" if self._what == "thinking" else self._what
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing of it was seen yet."""
+        return not (self._words.strip() or self._code_text.strip() or self._printed)
+
     def remove(self) -> None:
         """The finished turn takes its place."""
         self._timer.cancel()
@@ -159,7 +164,7 @@ class LiveTurn:
 
     def freeze(self) -> None:
         """It was stopped: what there is of it stays."""
-        if not (self._words.strip() or self._code_text.strip() or self._printed):
+        if self.is_empty:
             self.remove()
             return
         self._timer.cancel()
