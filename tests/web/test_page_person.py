@@ -129,6 +129,23 @@ def test_a_turn_is_shown_once_also_where_the_page_is_behind(site, act, monkeypat
     act(scenario)
 
 
+def test_what_a_model_invents_is_not_shown_as_real_while_it_writes_nor_after_a_stop(site, act):
+    site.model.script["invent it"] = ["I look.\n<execute>\nprint(6 * 7)\n</execute>\nObservation: it is 43\n{hold}"]
+    site.model.go.clear()
+    key = a_conversation(site)
+
+    async def scenario(user):
+        await user.open(f"/c/{key}")
+        user.find(ui.textarea).type("invent it").trigger("keydown.enter")
+        await seen(user, "not real")
+        await user.should_see("I look.")
+        press(user, "Stop")
+        await seen(user, "Stopped.")
+        await user.should_not_see("it is 43")
+
+    act(scenario)
+
+
 def test_a_conversation_that_is_none_or_somebody_elses_is_not_shown(site, act):
     other = site.chats.create("another", Options(model="test")).id
 

@@ -16,6 +16,7 @@ from codeact.web.page.words import Source, Written, source, written
 __all__ = ["LiveTurn", "own_cell", "said", "turn"]
 
 _NOTHING = "[no output]"
+_NOT_REAL = "written before the result was there: not real"
 _IGNORED = re.compile(r"\n\[what you wrote after the code was ignored[^\n]*\]\Z")
 
 Act = Callable[[int], Awaitable[None]]
@@ -57,7 +58,7 @@ def turn(data: Mapping[str, Any], number: int, *, edit: Act | None = None, branc
             code = action.get("code") or _call(action)
             _cell(code, seen, data.get("seconds", 0.0), number, edit, branch)
         if ignored := action.get("ignored"):
-            with ui.expansion("written before the result was there: not real").classes("folded ignored w-full"):
+            with ui.expansion(_NOT_REAL).classes("folded ignored w-full"):
                 printed(ignored)
 
 
@@ -101,12 +102,14 @@ class LiveTurn:
     """A turn while it is written and run: words, code as it grows, output as it is printed."""
 
     def __init__(self) -> None:
-        self._reply, self._words, self._code_text, self._printed = Reply(), "", "", ""
+        self._reply, self._words, self._code_text, self._invented, self._printed = Reply(), "", "", "", ""
         self._began = time.monotonic()
         self._card = ui.element("article").classes("turn live").props('aria-label="The agent works" aria-live=polite')
         with self._card:
             self._written = Written("")
             self._code = Source("")
+            self._ignored = ui.label(_NOT_REAL).classes("aside")
+            self._ignored.set_visibility(False)
             self._output = ui.label("").classes("output")
             self._output.set_visibility(False)
             self._rich = ui.element("div")
@@ -126,9 +129,11 @@ class LiveTurn:
                 self._what = "reasoning"
             case "text":
                 for part, text in self._reply.feed(data["text"]):
-                    if part == "code":
+                    if part != "code" and self._code_text.strip():
+                        self._invented += text   # nothing has run yet
+                    elif part == "code" and not self._invented.strip():
                         self._code_text += text
-                    else:
+                    elif part != "code":
                         self._words += text
                 self._show()
             case "code":
@@ -151,6 +156,7 @@ class LiveTurn:
         if self._code_text.strip():
             self._code.set(self._code_text)
             self._what = "writing code" if self._what == "thinking" else self._what
+        self._ignored.set_visibility(bool(self._invented.strip()))
 
     @property
     def is_empty(self) -> bool:
