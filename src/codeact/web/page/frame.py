@@ -21,6 +21,7 @@ from codeact.web.threads import in_thread
 __all__ = ["mount"]
 
 _LIST_SECONDS = 0.5
+_BUILD_SECONDS = 60.0   # on a busy machine; a page that took longer would be a fault of the server
 _PANELS = {
     "Files": panels.files,
     "Variables": panels.variables,
@@ -32,15 +33,15 @@ _PANELS = {
 def mount(app: FastAPI, chats: Chats) -> None:
     """Add the pages."""
 
-    @ui.page("/", title="codeact")
+    @ui.page("/", title="codeact", response_timeout=_BUILD_SECONDS)
     async def home(request: Request) -> None:
         await _page(chats, request, None)
 
-    @ui.page("/c/{key}", title="codeact")
+    @ui.page("/c/{key}", title="codeact", response_timeout=_BUILD_SECONDS)
     async def one(request: Request, key: str) -> None:
         await _page(chats, request, key)
 
-    @ui.page("/s/{token}", title="codeact, shared")
+    @ui.page("/s/{token}", title="codeact, shared", response_timeout=_BUILD_SECONDS)
     async def shared(token: str) -> None:
         _dress()
         await start.shared(chats, token)
