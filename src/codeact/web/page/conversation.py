@@ -19,7 +19,7 @@ from codeact.messages import Image
 from codeact.web.following import follow
 from codeact.web.page import turns
 from codeact.web.page.telling import refused, tell
-from codeact.web.threads import in_thread
+from codeact.web.threads import in_slow_thread, in_thread
 
 __all__ = ["ON_ENTER", "Conversation"]
 
@@ -235,7 +235,7 @@ class Conversation:
     async def _do(self, work: Callable[..., Any], *words: Any, **more: Any) -> Any:
         """A method of `Chats`; what it refuses is said."""
         try:
-            return await in_thread(work, self.key, self.owner, *words, **more)
+            return await in_slow_thread(work, self.key, self.owner, *words, **more)
         except CodeActError as error:
             refused(error)
             return error

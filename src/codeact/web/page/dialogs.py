@@ -12,7 +12,7 @@ from nicegui import ui
 from codeact.chats.chats import Chats
 from codeact.chats.values import Options
 from codeact.errors import CodeActError
-from codeact.web.threads import in_thread
+from codeact.web.threads import in_slow_thread
 
 __all__ = ["ask_name", "choose", "confirm", "first_words"]
 
@@ -112,7 +112,7 @@ def _model_to_try(chats: Chats, label: str, now: str) -> Any:
     async def attempt() -> None:
         said.set_visibility(True)
         said.set_text("asking ...")
-        said.set_text(await in_thread(_tried, chats, str(model.value or "").strip()))
+        said.set_text(await in_slow_thread(_tried, chats, str(model.value or "").strip()))
 
     return model
 

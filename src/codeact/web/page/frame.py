@@ -16,7 +16,7 @@ from codeact.errors import CodeActError, NotFound
 from codeact.web.page import dialogs, panels, start, words
 from codeact.web.page.conversation import Conversation
 from codeact.web.page.telling import refused
-from codeact.web.threads import in_thread
+from codeact.web.threads import in_slow_thread, in_thread
 
 __all__ = ["mount"]
 
@@ -230,7 +230,7 @@ class _Frame:
     async def _do(self, work: Callable[..., Any], key: str, **more: Any) -> bool:
         """A method of `Chats`; what it refuses is said, also that another tab deleted the conversation meanwhile."""
         try:
-            await in_thread(work, key, self.owner, **more)
+            await in_slow_thread(work, key, self.owner, **more)
         except CodeActError as error:
             refused(error)
             return False
@@ -274,7 +274,7 @@ class _Frame:
         summary = await in_thread(self.chats.summary, key, self.owner)
 
         async def keep(chosen: Options) -> None:
-            await in_thread(self.chats.update, key, self.owner, options=chosen)
+            await in_slow_thread(self.chats.update, key, self.owner, options=chosen)
             await self._view.refresh()
 
         await dialogs.choose(self.chats, summary.options, keep)

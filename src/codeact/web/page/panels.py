@@ -12,7 +12,7 @@ from nicegui import ui
 from codeact.chats.chats import Chats
 from codeact.errors import CodeActError
 from codeact.web.page.telling import refused, tell
-from codeact.web.threads import in_thread
+from codeact.web.threads import in_slow_thread, in_thread
 
 __all__ = ["branches", "files", "sharing", "variables"]
 
@@ -99,7 +99,7 @@ def _table(text: str, delimiter: str) -> None:
 async def variables(chats: Chats, key: str, owner: str) -> None:
     """What the interpreter holds."""
     try:
-        found = await in_thread(chats.variables, key, owner)
+        found = await in_slow_thread(chats.variables, key, owner)
     except CodeActError as error:
         ui.label(str(error)).classes("aside")
         return
@@ -118,7 +118,7 @@ async def branches(chats: Chats, key: str, owner: str) -> None:
 
     async def switch(branch: str) -> None:
         try:
-            await in_thread(chats.switch, key, owner, branch)
+            await in_slow_thread(chats.switch, key, owner, branch)
         except CodeActError as error:
             refused(error)
 

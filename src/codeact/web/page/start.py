@@ -9,7 +9,7 @@ from codeact.errors import CodeActError, NotFound
 from codeact.web.page import turns
 from codeact.web.page.conversation import ON_ENTER
 from codeact.web.page.telling import refused
-from codeact.web.threads import in_thread
+from codeact.web.threads import in_slow_thread, in_thread
 
 __all__ = ["begin", "shared"]
 
@@ -24,7 +24,7 @@ def begin(chats: Chats, owner: str) -> None:
         box.set_value("")   # at once, so that a key pressed twice sends it once
         try:
             made = await in_thread(chats.create, owner)
-            await in_thread(chats.send, made.id, owner, text)
+            await in_slow_thread(chats.send, made.id, owner, text)
         except CodeActError as error:
             box.set_value(text)
             refused(error)
