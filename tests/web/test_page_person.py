@@ -90,6 +90,21 @@ def press(user, label):
     UserInteraction(user, found, None).click()
 
 
+def test_undo_takes_the_last_message_back(site, act):
+    site.model.script.update({"say one": ["<solution>One.</solution>"], "say two": ["<solution>Two.</solution>"]})
+    key = a_conversation(site, "say one", "say two")
+
+    async def scenario(user):
+        await user.open(f"/c/{key}")
+        await seen(user, "Two.")
+        press(user, "Take the last message back")
+        await user.should_not_see("Two.", retries=50)
+        await user.should_see("One.")
+
+    act(scenario)
+    assert [one.answer for one in site.chats.turns(key, "local")] == ["One."]
+
+
 def test_what_cannot_be_done_is_told(site, act):
     key = a_conversation(site)
 

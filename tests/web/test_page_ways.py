@@ -119,7 +119,7 @@ def test_keys_open_a_new_chat_find_and_leave_a_box_without_stopping_what_runs(vi
     expect(one.box).to_be_focused()
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("scheme", ["dark", pytest.param("light", marks=pytest.mark.slow)])
 def test_light_and_dark_are_as_the_system_says(visit, scheme):
     one = visit(color_scheme=scheme).new()
     shade = one.page.locator(".q-header").evaluate("one => getComputedStyle(one).backgroundColor")

@@ -76,7 +76,7 @@ def test_what_was_written_before_a_stop_stays_and_one_can_go_on(visit):
     one.idle()
 
 
-@pytest.mark.parametrize(("choice", "seen"), [("Allow", "erased the disk"), ("Refuse", "not approved")])
+@pytest.mark.parametrize(("choice", "seen"), [("Allow", "erased the disk"), pytest.param("Refuse", "not approved", marks=pytest.mark.slow)])
 def test_a_tool_that_needs_leave_is_asked_for_with_its_arguments(visit, choice, seen):
     one = visit()
     one.new({f"erase {choice}": [CELL % "print(erase(name='the disk'))", ANSWER]}, tools=one.site.chats.tools_allowed)
@@ -160,17 +160,6 @@ def test_a_cell_of_ones_own_undo_and_variables(visit):
     one.button("Variables").click()
     expect(one.page.locator(".q-drawer--right").get_by_text("height: int")).to_be_visible()
     one.shot("variables")
-
-
-def test_undo_takes_the_last_message_back(visit):
-    one = visit().new({"first": ["<solution>One.</solution>"], "second": ["<solution>Two.</solution>"]})
-    for said, answer in (("first", "One."), ("second", "Two.")):
-        one.say(said)
-        expect(one.text(answer)).to_be_visible()
-        one.idle()
-    one.button("Take the last message back").click()
-    expect(one.text("Two.")).to_have_count(0)
-    expect(one.text("One.")).to_be_visible()
 
 
 def test_files_are_attached_listed_and_looked_at(visit):
