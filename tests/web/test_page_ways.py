@@ -153,3 +153,30 @@ def test_the_first_page_has_a_box_that_begins_a_conversation(visit):
     asked(one, "from the first page")
     expect(one.page).to_have_url(re.compile("/c/"))
     expect(one.page.locator(".said")).to_have_text("from the first page")
+
+
+def serious(one):
+    from axe_core_python.sync_playwright import Axe
+
+    found = Axe().run(one.page)["violations"]
+    return [(v["id"], v["nodes"][0]["html"][:200]) for v in found if v["impact"] in ("serious", "critical")]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing_serious_in_boxes_and_panels(visit, scheme):
+    one = visit(color_scheme=scheme).new({"boxes": [CELL % "x = 1\nopen('a.csv', 'w').write('a,b')", ANSWER]})
+    asked(one, "boxes")
+    for panel in ("Variables", "Files", "Branches", "Share or export"):
+        one.button(panel).click()
+        expect(one.page.locator(".q-drawer--right")).to_be_in_viewport()
+        assert serious(one) == [], panel
+    for box in ("Model, format, tools, limits", "A cell of your own"):
+        one.button(box).click()
+        expect(one.page.get_by_role("dialog")).to_be_visible()
+        assert serious(one) == [], box
+        one.page.keyboard.press("Escape")
+        expect(one.page.get_by_role("dialog")).to_have_count(0)
+    one.open()
+    one.box.wait_for()
+    assert serious(one) == []

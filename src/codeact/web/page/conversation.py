@@ -367,7 +367,7 @@ _UP = "(e) => { if (!e.target.value) { e.preventDefault(); emit(); } }"
 
 async def _edited(title: str, words: str, text: str, button: str) -> str | None:
     """What somebody made of a text; None if they thought better of it."""
-    with ui.dialog() as dialog, ui.card().classes("w-full").style("max-width: 50rem"):
+    with ui.dialog().props(f'aria-label="{title}"') as dialog, ui.card().classes("w-full").style("max-width: 50rem"):
         ui.label(title).classes("text-h6")
         ui.label(words).classes("aside")
         box = (

@@ -41,7 +41,7 @@ async def choose(chats: Chats, now: Options, keep: Callable[[Options], Awaitable
     Args:
         keep: Has it so from now on; what it refuses is told while the box is still open.
     """
-    with ui.dialog() as dialog, ui.card().classes("w-full").style("max-width: 34rem"):
+    with _box("How this conversation is had") as dialog, ui.card().classes("w-full").style("max-width: 34rem"):
         ui.label("How this conversation is had").classes("text-h6").props("role=heading aria-level=2")
         model = _model_to_try(chats, "Model, as openai:gpt-5-mini", now.model)
         formats = {now.format: now.format} | _FORMATS
@@ -84,6 +84,10 @@ async def choose(chats: Chats, now: Options, keep: Callable[[Options], Awaitable
             ui.button("Use", on_click=use).props("unelevated no-caps")
     await dialog
     dialog.delete()
+
+
+def _box(name: str) -> Any:
+    return ui.dialog().props(f'aria-label="{name}"')
 
 
 def _limit(label: str, now: float | None) -> Any:
@@ -160,7 +164,7 @@ def first_words(chats: Chats) -> None:
 
 async def ask_name(now: str) -> str | None:
     """Another name."""
-    with ui.dialog() as dialog, ui.card():
+    with _box("Another name") as dialog, ui.card():
         box = ui.input("Name", value=now).props("outlined dense autofocus").classes("w-80")
         box.on("keydown.enter", lambda: dialog.submit(box.value))
         with ui.row().classes("w-full justify-end"):
@@ -173,7 +177,7 @@ async def ask_name(now: str) -> str | None:
 
 async def confirm(words: str, button: str) -> bool:
     """Whether it is to be done."""
-    with ui.dialog() as dialog, ui.card():
+    with _box("Are you sure?") as dialog, ui.card():
         ui.label(words)
         with ui.row().classes("w-full justify-end"):
             ui.button("Cancel", on_click=lambda: dialog.submit(False)).props("flat no-caps")

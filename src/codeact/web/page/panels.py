@@ -51,7 +51,11 @@ async def _preview(chats: Chats, key: str, owner: str, name: str) -> None:
         refused(error)
         return
     # Outside of the list of files, which may be made anew while it is open
-    with ui.context.client.content, ui.dialog() as dialog, ui.card().classes("w-full").style("max-width: 56rem"):
+    with (
+        ui.context.client.content,
+        ui.dialog().props(f'aria-label="{_plain(name)}"') as dialog,
+        ui.card().classes("w-full").style("max-width: 56rem"),
+    ):
         with ui.row().classes("w-full items-center no-wrap"):
             ui.label(name).classes("text-h6 grow ellipsis")
             ui.button(icon="close", on_click=dialog.close).props('flat round dense aria-label="Close"')
