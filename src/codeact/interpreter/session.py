@@ -237,6 +237,12 @@ class Session:
         except (OSError, ProtocolError) as error:
             raise InterpreterGone(str(error)) from None
 
+    def warm_up(self) -> None:
+        """Have the worker, which has slept for a while, rehearse once more: a first cell is about to come."""
+        if self.running is not None:
+            with suppress(OSError):   # who takes the session finds out
+                self.running.connection.send({"t": "warm"}, timeout=5)
+
     def take_watch(self) -> Watch:
         """The watch of its workspace, to be closed by whoever takes it."""
         watch, self.watch = self.watch or Watch(self.workspace), None

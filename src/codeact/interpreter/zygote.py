@@ -202,6 +202,8 @@ class Zygote:
         with self._lock:
             pool = self._pools[settings.limits] = self._pools.pop(settings.limits, deque())   # the latest last
             session = pool.popleft() if pool else None
+        if session is not None:
+            session.warm_up()
         made = session or self._make(settings)
         self._taken.put(settings)
         return made

@@ -181,6 +181,10 @@ class Worker:
         """While this session stands by: touch what the first cell will, as each first touch copies a page."""
         self.link.send(*self.stand_by())
 
+    def on_warm(self, header: Dict[str, Any]) -> None:
+        """The session that stood by is taken: rehearse while the host makes its part ready."""
+        self.stand_by()
+
     def stand_by(self) -> Tuple[Dict[str, Any], List[bytes]]:
         """Rehearse in a session's own worker, and be ready for the first cell; what would be said of it."""
         done = self.rehearse()

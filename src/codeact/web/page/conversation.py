@@ -24,15 +24,6 @@ from codeact.web.threads import in_slow_thread, in_thread
 __all__ = ["ON_ENTER", "Conversation"]
 
 _PAGE_TURNS = 30
-_SETTINGS = "say something to go on, or set another under the tools."
-_ENDED = {
-    "turn_limit": f"Ended at the limit of turns; {_SETTINGS}",
-    "time_limit": f"Ended at the limit of time; {_SETTINGS}",
-    "token_limit": f"Ended at the limit of tokens; {_SETTINGS}",
-    "cost_limit": f"Ended at the limit of cost; {_SETTINGS}",
-    "context_limit": "Ended: the conversation no longer fits the model.",
-    "stuck": "Ended: the model repeated itself, also after it had been told.",
-}
 _ENDS = ("ended", "stopped", "interrupted", "error")
 
 
@@ -182,24 +173,18 @@ class Conversation:
             case "answered":
                 if card := self._open.pop(data["call"], None):
                     card.delete()
-            case "error":
+            case "cut":
+                self._end_live()
+                turns.cut(data)
+            case "error" | "stopped" | "interrupted" | "ended":
                 self._end_live(keep=True)
-                ui.label(data["message"]).classes("output error").props("role=alert")
-            case "stopped" | "interrupted":
-                self._end_live(keep=True)
-                for card in self._open.values():
-                    card.delete()
-                self._open.clear()
-                words = "Stopped." if entry.kind == "stopped" else "The server ended here; say something to go on."
-                ui.label(words).classes("note aside")
-            case "restored":
-                ui.label(f"After a pause: lost {', '.join(data['lost'])}"[:500]).classes("note aside")
-            case "note":
-                ui.label(data["text"]).classes("note aside")
-            case "ended":
-                self._end_live(keep=True)
-                if ended := _ENDED.get(data["stop"]):
-                    ui.label(ended).classes("note aside")
+                if entry.kind in ("stopped", "interrupted"):
+                    for card in self._open.values():
+                        card.delete()
+                    self._open.clear()
+                turns.note(entry.kind, data)
+            case "restored" | "note":
+                turns.note(entry.kind, data)
             case kind if kind in PIECES:
                 if self._live is None:
                     self._live = turns.LiveTurn()

@@ -13,9 +13,18 @@ from codeact.formats._streaming import Reply
 from codeact.web.page.outputs import bundle, printed, results
 from codeact.web.page.words import Source, Written, source, written
 
-__all__ = ["LiveTurn", "own_cell", "said", "turn"]
+__all__ = ["LiveTurn", "cut", "note", "own_cell", "said", "turn"]
 
 _NOTHING = "[no output]"
+_SETTINGS = "say something to go on, or set another under the tools."
+_ENDED = {
+    "turn_limit": f"Ended at the limit of turns; {_SETTINGS}",
+    "time_limit": f"Ended at the limit of time; {_SETTINGS}",
+    "token_limit": f"Ended at the limit of tokens; {_SETTINGS}",
+    "cost_limit": f"Ended at the limit of cost; {_SETTINGS}",
+    "context_limit": "Ended: the conversation no longer fits the model.",
+    "stuck": "Ended: the model repeated itself, also after it had been told.",
+}
 _NOT_REAL = "written before the result was there: not real"
 _IGNORED = re.compile(r"\n\[what you wrote after the code was ignored[^\n]*\]\Z")
 
@@ -88,6 +97,17 @@ def _button(icon: str, label: str, act: Callable[[], Any]) -> None:
     ui.button(icon=icon, on_click=act).props(f'flat round dense size=sm aria-label="{label}"').tooltip(label)
 
 
+def cut(data: Mapping[str, Any]) -> None:
+    """A turn that came to no end: what there was of it."""
+    live = LiveTurn()
+    for piece in data["pieces"]:
+        if piece["type"] == "approval":
+            given = ", ".join(f"{name}={value}" for name, value in piece["arguments"].items())
+            ui.label(f"{piece['tool']}({given}) was not allowed: nobody answered.").classes("note aside")
+        live.take(piece["type"], piece)
+    live.freeze()
+
+
 def own_cell(code: str, done: Mapping[str, Any] | None) -> None:
     """A cell of the user's own."""
     with ui.element("section").classes("cell own").props('aria-label="your cell"'):
@@ -96,6 +116,27 @@ def own_cell(code: str, done: Mapping[str, Any] | None) -> None:
         if done is not None:
             text = "" if done.get("text") == _NOTHING else done.get("text", "")
             results(text, done.get("outputs", ()), error=done.get("status") not in ("ok", None))
+
+
+def note(kind: str, data: Mapping[str, Any]) -> None:
+    """How a run ended, or what came of a pause, in a line; nothing where there is nothing to say."""
+    match kind:
+        case "stopped":
+            words = "Stopped."
+        case "interrupted":
+            words = "The server ended here; say something to go on."
+        case "restored":
+            words = f"After a pause: lost {', '.join(data['lost'])}"[:500]
+        case "note":
+            words = data["text"]
+        case "ended" if data["stop"] in _ENDED:
+            words = _ENDED[data["stop"]]
+        case "error":
+            ui.label(data["message"]).classes("output error").props("role=alert")
+            return
+        case _:
+            return
+    ui.label(words).classes("note aside")
 
 
 class LiveTurn:
@@ -175,4 +216,4 @@ class LiveTurn:
             return
         self._timer.cancel()
         self._bar.delete()
-        self._card.classes(remove="live").props(remove="aria-live")
+        self._card.classes(remove="live").props('aria-label="The agent"').props(remove="aria-live")
