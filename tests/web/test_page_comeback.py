@@ -35,7 +35,8 @@ class Replies:
         streamed(chunk(begun), chunk("".join(rest), finish="stop"), used(900, 60), each=lambda: next(pieces, int)())(handler)
 
     def _asked(self, message):
-        return next((asked for asked in self.told if asked in str(message["content"])), None)
+        words = str(message["content"])   # of several, as where the model is told what was cut off, the last
+        return max((asked for asked in self.told if asked in words), key=words.rfind, default=None)
 
 
 @pytest.fixture
