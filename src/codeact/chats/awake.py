@@ -27,6 +27,7 @@ __all__ = ["BUSY", "Awake"]
 _log = logging.getLogger(__name__)
 
 _LOOK_SECONDS = 20.0
+_AT_WORK = ("running", "waiting")
 BUSY = "something runs in this conversation: wait for it, or stop it"
 
 
@@ -39,7 +40,7 @@ class Awake:
         self._store, self.home = store, home
         self._model, self._sandbox = model, sandbox
         self._idle_seconds, self._max_live = idle_seconds, max_live
-        self._max_running, self._any_model = max_running, any_model
+        self._max_running, self.any_model = max_running, any_model
         self.tools_allowed = tuple(tools_allowed)
         self.models_offered = tuple(dict.fromkeys(filter(None, models_offered)))
         self._lives: dict[str, Live] = {}
@@ -50,8 +51,11 @@ class Awake:
         self._closed, self._look = threading.Event(), threading.Event()
         for left in self._store.running():
             # Else it is another server's on the same database, which has it awake or its files elsewhere.
-            if self._folder(left.id).exists() and is_free(self._folder(left.id) / f"{left.branch}.jsonl"):
-                after_a_crash(self._store, left, self._folder(left.id) / f"{left.branch}.jsonl")
+            if self._folder(left.id).exists():
+                try:
+                    self._settle(left)
+                except Exception as error:   # one that is damaged must not keep the others from being had
+                    _log.warning("what was left of conversation %s was not settled: %s", left.id, error)
         threading.Thread(target=self._look_after, name="codeact-chats", daemon=True).start()
 
     @property
@@ -96,6 +100,22 @@ class Awake:
         """Whether it is over."""
         return self._closed.is_set()
 
+    def judge(self, options: Options) -> None:
+        """Whether conversations may be had so.
+
+        Raises:
+            ChatRefused: A tool is not allowed, a model not offered, a format unknown.
+        """
+        for name in options.tools:
+            if name not in self.tools_allowed:
+                allowed = ", ".join(self.tools_allowed) or "none"
+                raise ChatRefused(f"the tool {name!r} is not allowed by this server; allowed: {allowed}")
+        if not self.any_model and options.model and options.model not in self.models_offered:
+            offered = ", ".join(self.models_offered) or "none"
+            raise ChatRefused(f"the model {options.model!r} is not offered by this server; offered: {offered}")
+        if options.format not in (formats := plugins.available("formats")):   # another would be a module to import
+            raise ChatRefused(f"there is no format {options.format!r}; there are {', '.join(formats)}")
+
     # ------------------------------------------------------------------------------------------------------------------
 
     def _folder(self, key: str) -> Path:
@@ -103,17 +123,6 @@ class Awake:
 
     def _workspace(self, key: str) -> Path:
         return self._folder(key) / "workspace"
-
-    def _judge(self, options: Options) -> None:
-        for name in options.tools:
-            if name not in self.tools_allowed:
-                allowed = ", ".join(self.tools_allowed) or "none"
-                raise ChatRefused(f"the tool {name!r} is not allowed by this server; allowed: {allowed}")
-        if not self._any_model and options.model and options.model not in self.models_offered:
-            offered = ", ".join(self.models_offered) or "none"
-            raise ChatRefused(f"the model {options.model!r} is not offered by this server; offered: {offered}")
-        if options.format not in (formats := plugins.available("formats")):   # another would be a module to import
-            raise ChatRefused(f"there is no format {options.format!r}; there are {', '.join(formats)}")
 
     def _check_running(self, key: str, owner: str) -> None:
         if self._max_running is None:
@@ -146,15 +155,26 @@ class Awake:
             raise ChatRefused("the server is about to end: try again when it is there")
         if not summary.options.model:
             raise ConfigError("no model is chosen for this conversation: choose one in its settings")
-        self._judge(summary.options)   # what is allowed may have changed since
+        self.judge(summary.options)   # what is allowed may have changed since
         was_there = self._folder(summary.id).exists()
         live = Live(self._store, summary, self._folder(summary.id), model=self._model,
                     told=lambda: self._told_of(summary.id), sandbox=self._sandbox)
         self._counts["restores"] += was_there
+        if summary.state in _AT_WORK:   # its program has gone, or this one could not open its file
+            after_a_crash(self._store, summary, live.file())
         self._caught_up(live)
         with self._lock:
             self._lives[summary.id] = live
         return live
+
+    def _settle(self, left: Summary) -> bool:
+        """Mark as interrupted what a program left running that has gone; whether there was something."""
+        path = self._folder(left.id) / f"{left.branch}.jsonl"
+        if left.state not in _AT_WORK or not is_free(path):
+            return False
+        after_a_crash(self._store, left, path)
+        self._news.tell(left.id)
+        return True
 
     def _told_of(self, key: str) -> None:
         live = self._lives.get(key)
@@ -166,8 +186,9 @@ class Awake:
         """Entries for what the agent's file has and the database has not: the server died between the two."""
         n_known = self._store.n_turns(live.key)
         items = missing_turns(live.agent.trajectory, n_known)
-        if live.lost:
-            items.append(("restored", {"lost": list(live.lost)}, n_known + len(items)))
+        lost = {"lost": list(live.lost)}
+        if live.lost and all(told.data != lost for told in self._store.since_turn(live.key, ("restored",))):
+            items.append(("restored", lost, n_known + len(items)))
         if items:
             self._store.add(live.key, items)
             self._news.tell(live.key)

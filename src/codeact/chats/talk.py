@@ -54,9 +54,9 @@ class Talk(Awake):
 
     def stop(self, key: str, owner: str) -> bool:
         """Stop whatever runs: the model's reply, a cell, a tool; gives when it has. Whether something ran."""
-        self._store.summary(key, owner)
+        summary = self._store.summary(key, owner)
         live = self._lives.get(key)
-        return live.stop() if live else False
+        return live.stop() if live else self._settle(summary)
 
     def wait(self, key: str, owner: str, seconds: float | None = None) -> bool:
         """Wait until nothing runs; whether that came about."""
