@@ -95,6 +95,7 @@ class Visit:
         self.key = self.site.chats.create("local", Options(model="test", **options)).id
         self.open(f"/c/{self.key}")
         self.box.wait_for()
+        self.page.wait_for_function("window.did_handshake")  # no person types before
         return self
 
     @property

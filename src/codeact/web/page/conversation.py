@@ -55,7 +55,7 @@ class Conversation:
             self._earlier = (
                 ui.button("earlier turns", on_click=self._more).props("flat dense no-caps").classes("note earlier")
             )
-            self._shown = ui.column().classes("w-full gap-0")
+            self._shown = ui.column().classes("w-full gap-0 turns")
         with ui.footer(bordered=False).classes("q-pa-none"), ui.column().classes("composer gap-1"):
             self._attached = ui.row().classes("gap-2")
             with ui.row().classes("w-full items-end no-wrap gap-2"):
