@@ -9,15 +9,15 @@ import contextlib
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from codeact import plugins
 from codeact.chats.live import Live
 from codeact.chats.news import News
+from codeact.chats.powers import Powers
 from codeact.chats.store import Store
-from codeact.chats.values import Options, Summary
+from codeact.chats.values import Summary
 from codeact.errors import ChatBusy, ChatRefused, ConfigError, LimitReached
 from codeact.protocols import Model
 from codeact.recording import is_free
@@ -34,14 +34,12 @@ class Awake:
     """Conversations that are awake, in a database and a folder; the arguments are those of `Chats`."""
 
     def __init__(self, store: Store, home: Path, *, model: Callable[[str], Model], sandbox: str, idle_seconds: float,
-                 max_live: int, max_running: int | None, tools_allowed: Sequence[str], models_offered: Sequence[str],
-                 any_model: bool) -> None:
+                 max_live: int, max_running: int | None, powers: Powers) -> None:
         self._store, self.home = store, home
         self._model, self._sandbox = model, sandbox
         self._idle_seconds, self._max_live = idle_seconds, max_live
-        self._max_running, self._any_model = max_running, any_model
-        self.tools_allowed = tuple(tools_allowed)
-        self.models_offered = tuple(dict.fromkeys(filter(None, models_offered)))
+        self._max_running = max_running
+        self.powers = powers
         self._lives: dict[str, Live] = {}
         self._turns: dict[str, threading.RLock] = {}
         self._lock = threading.Lock()
@@ -104,17 +102,6 @@ class Awake:
     def _workspace(self, key: str) -> Path:
         return self._folder(key) / "workspace"
 
-    def _judge(self, options: Options) -> None:
-        for name in options.tools:
-            if name not in self.tools_allowed:
-                allowed = ", ".join(self.tools_allowed) or "none"
-                raise ChatRefused(f"the tool {name!r} is not allowed by this server; allowed: {allowed}")
-        if not self._any_model and options.model and options.model not in self.models_offered:
-            offered = ", ".join(self.models_offered) or "none"
-            raise ChatRefused(f"the model {options.model!r} is not offered by this server; offered: {offered}")
-        if options.format not in (formats := plugins.available("formats")):   # another would be a module to import
-            raise ChatRefused(f"there is no format {options.format!r}; there are {', '.join(formats)}")
-
     def _check_running(self, key: str, owner: str) -> None:
         if self._max_running is None:
             return
@@ -146,7 +133,7 @@ class Awake:
             raise ChatRefused("the server is about to end: try again when it is there")
         if not summary.options.model:
             raise ConfigError("no model is chosen for this conversation: choose one in its settings")
-        self._judge(summary.options)   # what is allowed may have changed since
+        self.powers.judge(summary.options)   # what is allowed may have changed since
         was_there = self._folder(summary.id).exists()
         live = Live(self._store, summary, self._folder(summary.id), model=self._model,
                     told=lambda: self._told_of(summary.id), sandbox=self._sandbox)

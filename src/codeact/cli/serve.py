@@ -33,7 +33,8 @@ _EXAMPLES = """\
 
 Any client of OpenAI's API can be a front end: base URL http://HOST:PORT/v1, the token as its key, and the model
 codeact/NAME. The project's own API is at /api/v1, the code engine's at /engine (with one user), numbers at /metrics.
-Users with accounts, or named by a proxy, choose among the models of --model and --offer; who has the token, any.
+Users with accounts, or named by a proxy, choose among the models of --model and --offer, the tools of --tool and the
+hosts of --allow-network; who has the token chooses any model and any public host.
 """
 
 
@@ -63,6 +64,14 @@ def _parser() -> argparse.ArgumentParser:
         action="append",
         default=[],
         help="a tool that conversations may use, as `codeact --tool`; may be repeated",
+    )
+    add(
+        "--allow-network",
+        metavar="HOST",
+        action="append",
+        default=[],
+        help="a host that cells may reach, where a conversation's options name it; all: every public one; may be "
+        "repeated (default: none with accounts, else all)",
     )
     add("--host", metavar="ADDRESS", default="127.0.0.1", help="to listen on (default: this machine alone)")
     add("--port", metavar="PORT", type=int, default=8765, help="0 takes a free one (default: 8765)")
@@ -155,10 +164,13 @@ def _serve(args: argparse.Namespace) -> int:
             tools_allowed=args.tool,
             models_offered=args.offer,
             any_model=single,
+            hosts_allowed=_hosts_of(args.allow_network, single),
         )
     except BaseException:
         listener.close()
         raise
+    if not single and args.sandbox == "none":
+        print("with --sandbox none every user has all that the account has which runs this server", file=sys.stderr)
     if args.auth and not chats.store.users():
         print("there is no account yet; make one: codeact serve user add NAME", file=sys.stderr)
     shown = "127.0.0.1" if args.host in ("0.0.0.0", "::") else args.host
@@ -172,6 +184,10 @@ def _serve(args: argparse.Namespace) -> int:
     engine = Sessions({"sandbox": args.sandbox}, max_live=args.max_live, idle_seconds=args.idle) if single else None
     run(chats, policy, listener, engine=engine)
     return 0
+
+
+def _hosts_of(allowed: Sequence[str], single: bool) -> Sequence[str] | None:
+    return None if "all" in allowed or (single and not allowed) else allowed
 
 
 def _check_extra() -> None:

@@ -48,6 +48,8 @@ async def choose(chats: Chats, now: Options) -> Options | None:
             n_turns = ui.number("Turns for a message", value=now.max_turns, min=1, precision=0).props("outlined dense")
             cost = ui.number("Dollars for a message", value=now.max_cost, min=0).props("outlined dense clearable")
             timeout = ui.number("Seconds for a cell", value=now.timeout, min=1).props("outlined dense")
+        hosts = ui.input("Hosts that cells may reach, as example.org", value=" ".join(now.network))
+        hosts.classes("w-full").props("outlined dense").set_visibility(chats.powers.hosts != ())
         words = (
             ui.textarea("Further words to the model", value=now.instructions)
             .classes("w-full")
@@ -66,6 +68,7 @@ async def choose(chats: Chats, now: Options) -> Options | None:
             "model": str(model.value or "").strip(),
             "format": form.value,
             "tools": list(tools.value or ()),
+            "network": str(hosts.value or "").replace(",", " ").split(),
             "max_turns": int(n_turns.value or now.max_turns),
             "max_cost": cost.value or None,
             "timeout": float(timeout.value or now.timeout),
@@ -93,6 +96,7 @@ def _tried(chats: Chats, name: str) -> str:
     if not name:
         return "name a model first"
     try:
+        chats.powers.judge_model(name)  # a name can be a module to import
         cancel = Cancel()
         with cancel.within(30):
             done = chats.model(name).complete(
@@ -109,6 +113,9 @@ async def first_words(chats: Chats) -> Options | None:
     """Where no model is configured: the ways to get one; the options with one that was chosen."""
     with ui.column().classes("welcome"):
         ui.label("Welcome to codeact").classes("text-h5").props("role=heading aria-level=1")
+        if not chats.powers.any_model:  # what is chosen here is for everybody
+            ui.label("No model is set. Whoever keeps this server names one: codeact serve --model MODEL.")
+            return None
         ui.label("An agent that acts by writing Python. It needs a model; there are three ways to one:")
         ui.markdown(_WAYS).classes("answer")
         model = ui.input("Model, as openai:qwen3:8b", value="").classes("w-full").props("outlined dense")
