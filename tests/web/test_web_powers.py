@@ -50,7 +50,7 @@ def test_the_pages_button_to_try_a_model_loads_no_other_than_those_offered(alice
     asked = []
     chats = alice.served.chats
     chats._model = lambda name: asked.append(name)
-    assert "not offered" in _tried(chats, "os:system")
+    assert "not offered" in _tried(chats, "alice", "os:system")
     assert asked == []
 
 

@@ -14,8 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from codeact.chats.live import Live
+from codeact.chats.meter import Meter, Metered
 from codeact.chats.news import News
 from codeact.chats.powers import Powers
+from codeact.chats.quota import Quota
 from codeact.chats.store import Store
 from codeact.chats.values import Summary
 from codeact.errors import ChatBusy, ChatRefused, ConfigError, LimitReached
@@ -27,6 +29,7 @@ __all__ = ["BUSY", "Awake"]
 _log = logging.getLogger(__name__)
 
 _LOOK_SECONDS = 20.0
+_SLACK_BYTES = 64 << 20
 BUSY = "something runs in this conversation: wait for it, or stop it"
 
 
@@ -34,12 +37,13 @@ class Awake:
     """Conversations that are awake, in a database and a folder; the arguments are those of `Chats`."""
 
     def __init__(self, store: Store, home: Path, *, model: Callable[[str], Model], sandbox: str, idle_seconds: float,
-                 max_live: int, max_running: int | None, powers: Powers) -> None:
+                 max_live: int, max_running: int | None, powers: Powers, quota: Quota) -> None:
         self._store, self.home = store, home
         self._model, self._sandbox = model, sandbox
         self._idle_seconds, self._max_live = idle_seconds, max_live
         self._max_running = max_running
         self.powers = powers
+        self.meter = Meter(store, quota, home / "conversations")
         self._lives: dict[str, Live] = {}
         self._turns: dict[str, threading.RLock] = {}
         self._lock = threading.Lock()
@@ -52,10 +56,17 @@ class Awake:
                 self._store.add(left.id, [("interrupted", {"why": "the server ended"}, None)], state="interrupted")
         threading.Thread(target=self._look_after, name="codeact-chats", daemon=True).start()
 
-    @property
-    def model(self) -> Callable[[str], Model]:
-        """What makes the model of a name."""
-        return self._model
+    def model_for(self, owner: str) -> Callable[[str], Model]:
+        """What makes the model of a name for a user: it may be asked, and what it uses is counted.
+
+        Its fault is `ChatRefused` where the server does not offer the model: a name can be a module to import.
+        """
+
+        def make(name: str) -> Model:
+            self.powers.judge_model(name)
+            return Metered(self._model(name), self.meter, owner, name)
+
+        return make
 
     @property
     def store(self) -> Store:
@@ -77,7 +88,7 @@ class Awake:
         for live in lives:   # all at once, then one after another
             live.cancel()
         for live in lives:
-            live.close()
+            self._close(live)
         self._news.tell()
 
     def close(self) -> None:
@@ -102,15 +113,35 @@ class Awake:
     def _workspace(self, key: str) -> Path:
         return self._folder(key) / "workspace"
 
-    def _check_running(self, key: str, owner: str) -> None:
-        if self._max_running is None:
-            return
+    def _check_limits(self, key: str, owner: str, *, asks: bool = True) -> None:
+        """See that its owner may begin something in a conversation; to be called by who is alone with it.
+
+        Args:
+            asks: Whether a model is asked.
+
+        Raises:
+            LimitReached: Not now.
+        """
         with self._lock:
             others = [live for live in self._lives.values() if live.owner == owner and live.key != key]
         n_running = sum(live.is_at_work for live in others)
-        if n_running >= self._max_running:
+        if self._max_running is not None and n_running >= self._max_running:
             raise LimitReached(f"something runs in {n_running} of your conversations already, as many as may be; wait "
                                "for one of them, or stop it")
+        if asks:
+            self.meter.check_spending(owner)
+        room = self.meter.room(owner, self._awake_of(owner))
+        live = self._lives.get(key)
+        if room is not None and live is not None and not live.is_running and live.room > room + _SLACK_BYTES:
+            self._to_sleep(key)   # it wakes with what is left now
+
+    def _awake_of(self, owner: str) -> list[str]:
+        with self._lock:
+            return [live.key for live in self._lives.values() if live.owner == owner]
+
+    def used(self, owner: str) -> dict[str, Any]:
+        """What a user may use and has used: `Meter.told`."""
+        return self.meter.told(owner, self._awake_of(owner))
 
     @contextlib.contextmanager
     def _alone(self, key: str, owner: str) -> Iterator[Summary]:
@@ -135,8 +166,12 @@ class Awake:
             raise ConfigError("no model is chosen for this conversation: choose one in its settings")
         self.powers.judge(summary.options)   # what is allowed may have changed since
         was_there = self._folder(summary.id).exists()
-        live = Live(self._store, summary, self._folder(summary.id), model=self._model,
-                    told=lambda: self._told_of(summary.id), sandbox=self._sandbox)
+        try:
+            room = self.meter.room(summary.owner, self._awake_of(summary.owner))
+        except LimitReached:   # it may be looked at all the same
+            room = 0
+        live = Live(self._store, summary, self._folder(summary.id), model=self.model_for(summary.owner),
+                    told=lambda: self._told_of(summary.id), sandbox=self._sandbox, room=room)
         self._counts["restores"] += was_there
         self._caught_up(live)
         with self._lock:
@@ -174,7 +209,14 @@ class Awake:
         with self._lock:
             self._lives.pop(key, None)
         if live is not None:
-            live.close()
+            self._close(live)
+
+    def _close(self, live: Live) -> None:
+        live.close()
+        try:
+            self.meter.measure(live.key)
+        except Exception as error:   # a database that is gone keeps nothing from its end
+            _log.warning("what a conversation has on disk was not stored: %s", error)
 
     def _look_after(self) -> None:
         while not self._closed.is_set():

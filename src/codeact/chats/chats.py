@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from codeact.chats.powers import Powers
+from codeact.chats.quota import Quota
 from codeact.chats.shelf import Shelf
 from codeact.chats.store import Store
 from codeact.chats.values import Options, Summary
@@ -41,6 +42,7 @@ class Chats(Ways, Shelf):
         models_offered: Models to choose from. A model's name can name a module to import or a file to read.
         any_model: Whether users may name others too; they are trusted as who runs the server is, then.
         hosts_allowed: What `Options.network` may name; None: every public host.
+        quota: What each user may use, where nothing else is set in the database; None: as much as there is.
 
     Raises:
         ConfigError: The database or the folder cannot be used, or an allowed host is none.
@@ -50,7 +52,7 @@ class Chats(Ways, Shelf):
                  model: Callable[[str], Model] | None = None, sandbox: str = "auto", idle_seconds: float = 900.0,
                  max_live: int = 64, max_per_user: int = 2000, max_running: int | None = None,
                  tools_allowed: Sequence[str] = (), models_offered: Sequence[str] = (), any_model: bool = True,
-                 hosts_allowed: Sequence[str] | None = None) -> None:
+                 hosts_allowed: Sequence[str] | None = None, quota: Quota | None = None) -> None:
         home, self.defaults = home or _default_home(), defaults or Options()
         offered = tuple(dict.fromkeys(filter(None, (self.defaults.model, *models_offered))))
         try:
@@ -59,7 +61,8 @@ class Chats(Ways, Shelf):
         except ValueError as error:
             raise ConfigError(str(error)) from None
         super().__init__(open_store(url, home), home, model=model or _configured, sandbox=sandbox,
-                         idle_seconds=idle_seconds, max_live=max_live, max_running=max_running, powers=powers)
+                         idle_seconds=idle_seconds, max_live=max_live, max_running=max_running, powers=powers,
+                         quota=quota or Quota())
         self._max_per_user = max_per_user
 
     @property

@@ -11,16 +11,19 @@ import secrets
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from codeact.agent import Agent
 from codeact.chats.log import RunLog
+from codeact.chats.meter import size_of
 from codeact.chats.rebuilding import kept, rebuilt
 from codeact.chats.store import Store
 from codeact.chats.values import Options, Summary
 from codeact.environments._watch import CellWatch
 from codeact.errors import Cancelled, ChatBusy, CodeActError
+from codeact.interpreter.limits import Limits
 from codeact.loop import Budget, Cancel
 from codeact.messages import Image
 from codeact.protocols import Model
@@ -43,10 +46,11 @@ class Live:
         model: Makes the model of a name.
         told: Called when something was stored.
         sandbox: The walls.
+        room: Bytes that its files may take; None: as much as an interpreter's may.
     """
 
     def __init__(self, store: Store, summary: Summary, folder: Path, *, model: Callable[[str], Model],
-                 told: Callable[[], object], sandbox: str) -> None:
+                 told: Callable[[], object], sandbox: str, room: int | None = None) -> None:
         self._store, self.key, self.owner, self._told = store, summary.id, summary.owner, told
         self.folder, self.options = folder, summary.options
         self.branch = summary.branch
@@ -57,6 +61,8 @@ class Live:
         self._log: RunLog | None = None
         self._asked: dict[str, tuple[threading.Event, list[bool]]] = {}
         self.used = time.monotonic()
+        self._limits = _limits_for(room)
+        self._n_bytes = size_of(self.workspace)
         self.agent, self.lost = self._agent(model(summary.options.model), sandbox)
 
     @property
@@ -81,6 +87,11 @@ class Live:
         """Its files."""
         return self.folder / "workspace"
 
+    @property
+    def room(self) -> int:
+        """Bytes that its cells may still add to its files."""
+        return ((self._limits.workspace_mb or 0) << 20) - (size_of(self.workspace) - self._n_bytes)
+
     def file(self, branch: str | None = None) -> Path:
         """The trajectory of a branch."""
         return self.folder / f"{branch or self.branch}.jsonl"
@@ -92,6 +103,7 @@ class Live:
             "tools": list(options.tools), "format": options.format, "budget": budget_of(options),
             "timeout": options.timeout, "approve": self._approve, "instructions": options.instructions,
             "workspace": self.workspace, "network": list(options.network) or "none", "sandbox": sandbox,
+            "limits": self._limits,
         }
         path = self.file()
         n_turns, n_kept, aside = self._store.n_turns(self.key), *kept(path)
@@ -261,6 +273,13 @@ def budget_of(options: Options) -> Budget:
     return Budget(options.max_turns, options.max_seconds, options.max_tokens, options.max_cost)
 
 
+
+
+def _limits_for(room: int | None) -> Limits:
+    limits = Limits()
+    if room is None or limits.workspace_mb is None:
+        return limits
+    return replace(limits, workspace_mb=max(1, min(limits.workspace_mb, room >> 20)))
 
 
 def void(_: object) -> None:

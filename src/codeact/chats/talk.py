@@ -46,7 +46,7 @@ class Talk(Awake):
             raise ChatRefused(f"the pictures of a message may have {_MAX_IMAGE_BYTES >> 20} MiB together")
         said = {"text": text, "images": [image.to_json() for image in images], "files": list(attached)}
         with self._alone(key, owner) as summary:
-            self._check_running(key, owner)
+            self._check_limits(key, owner)
             live = self._live(summary)
             seq = live.begin(("user", said, summary.n_turns), live.task(asked(said), tuple(images)))
             if not summary.title:
@@ -80,7 +80,7 @@ class Talk(Awake):
         """Run a cell of the user's own; the model is told of it with the next message."""
         judge_code(code)
         with self._alone(key, owner) as summary:
-            self._check_running(key, owner)
+            self._check_limits(key, owner, asks=False)
             live = self._live(summary)
             return live.begin(("cell", {"code": code}, summary.n_turns), live.cell(code))
 

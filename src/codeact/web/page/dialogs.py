@@ -12,7 +12,7 @@ from codeact.chats.values import Options
 from codeact.errors import CodeActError
 from codeact.web.threads import in_thread
 
-__all__ = ["ask_name", "choose", "confirm", "first_words"]
+__all__ = ["ask_name", "choose", "confirm", "first_words", "words_of_use"]
 
 _FORMATS = {"code": "Python code", "json": "JSON calls", "text": "text calls", "native": "native tool calls"}
 _WAYS = """
@@ -26,12 +26,13 @@ _WAYS = """
 """
 
 
-async def choose(chats: Chats, now: Options) -> Options | None:
+async def choose(chats: Chats, owner: str, now: Options) -> Options | None:
     """Another way to have the conversation; None if it is to stay."""
+    used = words_of_use(await in_thread(chats.used, owner))
     with ui.dialog() as dialog, ui.card().classes("w-full").style("max-width: 34rem"):
         ui.label("How this conversation is had").classes("text-h6")
         model = ui.input("Model, as openai:gpt-5-mini", value=now.model).classes("w-full").props("outlined dense")
-        await _try_button(chats, model)
+        await _try_button(chats, owner, model)
         form = ui.select(_FORMATS, value=now.format, label="Actions are").classes("w-full").props("outlined dense")
         tools = (
             ui.select(
@@ -55,6 +56,8 @@ async def choose(chats: Chats, now: Options) -> Options | None:
             .classes("w-full")
             .props("outlined autogrow")
         )
+        if used:
+            ui.label(f"You have used {used}.").classes("aside")
         with ui.row().classes("w-full justify-end"):
             ui.button("Cancel", on_click=lambda: dialog.submit(None)).props("flat no-caps")
             ui.button("Use", on_click=lambda: dialog.submit(True)).props("unelevated no-caps")
@@ -77,17 +80,29 @@ async def choose(chats: Chats, now: Options) -> Options | None:
     )
 
 
-async def _try_button(chats: Chats, model: Any) -> None:
+def words_of_use(told: dict[str, Any]) -> str:
+    """What a user has used of what may be used at most; nothing where there is no limit."""
+    units = {"disk": "MB", "cost": "dollars", "tokens": "tokens"}
+    parts = []
+    for name, unit in units.items():
+        used, limit, per = (told[name][key] for key in ("used", "limit", "per"))
+        if limit is not None:
+            spelled = f"{used:,.0f}" if name == "tokens" else f"{used:,.2f}"
+            parts.append(f"{spelled} of {limit:,.15g} {unit}{f' this {per}' if per else ''}")
+    return ", ".join(parts)
+
+
+async def _try_button(chats: Chats, owner: str, model: Any) -> None:
     said = ui.label("").classes("aside").props("role=status")
 
     async def attempt() -> None:
         said.set_text("asking ...")
-        said.set_text(await in_thread(_tried, chats, str(model.value or "").strip()))
+        said.set_text(await in_thread(_tried, chats, owner, str(model.value or "").strip()))
 
     ui.button("Try it", on_click=attempt).props("outline no-caps")
 
 
-def _tried(chats: Chats, name: str) -> str:
+def _tried(chats: Chats, owner: str, name: str) -> str:
     """A word from the model, or why there is none."""
     from codeact.events import ignore
     from codeact.loop import Cancel
@@ -96,10 +111,9 @@ def _tried(chats: Chats, name: str) -> str:
     if not name:
         return "name a model first"
     try:
-        chats.powers.judge_model(name)  # a name can be a module to import
         cancel = Cancel()
         with cancel.within(30):
-            done = chats.model(name).complete(
+            done = chats.model_for(owner)(name).complete(
                 [Message("user", "Say the word: ready")], stop=(), observe=ignore, cancel=cancel
             )
         return f"It answers: {done.text.strip()[:100] or '(nothing)'}"
@@ -109,7 +123,7 @@ def _tried(chats: Chats, name: str) -> str:
         return f"It does not answer: {str(error)[:300] or type(error).__name__}"
 
 
-async def first_words(chats: Chats) -> Options | None:
+async def first_words(chats: Chats, owner: str) -> Options | None:
     """Where no model is configured: the ways to get one; the options with one that was chosen."""
     with ui.column().classes("welcome"):
         ui.label("Welcome to codeact").classes("text-h5").props("role=heading aria-level=1")
@@ -119,7 +133,7 @@ async def first_words(chats: Chats) -> Options | None:
         ui.label("An agent that acts by writing Python. It needs a model; there are three ways to one:")
         ui.markdown(_WAYS).classes("answer")
         model = ui.input("Model, as openai:qwen3:8b", value="").classes("w-full").props("outlined dense")
-        await _try_button(chats, model)
+        await _try_button(chats, owner, model)
 
         def use() -> None:
             chats.defaults = replace(chats.defaults, model=str(model.value or "").strip())

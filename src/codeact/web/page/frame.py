@@ -136,7 +136,7 @@ class _Frame:
             self._view = Conversation(self.chats, self.key, self.owner, changed=self._changed)
             await self._view.build()
         elif not self.chats.defaults.model:
-            await dialogs.first_words(self.chats)
+            await dialogs.first_words(self.chats, self.owner)
         else:
             with ui.column().classes("welcome"):
                 ui.label("What shall it be?").classes("text-h5")
@@ -283,7 +283,7 @@ class _Frame:
         assert self.key is not None
         summary = await in_thread(self.chats.summary, self.key, self.owner)
         try:
-            chosen = await dialogs.choose(self.chats, summary.options)
+            chosen = await dialogs.choose(self.chats, self.owner, summary.options)
             if chosen is not None:
                 await in_thread(self.chats.update, self.key, self.owner, options=chosen)
         except CodeActError as error:
