@@ -18,6 +18,7 @@ from codeact.chats.meter import Meter, Metered
 from codeact.chats.news import News
 from codeact.chats.powers import Powers
 from codeact.chats.quota import Quota
+from codeact.chats.settling import after_a_crash, missing_turns
 from codeact.chats.store import Store
 from codeact.chats.values import Summary
 from codeact.errors import ChatBusy, ChatRefused, ConfigError, LimitReached
@@ -53,7 +54,7 @@ class Awake:
         for left in self._store.running():
             # Else it is another server's on the same database, which has it awake or its files elsewhere.
             if self._folder(left.id).exists() and is_free(self._folder(left.id) / f"{left.branch}.jsonl"):
-                self._store.add(left.id, [("interrupted", {"why": "the server ended"}, None)], state="interrupted")
+                after_a_crash(self._store, left, self._folder(left.id) / f"{left.branch}.jsonl")
         threading.Thread(target=self._look_after, name="codeact-chats", daemon=True).start()
 
     def model_for(self, owner: str) -> Callable[[str], Model]:
@@ -187,12 +188,9 @@ class Awake:
     def _caught_up(self, live: Live) -> None:
         """Entries for what the agent's file has and the database has not: the server died between the two."""
         n_known = self._store.n_turns(live.key)
-        trajectory = live.agent.trajectory
-        missing = trajectory.turns[n_known:] if trajectory else ()
-        items: list[tuple[str, dict[str, Any], int | None]] = [
-            ("turn", turn.to_json(), n_known + n) for n, turn in enumerate(missing)]
+        items = missing_turns(live.agent.trajectory, n_known)
         if live.lost:
-            items.append(("restored", {"lost": list(live.lost)}, None))
+            items.append(("restored", {"lost": list(live.lost)}, n_known + len(items)))
         if items:
             self._store.add(live.key, items)
             self._news.tell(live.key)

@@ -1,6 +1,6 @@
 """What happened in conversations: entries, numbered; a branch is its parent's up to a number, and its own.
 
-Nothing is changed; pieces of a turn are removed once the turn is stored.
+Nothing is changed; pieces of what runs are removed once an entry is stored that holds all of them.
 """
 
 from __future__ import annotations
@@ -18,25 +18,31 @@ from codeact.chats.tables import branches, conversations, entries, names
 from codeact.chats.values import Branch, Entry
 from codeact.errors import NotFound
 
-__all__ = ["PIECES", "Entries"]
+__all__ = ["PIECES", "Entries", "Item"]
 
 PIECES = ("text", "code", "output", "display", "tool_called")
-"""Kinds of entries that a `turn` holds all of."""
+"""Kinds of entries that one of `_WHOLE` holds all of."""
+_WHOLE = ("turn", "cut", "cell_done")
+_SHOWN = (*_WHOLE, "user", "cell", "stopped", "interrupted", "error", "ended", "restored", "note")
+"""What a page has of the past; the rest tells of what runs, or is for the program."""
 _MAX_CHARS = 16_000_000
 """Of entries that are read at once."""
 _PER_TURN = 10
 """Entries read for each turn that is shown: messages that came to nothing and own cells lie between turns."""
 _NAME_SECONDS = 180 * 24 * 3600.0
 
+Item = tuple[str, Mapping[str, Any], int | None]
+"""An entry to be: kind, data, number of the turn."""
+
 
 class Entries(Database):
     """Entries and branches of conversations."""
 
-    def add(self, key: str, items: Sequence[tuple[str, Mapping[str, Any], int | None]], *,
-            state: str | None = None, branch: str | None = None) -> list[Entry]:
-        """Add entries to a branch, the current one if none is named: (kind, data, number of the turn).
+    def add(self, key: str, items: Sequence[Item], *, state: str | None = None, branch: str | None = None
+            ) -> list[Entry]:
+        """Add entries to a branch, the current one if none is named.
 
-        A `turn` removes the pieces that it holds; its usage is added to the conversation's.
+        What holds pieces removes them. The usage of a `turn` is added to the conversation's.
 
         Raises:
             NotFound: The conversation is gone.
@@ -60,6 +66,7 @@ class Entries(Database):
                     for name in ("prompt_tokens", "completion_tokens", "cost"):
                         changed[name] = conversations.c[name] + usage.get(name, 0)
                     connection.execute(branches.update().where(branches.c.id == branch).values(n_turns=(turn or 0) + 1))
+                if kind in _WHOLE:
                     connection.execute(entries.delete().where(entries.c.conversation == key, entries.c.branch == branch,
                                                               entries.c.kind.in_(PIECES)))
             if changed:
@@ -80,17 +87,47 @@ class Entries(Database):
             return _as_may_be(connection, query)
 
     def turns(self, key: str, *, before: int | None = None, limit: int = 30) -> list[Entry]:
-        """The last `turn` entries of the current branch below a number of turns, and messages and cells among them.
+        """The last `turn` entries of the current branch below a number of turns, and all else that is shown among them.
 
-        Where there are very many, or very large ones, those nearest to the end.
+        Up to the first piece of what runs: from there on it has to be followed. Where there are very many, or very
+        large ones, those nearest to the end.
         """
         with self._engine.connect() as connection:
             total = self._n_turns(connection, key)
             upper = total if before is None else min(before, total)
+            current = sa.select(conversations.c.branch).where(conversations.c.id == key).scalar_subquery()
+            runs = sa.select(sa.func.min(entries.c.seq)).where(
+                entries.c.conversation == key, entries.c.kind.in_(PIECES), entries.c.branch == current)
+            first_piece = connection.execute(runs).scalar_one_or_none()
             query = self._of_branch(connection, key).where(
-                entries.c.kind.in_(("turn", "user", "cell", "cell_done")), entries.c.turn >= upper - limit,
-                entries.c.turn < upper if before is not None else sa.true())
+                entries.c.kind.in_(_SHOWN), entries.c.turn >= upper - limit,
+                entries.c.turn < upper if before is not None else sa.true(),
+                entries.c.seq < first_piece if first_piece is not None else sa.true())
             return _as_may_be(connection, query.order_by(entries.c.seq.desc()).limit(limit * _PER_TURN))[::-1]
+
+    def unsettled(self, key: str, branch: str) -> list[Entry]:
+        """Pieces of a branch that no entry holds yet; questions and own cells beside them."""
+        of_branch = sa.select(entries).where(entries.c.conversation == key, entries.c.branch == branch)
+        with self._engine.connect() as connection:
+            since = _last_seq(connection, of_branch, _WHOLE)
+            kinds = (*PIECES, "cell", "approval", "answered")
+            return _as_may_be(connection, of_branch.where(entries.c.kind.in_(kinds), entries.c.seq > since)
+                              .order_by(entries.c.seq))
+
+    def since_turn(self, key: str, kinds: Sequence[str]) -> list[Entry]:
+        """Entries of some kinds of the current branch after its last turn."""
+        with self._engine.connect() as connection:
+            of_branch = self._of_branch(connection, key)
+            since = _last_seq(connection, of_branch, ("turn",))
+            return _as_may_be(connection, of_branch.where(entries.c.kind.in_(kinds), entries.c.seq > since)
+                              .order_by(entries.c.seq))
+
+    def last_of(self, key: str, kinds: Sequence[str]) -> Entry | None:
+        """The last entry of some kinds of the current branch."""
+        with self._engine.connect() as connection:
+            query = self._of_branch(connection, key).where(entries.c.kind.in_(kinds))
+            row = connection.execute(query.order_by(entries.c.seq.desc()).limit(1)).mappings().first()
+        return _entry(row) if row else None
 
     def said_at(self, key: str, turn: int) -> Entry | None:
         """The message that began a turn of the current branch, or that is to begin it."""
@@ -190,6 +227,12 @@ class Entries(Database):
         with self._engine.connect() as connection:
             found = connection.execute(query).first()
         return (found[0], found[1], found[2]) if found else None
+
+
+def _last_seq(connection: sa.Connection, query: Any, kinds: Sequence[str]) -> int:
+    """The number of the last entry of some kinds; 0 where there is none."""
+    newest = query.with_only_columns(entries.c.seq).where(entries.c.kind.in_(kinds)).order_by(entries.c.seq.desc())
+    return int(connection.execute(newest.limit(1)).scalar_one_or_none() or 0)
 
 
 def _entry(row: Any) -> Entry:

@@ -19,6 +19,8 @@ from codeact.agent import Agent
 from codeact.chats.log import RunLog
 from codeact.chats.meter import size_of
 from codeact.chats.rebuilding import kept, rebuilt
+from codeact.chats.said import TOLD, unanswered
+from codeact.chats.settling import why_it_ended
 from codeact.chats.store import Store
 from codeact.chats.values import Options, Summary
 from codeact.environments._watch import CellWatch
@@ -106,12 +108,12 @@ class Live:
             "limits": self._limits,
         }
         path = self.file()
-        n_turns, n_kept, aside = self._store.n_turns(self.key), *kept(path)
-        if n_turns and n_kept < n_turns:
+        n_turns, (trajectory, aside) = self._store.n_turns(self.key), kept(path)
+        if n_turns and (trajectory is None or len(trajectory.turns) < n_turns):
             # Another machine had it, its disk is gone, or the file is: the database has all but the variables.
-            rebuilt(self._store, self.key).save(path)
-            n_kept = n_turns
-        if n_kept >= 0:
+            trajectory = rebuilt(self._store, self.key)
+            trajectory.save(path)
+        if trajectory is not None:
             agent = Agent.resume(path, model, **settings)
             return agent, tuple(agent.resumed.lost)
         if not aside and path.exists() and path.stat().st_size:   # nothing that anybody could read
@@ -148,6 +150,7 @@ class Live:
         cancel = self._cancel = Cancel()
         try:
             log = self._log = RunLog(self._store, self.key, self.branch, self._store.n_turns(self.key), self._told)
+            log.settle("it was stopped")   # where the end of the run before could not be stored
             seq = log.put(*first, state="running")
         except BaseException:
             self._rest()
@@ -164,6 +167,7 @@ class Live:
             except Exception as error:   # a fault of ours must not leave a page waiting for ever
                 said = f"{type(error).__name__}: {error}"
             try:
+                log.settle("an error ended it" if said else why_it_ended(cancel.stop))
                 if said:
                     log.put("error", {"message": said})
                 if cancel.stop:
@@ -192,9 +196,16 @@ class Live:
             self._working.release()
         self._told()
 
-    def task(self, text: str | None, images: tuple[Image, ...] = ()) -> Callable[[RunLog, Cancel], None]:
-        """The agent's work on a message; None: it goes on with the one before."""
-        return lambda log, cancel: void(self.agent.run(text, images=images, observe=log, cancel=cancel))
+    def task(self, text: str, images: tuple[Image, ...] = ()) -> Callable[[RunLog, Cancel], None]:
+        """The agent's work on a message, told with what of the one before came to no turn.
+
+        To be called before the message is stored.
+        """
+        before = self.agent.trajectory
+        again, pictures = unanswered(self._store.since_turn(self.key, TOLD), under_way=self.agent.resumed.under_way,
+                                     known=before is not None and not before.turns)
+        words = text if again == [text] else "\n\n".join((*again, text))   # the same, said again, is said once
+        return lambda log, cancel: void(self.agent.run(words, images=(*pictures, *images), observe=log, cancel=cancel))
 
     def cell(self, code: str, then: Callable[[RunLog, Cancel], None] | None = None) -> Callable[[RunLog, Cancel], None]:
         """A cell of the user's own."""

@@ -11,14 +11,14 @@ import sqlalchemy as sa
 
 from codeact.chats.accounts import Accounts
 from codeact.chats.database import line, spelled, word
-from codeact.chats.entries import PIECES, Entries
+from codeact.chats.entries import PIECES, Entries, Item
 from codeact.chats.spending import Spending
 from codeact.chats.tables import branches, conversations, entries, names
 from codeact.chats.values import Options, Summary
 from codeact.errors import NotFound
 from codeact.messages import Usage
 
-__all__ = ["PIECES", "Store"]
+__all__ = ["PIECES", "Item", "Store"]
 
 
 class Store(Entries, Accounts, Spending):

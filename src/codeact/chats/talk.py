@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from codeact.chats.awake import Awake
-from codeact.chats.values import Entry
+from codeact.chats.said import asked
 from codeact.errors import ChatRefused, NotFound
 from codeact.messages import Image
 
-__all__ = ["Talk", "asked", "images_of", "judge_code", "judge_text", "title_of"]
+__all__ = ["Talk", "judge_code", "judge_text", "title_of"]
 
 _MAX_TEXT_CHARS = 2_000_000
 _MAX_IMAGES = 20
@@ -89,17 +88,6 @@ def title_of(text: str) -> str:
     """A short line for a message."""
     words = " ".join(text.split())
     return words if len(words) <= _TITLE_CHARS else f"{words[:_TITLE_CHARS].rsplit(' ', 1)[0]}..."
-
-
-def images_of(said: Entry) -> tuple[Image, ...]:
-    """The pictures of a message."""
-    return tuple(map(Image.from_json, said.data.get("images", ())))
-
-
-def asked(said: Mapping[str, Any]) -> str:
-    """What the model is told of a message."""
-    names = said.get("files", ())
-    return str(said["text"]) if not names else f"{said['text']}\n\n[files from the user: {', '.join(names)}]"
 
 
 def judge_text(text: str) -> None:

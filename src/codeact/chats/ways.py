@@ -8,7 +8,8 @@ from __future__ import annotations
 from codeact.actions import CodeAction, ToolCall, action_from_json
 from codeact.agent import of_cell
 from codeact.chats.awake import BUSY
-from codeact.chats.talk import Talk, asked, images_of, judge_code, judge_text, title_of
+from codeact.chats.said import asked, images_of
+from codeact.chats.talk import Talk, judge_code, judge_text, title_of
 from codeact.chats.values import Branch, Entry, Summary
 from codeact.errors import ChatBusy, ChatRefused, CodeActError
 from codeact.events import Note
@@ -38,10 +39,11 @@ class Ways(Talk):
             at_seq = said.seq - 1 if said else None
             branch = self._branch(summary, turn, at_seq, f"edited: {code.strip().splitlines()[0]}")
             live = self._live(self._store.summary(key, owner))
+            text, pictures = (asked(said.data), images_of(said)) if said is not None else (_CHANGED, ())
+            task = live.task(text, pictures)
             if said is not None:
                 self._store.add(key, [("user", said.data, turn)])
-            text, pictures = (asked(said.data), images_of(said)) if said is not None else (_CHANGED, ())
-            live.begin(("cell", {"code": code}, turn), live.cell(code, live.task(text, pictures)))
+            live.begin(("cell", {"code": code}, turn), live.cell(code, task))
         return branch
 
     def edit_message(self, key: str, owner: str, turn: int, text: str) -> str:
@@ -125,7 +127,7 @@ class Ways(Talk):
                 for told in aside:
                     recorder.write(Note(told).to_json())
         self._to_sleep(key)
-        self._store.add(key, [("branched", {"branch": new, "from_branch": summary.branch, "at_turn": turn}, None)])
+        self._store.add(key, [("branched", {"branch": new, "from_branch": summary.branch, "at_turn": turn}, turn)])
         self._news.tell(key)
         return new
 
@@ -138,11 +140,15 @@ class Ways(Talk):
     def _cells_around(self, key: str, turn: int, at_seq: int) -> tuple[int, list[str]]:
         """Cells that ran after an entry, and what is to be told of the user's own between the last turn and it."""
         n, own = 0, list[list[str]]()
-        for entry in self._store.all_of(key, ("turn", "cell", "cell_done")):
+        for entry in self._store.all_of(key, ("turn", "cell", "cell_done", "told")):
+            ran = entry.kind == "cell" or (
+                entry.kind == "turn" and isinstance(action_from_json(entry.data["action"]), CodeAction | ToolCall)
+                and entry.data["observation"].get("status") != "none")
+            was_lost = entry.kind == "cell_done" and "why" in entry.data   # no state of the interpreter's has it
             if entry.seq > at_seq:
-                n += entry.kind == "cell" or (
-                    entry.kind == "turn" and isinstance(action_from_json(entry.data["action"]), CodeAction | ToolCall)
-                    and entry.data["observation"].get("status") != "none")
+                n += ran - was_lost
+            elif entry.kind == "told":   # of all the cells before it
+                own.clear()
             elif entry.turn == turn and entry.kind == "cell":
                 own.append([entry.data["code"], ""])
             elif entry.turn == turn and entry.kind == "cell_done" and own:
