@@ -74,3 +74,20 @@ def test_what_the_button_to_try_a_model_uses_is_counted(serve):
     assert "It answers" in _tried(served.chats, "me", "test")
     assert served.chats.used("me")["tokens"]["used"] == 15
     assert "used up" in _tried(served.chats, "me", "test")
+
+
+def test_another_server_on_the_same_database_answers_409_with_what_to_do(serve, tmp_path):
+    url = f"sqlite:///{tmp_path / 'shared.db'}"
+    here, there = serve(url=url), serve(url=url)
+    key = here.chats.create("local").id
+    here.chats.send(key, "local", "wait")
+    with there.client() as client:
+        answer = client.post(f"/api/v1/conversations/{key}/messages", json={"text": "hello"})
+        assert (answer.status_code, answer.json()["error"]) == (409, "elsewhere")
+        assert "wait until it is done, or stop it" in answer.json()["message"]
+        asked = {"model": "codeact/model", "messages": [{"role": "user", "content": "hello"}], "metadata": {"conversation": key}}
+        assert client.post("/v1/chat/completions", json=asked).json()["error"]["code"] == "elsewhere"
+        assert client.get(f"/api/v1/conversations/{key}").json()["state"] == "running"
+        assert client.post(f"/api/v1/conversations/{key}/stop").json() == {"stopped": True}
+        assert client.post(f"/api/v1/conversations/{key}/messages", json={"text": "hello"}).status_code == 202
+        assert there.chats.wait(key, "local", 30)

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from codeact.chats.holding import Holding
 from codeact.chats.live import Live
 from codeact.chats.meter import Meter, Metered
 from codeact.chats.news import News
@@ -51,9 +52,11 @@ class Awake:
         self._news = News()
         self._counts = {"evictions": 0.0, "restores": 0.0}
         self._closed, self._look = threading.Event(), threading.Event()
+        self._holding = Holding(store, self._give_up)
         for left in self._store.running():
             # Else it is another server's on the same database, which has it awake or its files elsewhere.
             if self._folder(left.id).exists() and is_free(self._folder(left.id) / f"{left.branch}.jsonl"):
+                self._store.release(left.id)
                 after_a_crash(self._store, left, self._folder(left.id) / f"{left.branch}.jsonl")
         threading.Thread(target=self._look_after, name="codeact-chats", daemon=True).start()
 
@@ -99,6 +102,7 @@ class Awake:
         self._closed.set()
         self._look.set()
         self.rest()
+        self._holding.close()
         self._store.close()
 
     @property
@@ -146,12 +150,27 @@ class Awake:
 
     @contextlib.contextmanager
     def _alone(self, key: str, owner: str) -> Iterator[Summary]:
-        """The conversation as it is, while nobody else begins something in it, wakes it, or leads it elsewhere."""
+        """The conversation as it is, while nobody else begins something in it, wakes it, or leads it elsewhere.
+
+        Raises:
+            ChatElsewhere: Another server of the database is at work on it.
+        """
         self._store.summary(key, owner)
         with self._lock:
             turn = self._turns.setdefault(key, threading.RLock())
-        with turn:
-            yield self._store.summary(key, owner)   # somebody may have deleted it meanwhile
+        with turn, self._holding.held(key):
+            summary = self._store.summary(key, owner)   # somebody may have deleted it meanwhile
+            live = self._lives.get(key)
+            if summary.state in ("running", "waiting") and (live is None or not live.is_at_work):
+                after_a_crash(self._store, summary, self._folder(key) / f"{summary.branch}.jsonl")   # another server's
+                self._news.tell(key)
+                summary = self._store.summary(key, owner)
+            yield summary
+
+    def _give_up(self, key: str) -> None:
+        """Another server has it now, or somebody there wants it to stop."""
+        if (live := self._lives.get(key)) is not None:
+            live.cancel()
 
     def _live(self, summary: Summary) -> Live:
         """The conversation, awake; to be called by who is alone with it."""
@@ -172,7 +191,8 @@ class Awake:
         except LimitReached:   # it may be looked at all the same
             room = 0
         live = Live(self._store, summary, self._folder(summary.id), model=self.model_for(summary.owner),
-                    told=lambda: self._told_of(summary.id), sandbox=self._sandbox, room=room)
+                    told=lambda: self._told_of(summary.id), sandbox=self._sandbox, room=room,
+                    holding=self._holding)
         self._counts["restores"] += was_there
         self._caught_up(live)
         with self._lock:

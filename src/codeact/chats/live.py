@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from codeact.agent import Agent
+from codeact.chats.holding import Holding
 from codeact.chats.log import RunLog
 from codeact.chats.meter import size_of
 from codeact.chats.rebuilding import kept, rebuilt
@@ -49,13 +50,14 @@ class Live:
         told: Called when something was stored.
         sandbox: The walls.
         room: Bytes that its files may take; None: as much as an interpreter's may.
+        holding: Keeps other servers off while something runs.
     """
 
     def __init__(self, store: Store, summary: Summary, folder: Path, *, model: Callable[[str], Model],
-                 told: Callable[[], object], sandbox: str, room: int | None = None) -> None:
+                 told: Callable[[], object], sandbox: str, room: int | None, holding: Holding) -> None:
         self._store, self.key, self.owner, self._told = store, summary.id, summary.owner, told
         self.folder, self.options = folder, summary.options
-        self.branch = summary.branch
+        self.branch, self._holding = summary.branch, holding
         self._cancel: Cancel | None = None
         self._working = threading.Lock()
         self._idle = threading.Event()
@@ -146,6 +148,11 @@ class Live:
         # A run that rests lets go a moment after it is seen to be idle
         if self.is_running or not self._working.acquire(timeout=1.0):
             raise ChatBusy("something runs in this conversation: wait for it, or stop it")
+        try:
+            self._holding.hold(self.key)
+        except BaseException:
+            self._working.release()
+            raise
         self._idle.clear()
         cancel = self._cancel = Cancel()
         try:
@@ -191,6 +198,7 @@ class Live:
             _faults.warning("the end of a run was not stored: %s", error)
         finally:
             self.used = time.monotonic()
+            self._holding.drop(self.key)
             self._idle.set()   # before another run can begin, which is not idle
             self._log = None
             self._working.release()
