@@ -86,6 +86,14 @@ def _parser() -> argparse.ArgumentParser:
         default=[],
         help="address or network of a proxy: its --auth-header and X-Forwarded-For are believed",
     )
+    add(
+        "--login-days",
+        metavar="N",
+        type=positive(float),
+        default=30.0,
+        help="so long a browser is known after a login (default: 30); one that was made with the token of --token-file "
+        "ends when another stands there",
+    )
     add("--https", action="store_true", help="browsers reach it by https (a proxy in front): cookies go by that alone")
     add_store(parser)
     add("--sandbox", metavar="WALLS", default="auto", help="as `codeact exec` takes it (default: auto)")
@@ -143,6 +151,8 @@ def _serve(args: argparse.Namespace) -> int:
             header=args.auth_header,
             proxies=tuple(args.proxy),
             secure=args.https,
+            login_seconds=args.login_days * 24 * 3600,
+            bound=bool(token and args.token_file),
         )
         defaults = replace(Options(), model=settings.model or "", format=settings.format or "code")
         chats = Chats(

@@ -77,6 +77,13 @@ def mount(app: FastAPI, chats: Chats) -> None:
         owner = _owner(request)
         return _answer({"owner": owner, **await do(lambda: chats.used(owner))})
 
+    @api.delete("/me/logins", status_code=204)
+    async def log_out(request: Request) -> Response:
+        """End all of one's logins and keys, the one that this came with included."""
+        owner = _owner(request)
+        await do(lambda: chats.store.end_logins(owner))
+        return Response(status_code=204)
+
     @api.get("/conversations", response_model=list[models.ConversationAnswer])
     async def conversations(
         request: Request,

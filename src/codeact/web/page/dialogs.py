@@ -12,7 +12,7 @@ from codeact.chats.values import Options
 from codeact.errors import CodeActError
 from codeact.web.threads import in_thread
 
-__all__ = ["ask_name", "choose", "confirm", "first_words", "words_of_use"]
+__all__ = ["account", "ask_name", "choose", "confirm", "first_words", "words_of_use"]
 
 _FORMATS = {"code": "Python code", "json": "JSON calls", "text": "text calls", "native": "native tool calls"}
 _WAYS = """
@@ -23,6 +23,13 @@ _WAYS = """
 `anthropic:claude-sonnet-4-5`, ...
 
 **For good** — `codeact config set model openai:gpt-5-mini`, and `codeact config set keys.openai`.
+"""
+
+_LOG_OUT = """
+const form = document.createElement('form'), field = document.createElement('input');
+Object.assign(form, {method: 'post', action: '/logout'});
+Object.assign(field, {type: 'hidden', name: '%s', value: 'yes'});
+form.append(field); document.body.append(form); form.submit();
 """
 
 
@@ -141,6 +148,14 @@ async def first_words(chats: Chats, owner: str) -> Options | None:
 
         ui.button("Use it", on_click=use).props("unelevated no-caps")
     return None
+
+
+def account(owner: str) -> None:
+    """Who is logged in, and the ways out."""
+    button = ui.button(owner, icon="person").props("flat no-caps align=left").classes("w-full")
+    with button, ui.menu().props("auto-close"):
+        ui.menu_item("Log out", on_click=lambda: ui.run_javascript(_LOG_OUT % ""))
+        ui.menu_item("Log out everywhere", on_click=lambda: ui.run_javascript(_LOG_OUT % "everywhere"))
 
 
 async def ask_name(now: str) -> str | None:

@@ -11,8 +11,10 @@ from nicegui import ui
 from codeact.chats.chats import Chats
 from codeact.chats.values import Summary
 from codeact.errors import CodeActError, NotFound
+from codeact.web.gate import LOCAL
 from codeact.web.page import dialogs, panels, turns, words
 from codeact.web.page.conversation import Conversation
+from codeact.web.staying import AGAIN_SECONDS
 from codeact.web.threads import in_thread
 
 __all__ = ["mount"]
@@ -83,6 +85,14 @@ def _dress() -> None:
 async def _page(chats: Chats, request: Request, key: str | None) -> None:
     _dress()
     await _Frame(chats, str(request.state.owner), key).build()
+    client = ui.context.client
+
+    async def look() -> None:
+        if not await in_thread(request.state.may_stay):  # logged out elsewhere, or for too long here
+            ui.navigate.to("/login")
+            client.delete()
+
+    ui.timer(AGAIN_SECONDS, look, immediate=False)
 
 
 class _Frame:
@@ -122,6 +132,8 @@ class _Frame:
                 'outlined dense clearable debounce=300 aria-label="Search conversations"'
             ).classes("w-full search")
             self._list = ui.column().classes("w-full gap-0").props("role=list")
+            if self.owner != LOCAL:
+                dialogs.account(self.owner)
         with ui.right_drawer(bordered=True, value=False, bottom_corner=True).props(
             "width=320 breakpoint=1100"
         ) as self._right:
