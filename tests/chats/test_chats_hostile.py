@@ -20,6 +20,17 @@ from codeact.errors import ChatBusy, ChatElsewhere, ChatRefused, NotFound
 from codeact.messages import Image
 
 
+@pytest.fixture
+def make(make):
+    """Behind the strongest walls there are here: what a cell does to its folder and its processes is not the same without."""
+    return lambda **options: make(**{"sandbox": "auto", **options})
+
+
+@pytest.fixture
+def chats(make):
+    return make()
+
+
 def at_once(*calls):
     """What each call gave or raised, all begun together."""
     gate = threading.Barrier(len(calls))

@@ -157,7 +157,7 @@ def test_uploads_are_refused_where_they_would_be_too_much_and_taken_when_there_i
 
 
 def test_a_cell_may_write_what_is_left_and_then_nothing_begins_until_there_is_room(make):
-    chats = make(quota=Quota(disk=3.1))
+    chats = make(quota=Quota(disk=3.1), sandbox="auto")
     key = chats.create("me").id
     chats.upload(key, "me", "mine.bin", bytes(2 * MB))
     chats.run_cell(key, "me", "import time\nfor n in range(3000):\n    open(f'{n}.bin', 'wb').write(bytes(1 << 18))\n    time.sleep(0.05)")
@@ -170,7 +170,7 @@ def test_a_cell_may_write_what_is_left_and_then_nothing_begins_until_there_is_ro
         with pytest.raises(LimitReached, match="delete files or conversations"):
             begin()
     chats.close()
-    again = make(quota=Quota(disk=3.1))
+    again = make(quota=Quota(disk=3.1), sandbox="auto")
     with pytest.raises(LimitReached):
         again.send(key, "me", "hello")
     for info in again.files(key, "me"):
