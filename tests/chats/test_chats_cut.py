@@ -279,3 +279,34 @@ def test_a_tool_that_waits_when_its_conversation_is_stopped_is_refused_and_nothi
         pass
     chats.stop(key, "me")
     assert loose_ends(chats.store, key, chats.summary(key, "me").branch, 1, "x") == []
+
+
+def test_stop_settles_what_a_program_that_is_gone_has_left_running(make, tmp_path):
+    chats = make()
+    key = chats.create("me").id
+    left(chats, key, ("user", {"text": "hello", "images": [], "files": []}), ("text", {"type": "text", "text": "I", "channel": "reply"}))
+    assert chats.stop(key, "me")
+    assert kinds(chats, key) == ["user", "cut", "interrupted"]
+    assert chats.summary(key, "me").state == "interrupted"
+    assert not chats.stop(key, "me")
+
+
+def test_what_was_left_running_where_the_files_are_gone_is_settled_with_the_next_message(make):
+    model = Calculator()
+    chats = make(calculator=model)
+    key = chats.create("me").id
+    left(chats, key, ("user", {"text": "hello", "images": [], "files": []}), ("text", {"type": "text", "text": "I", "channel": "reply"}))
+    say(chats, key, "again")
+    assert kinds(chats, key)[:4] == ["user", "cut", "interrupted", "user"]
+    assert "[It had begun:]\nI\n\nagain" in model.sent[-1][-1].content
+
+
+def test_what_a_pause_has_lost_is_told_once_however_often_it_is_woken(make, tmp_path):
+    chats = make()
+    key = chats.create("me").id
+    say(chats, key, "`import time; lines = iter([time.time()]); open('f', 'w').close()`")
+    for _ in range(3):
+        chats.close()
+        chats = make()
+        chats.variables(key, "me")
+    assert kinds(chats, key).count("restored") == 1

@@ -121,13 +121,42 @@ def test_what_a_server_that_ended_has_left_another_goes_on_with_when_its_time_is
     assert "hello" in str(model.sent[-1])
 
 
+def test_a_server_that_begins_anew_leaves_alone_what_another_is_at_work_on(make, url, tmp_path):
+    here, there = make(url=url, home=tmp_path / "here"), make(url=url, home=tmp_path / "there")
+    key = here.create("me").id
+    say(here, key, "`x = 1`")                                  # so that the folder is there
+    here.close()
+    there.send(key, "me", "wait")
+    here = make(url=url, home=tmp_path / "here")
+    assert here.summary(key, "me").state == "running"
+    assert "interrupted" not in kinds(there, key)
+    there.stop(key, "me")
+    assert kinds(there, key)[-1] == "stopped"
+
+
+def test_a_server_that_begins_anew_settles_at_once_what_ran_there_when_it_was_killed(make, url, tmp_path):
+    here = make(url=url, home=tmp_path / "here")
+    key = here.create("me").id
+    say(here, key, "hello")
+    store = open_store(url, tmp_path / "here")
+    here.close()
+    before = f"{here._holding.name[:16]}.before"
+    store.take(key, before, 60)
+    store.update(key, state="running")
+    here = make(url=url, home=tmp_path / "here")
+    assert here.summary(key, "me").state in ("interrupted", "idle")
+    assert store.holder(key) is None
+    say(here, key, "hello")
+    store.close()
+
+
 def test_a_stop_settles_what_a_server_that_ended_has_left(make, url, tmp_path):
     here, there = make(url=url, home=tmp_path / "here"), make(url=url, home=tmp_path / "there")
     key = here.create("me").id
     here.send(key, "me", "wait")
     died(here)
     there.store.renew([key], here._holding.name, -1.0)
-    assert not there.stop(key, "me")
+    assert there.stop(key, "me")
     assert there.summary(key, "me").state == "interrupted"
 
 
@@ -174,9 +203,9 @@ def test_a_lease_is_one_servers_until_it_ends(store):
     store.release(key)
 
 
-def test_it_is_held_as_long_as_anybody_here_needs_it(store):
+def test_it_is_held_as_long_as_anybody_here_needs_it(store, tmp_path):
     key, stopped = f"k{time.time()}", []
-    holding, other = Holding(store, stopped.append), Holding(store, stopped.append)
+    holding, other = (Holding(store, stopped.append, place=tmp_path / name) for name in "ab")
     with holding.held(key):
         holding.hold(key)
         with pytest.raises(ChatElsewhere), other.held(key):
@@ -191,9 +220,9 @@ def test_it_is_held_as_long_as_anybody_here_needs_it(store):
     assert stopped == []
 
 
-def test_a_database_that_does_not_answer_ends_nothing(store, monkeypatch):
+def test_a_database_that_does_not_answer_ends_nothing(store, monkeypatch, tmp_path):
     stopped = []
-    holding = Holding(store, stopped.append, seconds=0.05)
+    holding = Holding(store, stopped.append, place=tmp_path, seconds=0.05)
     asked = threading.Event()
 
     def fail(*_):

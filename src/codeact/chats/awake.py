@@ -26,12 +26,13 @@ from codeact.errors import ChatBusy, ChatRefused, ConfigError, LimitReached
 from codeact.protocols import Model
 from codeact.recording import is_free
 
-__all__ = ["BUSY", "Awake"]
+__all__ = ["AT_WORK", "BUSY", "Awake"]
 
 _log = logging.getLogger(__name__)
 
 _LOOK_SECONDS = 20.0
 _SLACK_BYTES = 64 << 20
+AT_WORK = ("running", "waiting")
 BUSY = "something runs in this conversation: wait for it, or stop it"
 
 
@@ -52,12 +53,15 @@ class Awake:
         self._news = News()
         self._counts = {"evictions": 0.0, "restores": 0.0}
         self._closed, self._look = threading.Event(), threading.Event()
-        self._holding = Holding(store, self._give_up)
+        self._holding = Holding(store, self._give_up, place=home)
         for left in self._store.running():
             # Else it is another server's on the same database, which has it awake or its files elsewhere.
-            if self._folder(left.id).exists() and is_free(self._folder(left.id) / f"{left.branch}.jsonl"):
-                self._store.release(left.id)
-                after_a_crash(self._store, left, self._folder(left.id) / f"{left.branch}.jsonl")
+            if self._folder(left.id).exists() and self._holding.is_left(left.id):
+                try:
+                    if self._settle(left):
+                        self._store.release(left.id)
+                except Exception as error:   # one that is damaged must not keep the others from being had
+                    _log.warning("what was left of conversation %s was not settled: %s", left.id, error)
         threading.Thread(target=self._look_after, name="codeact-chats", daemon=True).start()
 
     def model_for(self, owner: str) -> Callable[[str], Model]:
@@ -160,12 +164,7 @@ class Awake:
             turn = self._turns.setdefault(key, threading.RLock())
         with turn, self._holding.held(key):
             summary = self._store.summary(key, owner)   # somebody may have deleted it meanwhile
-            live = self._lives.get(key)
-            if summary.state in ("running", "waiting") and (live is None or not live.is_at_work):
-                after_a_crash(self._store, summary, self._folder(key) / f"{summary.branch}.jsonl")   # another server's
-                self._news.tell(key)
-                summary = self._store.summary(key, owner)
-            yield summary
+            yield self._store.summary(key, owner) if self._settle(summary) else summary
 
     def _give_up(self, key: str) -> None:
         """Another server has it now, or somebody there wants it to stop."""
@@ -194,10 +193,23 @@ class Awake:
                     told=lambda: self._told_of(summary.id), sandbox=self._sandbox, room=room,
                     holding=self._holding)
         self._counts["restores"] += was_there
+        if summary.state in AT_WORK:   # its program has gone, or this one could not open its file
+            after_a_crash(self._store, summary, live.file())
         self._caught_up(live)
         with self._lock:
             self._lives[summary.id] = live
         return live
+
+    def _settle(self, left: Summary) -> bool:
+        """Mark as interrupted what a program left running that has gone; whether there was something."""
+        path = self._folder(left.id) / f"{left.branch}.jsonl"
+        live = self._lives.get(left.id)
+        rests = live is not None and not live.is_at_work   # it has the file open, and what ran was another server's
+        if left.state not in AT_WORK or not (rests or is_free(path)):
+            return False
+        after_a_crash(self._store, left, path)
+        self._news.tell(left.id)
+        return True
 
     def _told_of(self, key: str) -> None:
         live = self._lives.get(key)
@@ -209,8 +221,9 @@ class Awake:
         """Entries for what the agent's file has and the database has not: the server died between the two."""
         n_known = self._store.n_turns(live.key)
         items = missing_turns(live.agent.trajectory, n_known)
-        if live.lost:
-            items.append(("restored", {"lost": list(live.lost)}, n_known + len(items)))
+        lost = {"lost": list(live.lost)}
+        if live.lost and all(told.data != lost for told in self._store.since_turn(live.key, ("restored",))):
+            items.append(("restored", lost, n_known + len(items)))
         if items:
             self._store.add(live.key, items)
             self._news.tell(live.key)

@@ -6,11 +6,14 @@ when their time is up; one that was not heard of for so long finds that it has, 
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import secrets
+import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from codeact.chats.store import Store
 from codeact.errors import ChatElsewhere
@@ -30,12 +33,15 @@ class Holding:
 
     Args:
         stop: Called with a conversation that is to stop: it was lost, or somebody asked another server for it.
+        place: The folder that this server has its files in.
         seconds: After so long without a sign of this server, others may take over.
     """
 
-    def __init__(self, store: Store, stop: Callable[[str], object], *, seconds: float = LEASE_SECONDS) -> None:
+    def __init__(self, store: Store, stop: Callable[[str], object], *, place: Path,
+                 seconds: float = LEASE_SECONDS) -> None:
         self._store, self._stop, self._seconds = store, stop, seconds
-        self.name = secrets.token_hex(8)
+        self._place = hashlib.sha256(f"{socket.gethostname()} {place.resolve()}".encode()).hexdigest()[:16]
+        self.name = f"{self._place}.{secrets.token_hex(8)}"
         self._counts: dict[str, int] = {}
         self._lock = threading.Lock()
         self._closed = threading.Event()
@@ -81,6 +87,10 @@ class Holding:
     def is_elsewhere(self, key: str) -> bool:
         """Whether another server is at work on it."""
         return self._store.holder(key) not in (None, self.name)
+
+    def is_left(self, key: str) -> bool:
+        """Whether nobody is at work on it, but for a server that was here before this one, maybe."""
+        return (self._store.holder(key) or self._place).startswith(self._place)
 
     def close(self) -> None:
         """Renew nothing any more."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 
-from codeact.chats.awake import Awake
+from codeact.chats.awake import AT_WORK, Awake
 from codeact.chats.said import asked
 from codeact.errors import ChatElsewhere, ChatRefused, NotFound
 from codeact.messages import Image
@@ -62,11 +62,11 @@ class Talk(Awake):
         """
         summary = self._store.summary(key, owner)
         live = self._lives.get(key)
-        if (live is not None and live.is_at_work) or summary.state not in ("running", "waiting"):
+        if (live is not None and live.is_at_work) or summary.state not in AT_WORK:
             return live.stop() if live else False
         if not self._holding.is_elsewhere(key):
-            with self._alone(key, owner):   # which settles what a server that ended has left
-                return False
+            with self._alone(key, owner) as settled:   # where a server that ended has left it
+                return settled.state not in AT_WORK
         self._store.ask_to_stop(key)
         until = time.monotonic() + _STOPPED_SECONDS
         while self._holding.is_elsewhere(key) and time.monotonic() < until:
