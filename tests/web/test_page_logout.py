@@ -72,5 +72,5 @@ def test_who_logs_out_everywhere_ends_pages_that_were_left_open(log_in):
 
 def test_with_accounts_and_no_model_the_page_sets_none_for_everybody(log_in):
     page = log_in()
-    expect(page.get_by_text("Whoever keeps this server names one")).to_be_visible()
+    expect(page.get_by_text("who runs it can name one")).to_be_visible()
     expect(page.get_by_role("button", name="Use it")).to_have_count(0)

@@ -114,8 +114,6 @@ class Awake:
         """Whether it is over."""
         return self._closed.is_set()
 
-    # ------------------------------------------------------------------------------------------------------------------
-
     def _folder(self, key: str) -> Path:
         return self.home / "conversations" / key
 
