@@ -21,7 +21,7 @@ from codeact.interpreter.beside import Beside
 from codeact.interpreter.cell import CellRunner
 from codeact.interpreter.folders import Base
 from codeact.interpreter.hints import hint
-from codeact.interpreter.history import History
+from codeact.interpreter.history import History, cells_named
 from codeact.interpreter.journal import Entry, HostAnswers, ReplayAnswers, fingerprint
 from codeact.interpreter.mirror import Mirror, Store
 from codeact.interpreter.outcome import Outcome
@@ -109,6 +109,8 @@ class LiveSession:
         """Processor time when what runs between cells was first looked at."""
         self._cpu_seen: float | None = None
         """With the latest look."""
+        self._kills = 0
+        """How often what runs between cells was killed, since the latest cell."""
         self._news = ""
         """What the model is told with its next result."""
         self._closed = False
@@ -247,6 +249,7 @@ class LiveSession:
 
     def _run(self, code: str, number: int, seconds: float | None, on_output: OnOutput | None) -> Ran:
         self._notice_files()
+        self._kills = 0
         crossed = self._gateway.access.activity if self._gateway is not None else 0
         calls = Calls(self._toolbox, self._approve, self._runner.tell if on_output is not None else None)
         answers = HostAnswers(calls, self._on_input, self._package_calls())
@@ -274,8 +277,7 @@ class LiveSession:
                 calls=answers.calls, inputs=answers.inputs, touched=frozenset(touched),
                 answer_bytes=answers.bytes if answers.complete else 0,
                 network=self._gateway is not None and self._gateway.access.activity != crossed))
-        if not outcome.pure:
-            tend(self)
+        tend(self, doubtful=outcome.pure)
         return Ran(outcome, files, lost, advice or hint(
             outcome, self.limits, walled_off=self._is_walled_off() and not answers.tool_failed))
 
@@ -402,7 +404,21 @@ class LiveSession:
                 or (limits.cpu_seconds is not None
                     and usage["cpu_seconds"] - self._cpu_before > limits.cpu_seconds)):
             log.warning("what a cell left running went over the session's limits and was killed")
-            self._go_to(tuple(self._history.entries))
-            self._news = "What earlier cells had left running went over the session's limits and was killed."
-            return False
+            self._kill_what_runs()
         return True
+
+    def _kill_what_runs(self) -> None:
+        """Go back without what cells left running, and so without running again those that left it."""
+        held, suspects = self._history.suspects(2 ** self._kills)   # more each time it does not help
+        if not suspects and self._kills:   # what goes on are copies, which should sleep
+            self._history.close()
+            held, suspects = self._history.suspects(2 ** self._kills)
+        killed = "It was there again, and was killed again" if self._kills else \
+            "What earlier cells had left running went over the session's limits and was killed"
+        self._kills += 1
+        self._cpu_before = self._cpu_seen = None
+        lost = self._go_to(held)
+        if suspects:
+            lost.append(f"{cells_named(suspects)}, run again, would leave it running again: what was done to variables "
+                        "there is lost")
+        self._tell(killed + (f" ({'; '.join(lost)})." if lost else "."))
