@@ -7,6 +7,7 @@ change has one node, so that what was one object is one object again, also insid
     ["list" | "tuple" | "set" | "frozenset", [nodes]]                   ["items", "set" | "frozenset", packed list]
     ["dict" | "OrderedDict" | "Counter", [key nodes], [value nodes]]    ["defaultdict", factory node, [...], [...]]
     ["deque", length or null, [nodes]]  ["bytearray", packed bytes]     ["scalar", packed array without dimensions]
+    ["columns", packed]                 an array that lies in memory column by column
     ["dated", packed, frequency]        a table whose index has a frequency, or such an index
     ["name", name]                      what state.py brings back otherwise: a module, a function, a class
     ["import", module, name]            a function or class of a library
@@ -198,7 +199,8 @@ class Writer:
         if not value.flags.writeable:
             raise Refused("it is an array that cannot be written to, or a view of another one")
         self._own_memory(value, value)
-        return ["v", self._pack(value)]
+        by_columns = value.flags.f_contiguous and not value.flags.c_contiguous
+        return ["columns" if by_columns else "v", self._pack(value)]
 
     def _pandas(self, value: Any) -> List[Any]:
         import pandas  # type: ignore[import-untyped]
