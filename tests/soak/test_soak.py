@@ -43,7 +43,7 @@ pytestmark = pytest.mark.slow
 SEED = os.environ.get("CODEACT_SOAK_SEED") or str(random.SystemRandom().randrange(10**6))
 SESSIONS = int(os.environ.get("CODEACT_SOAK_SESSIONS", "500"))
 SECONDS = 1200.0
-"""For all, which take about a tenth of it: with so many sessions not opened by then something is stuck."""
+"""For all, which take about a tenth of it: should some not be opened by then, something is stuck."""
 BATCHES = 8
 AT_ONCE = 3
 DEEDS = 6
