@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
+# Two at a time, a file's tests one after another
+PYTEST := $(BIN)/python -m pytest -q -n 2 --dist loadfile
 export PIP_ROOT_USER_ACTION := ignore
 
 help:            ## this list
@@ -22,12 +24,12 @@ demo: setup      ## the main job: a task done over the real interpreter (a recor
 check: setup     ## format, lint, types and the fast tests
 	$(BIN)/ruff check src tests benchmarks
 	$(BIN)/mypy
-	$(BIN)/python -m pytest -q --ignore tests/attacks
+	$(PYTEST) --ignore tests/attacks
 
 test: setup      ## lint, types and every test but the slow ones
 	$(BIN)/ruff check src tests benchmarks
 	$(BIN)/mypy
-	$(BIN)/python -m pytest -q
+	$(PYTEST)
 
 slow: setup      ## the slow tests: every identity and level of the attack suite
 	$(BIN)/python -m pytest -q -m slow

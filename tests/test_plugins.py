@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from types import ModuleType
 
 import pytest
 
@@ -64,3 +65,14 @@ print(faults)
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"
+
+
+def test_a_type_error_of_a_plug_ins_own_is_told_as_it_is():
+    module = ModuleType("own_fault")
+
+    def create(*, size: int) -> object:
+        return len(size)
+
+    module.create = create
+    with pytest.raises(TypeError, match=r"has no len\(\)"):
+        plugins.make(module, spec="model 'own_fault'", size=3)

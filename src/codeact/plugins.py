@@ -73,10 +73,13 @@ def make(module: ModuleType, *arguments: str, spec: str, **options: Any) -> Any:
         raise ConfigError(f"{module.__name__} is not a plug-in: it has no function `create`")
     given = {key: value for key, value in options.items() if value is not None}
     try:
-        _signature_of(maker).bind(*arguments, **given)
-    except TypeError as error:
-        raise ConfigError(f"{spec}: {error}; it takes {_signature_of(maker)}") from None
-    return maker(*arguments, **given)
+        return maker(*arguments, **given)
+    except TypeError:   # for what it was given, or for another reason
+        try:
+            _signature_of(maker).bind(*arguments, **given)
+        except TypeError as error:
+            raise ConfigError(f"{spec}: {error}; it takes {_signature_of(maker)}") from None
+        raise
 
 
 def _home(kind: str) -> str:

@@ -19,7 +19,7 @@ class Person:
     def __init__(self, *words: str, columns: int = 90, rows: int = 70, env: dict[str, str] | None = None) -> None:
         given = {**os.environ, "TERM": "xterm-256color", "PROMPT_TOOLKIT_NO_CPR": "1", "LANG": "C.UTF-8",
                  "PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")])}  # fmt: skip
-        for name in ("TMUX", "NO_COLOR", "CODEACT_IMAGES", "KITTY_WINDOW_ID", "TERM_PROGRAM"):
+        for name in ("COLUMNS", "LINES", "TMUX", "NO_COLOR", "CODEACT_IMAGES", "KITTY_WINDOW_ID", "TERM_PROGRAM"):
             given.pop(name, None)
         self.child = pexpect.spawn(sys.executable, ["-m", "codeact", *words], dimensions=(rows, columns), timeout=SECONDS,
                                    env={**given, **(env or {})})  # fmt: skip

@@ -9,7 +9,7 @@ import pytest
 
 from codeact import Interpreter, Limits, tool
 from codeact.errors import InterpreterBusy, InterpreterGone
-from codeact.interpreter import mirror, transfer
+from codeact.interpreter import history, mirror, transfer
 
 
 def value(py, code):
@@ -34,6 +34,21 @@ def test_a_branch_begins_with_the_state_of_now_and_goes_its_own_way(py):
         assert value(py, "x") == "[1, 2]"
         py.run("x = None")
         assert value(branch, "x") == "[1, 2, 3]"
+
+
+@pytest.mark.parametrize("cells", [2, history.REPLAY_IN_BRANCH_CELLS + 1])
+def test_a_branch_after_pure_cells_has_what_they_did_and_needs_no_copy_for_a_few(py, cells):
+    py.run("import math\nx = [1]")
+    py.checkpoint()
+    copies = len(py._backend._history.states)
+    for number in range(cells):
+        py.run(f"y = {number}\nprint(y)\ny + 1")
+    with py.branch() as branch:
+        few = cells <= history.REPLAY_IN_BRANCH_CELLS
+        assert len(py._backend._history.states) == copies + (not few)
+        assert value(branch, "x, y, _, len(In)") == value(py, "x, y, _, len(In)") == f"([1], {cells - 1}, {cells}, {cells + 3})"
+        branch.undo(2)
+        assert value(branch, "y") == str(cells - 2)
 
 
 def test_a_branch_has_copies_of_the_files_in_a_folder_of_its_own(py):

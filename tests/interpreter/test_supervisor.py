@@ -17,6 +17,7 @@ from codeact.interpreter import folders, levels, supervisor
 from codeact.interpreter import zygote as zygotes
 from codeact.interpreter.keeper import readable
 from codeact.interpreter.supervisor import Settings, open_session, zygote_of
+from codeact.kernel.birth import AHEAD_SECONDS
 
 
 @pytest.fixture(scope="module")
@@ -213,6 +214,68 @@ def until(true):
     while not true():
         assert time.monotonic() < deadline
         time.sleep(0.01)
+
+
+@pytest.fixture
+def ahead(preloaded, monkeypatch):
+    """The zygote with the next session's processes forked, and no session standing by."""
+    if preloaded.level.number != 3:
+        pytest.skip("processes are forked ahead at level 3")
+    monkeypatch.setattr(zygotes, "STANDBY", 0)
+    for pool in preloaded._pools.values():
+        while pool:
+            pool.pop().close()
+    Interpreter().close()
+    until(lambda: preloaded._ahead is not None)
+    return preloaded
+
+
+def test_the_next_session_takes_the_processes_forked_ahead_whatever_its_limits_and_folder(ahead, tmp_path):
+    keeper, newborn = ahead._ahead
+    tmp_path.chmod(0o777)
+    with Interpreter(workspace=tmp_path, limits=Limits(tmp_mb=7)) as py:
+        assert py._backend._session.keeper is keeper
+        assert py._backend._session.running.connection is newborn.connection
+        room = py.run("import os; stat = os.statvfs('/tmp'); print(stat.f_blocks * stat.f_frsize >> 20, os.getcwd())")
+        assert room.stdout == f"7 {tmp_path}\n"
+    until(lambda: ahead._ahead is not None)
+
+
+def test_two_sessions_at_once_need_only_one_of_them_forked_ahead(ahead):
+    with Interpreter() as one, Interpreter() as two:
+        assert one._backend._session.keeper is not two._backend._session.keeper
+        assert one.run("1").text == two.run("1").text
+
+
+@pytest.mark.parametrize("part", ["keeper", "worker"])
+def test_processes_forked_ahead_that_have_ended_are_not_used(ahead, part):
+    keeper, newborn = ahead._ahead
+    if part == "keeper":
+        signal.pidfd_send_signal(keeper.pidfd, signal.SIGKILL)
+    else:
+        newborn.connection.sock.shutdown(2)
+    assert readable(keeper.pidfd if part == "keeper" else newborn.connection, 10)
+    with Interpreter() as py:
+        assert py._backend._session.keeper is not keeper
+        assert py.run("1 + 1").error is None
+
+
+def test_numbers_drawn_in_sessions_forked_ahead_differ(ahead):
+    drawn = set()
+    for _ in range(2):
+        with Interpreter() as py:
+            drawn.add(py.run("import random, numpy\nprint(random.random(), numpy.random.rand())").stdout)
+        until(lambda: ahead._ahead is not None)
+    assert len(drawn) == 2
+
+
+def test_what_a_rehearsal_ahead_printed_is_not_seen(ahead):
+    keeper, _ = ahead._ahead
+    time.sleep(2 * AHEAD_SECONDS)   # it rehearses
+    with Interpreter() as py:
+        assert py._backend._session.keeper is keeper
+        assert py.run("print('mine')").text == "mine"
+        assert py.run("In, Out, _").value["text/plain"] == "(['', \"print('mine')\", 'In, Out, _'], {2: (...)}, '')"
 
 
 @pytest.mark.parametrize("bare", [False, True], ids=["the one that waits for it", "itself"])

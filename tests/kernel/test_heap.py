@@ -147,7 +147,7 @@ class Holder:
     Own([1]), Holder(), [Holder()], {Holder(): 1}, {"a": {"b": (Holder(),)}}, (n for n in ()), lambda: 1, open, np.array([Holder()]),
     np.zeros(3, [("a", "i4")]), np.ma.array([1], mask=[True]), np.broadcast_to(1, (1 << 40,)), pd.DataFrame({"a": [[1], [2]]}),
     pd.Series([Holder()]), pd.Index([frozenset([1])]), collections.namedtuple("N", "a")(1), memoryview(b"a"), NotImplemented, np.random.default_rng(0),
-    dt.datetime(2020, 1, 1, tzinfo=dt.timezone(dt.timedelta(hours=1), "named")), type("Local", (), {})], ids=repr)
+    dt.datetime(2020, 1, 1, tzinfo=dt.timezone(dt.timedelta(hours=1), "named")), type("Local", (), {})], ids=lambda value: type(value).__name__)
 def test_others_are_refused_with_a_reason_and_leave_nothing(value):
     if value is open:
         value = np.arange(6).reshape(2, 3)[0].view()

@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING, Literal
 
 from codeact.errors import InterpreterError
 from codeact.interpreter.backend import Request
-from codeact.interpreter.history import Checkpoint, has_seed, not_put_back
+from codeact.interpreter.history import Checkpoint, State, has_seed, not_put_back
 from codeact.interpreter.journal import Entry, all_cells
 from codeact.interpreter.live import LiveSession
 from codeact.interpreter.mirror import Files, Mirror
-from codeact.interpreter.session import Frozen
 from codeact.interpreter.settings import branch_folder
 from codeact.interpreter.tend import tend
 from codeact.interpreter.variables import ANSWER_SECONDS, Variable, checked
@@ -152,42 +151,47 @@ class LocalBackend(LiveSession):
         with self._tending:
             self._revive()
             self._notice_files()
-            mark = self._history.checkpoint(None, self._runner)
-            frozen = next((state.frozen for state in self._history.states if state.entries == mark.entries), None)
+            state = self._history.nearly_now()
+            if state is None:
+                mark = self._history.checkpoint(None, self._runner)
+                state = self._history.nearly_now()
+                if state is None and (self._pending is not None or self._packages is not None):
+                    raise InterpreterError(f"no branch can be made now: {mark.reason}; and with mode='copy' or "
+                                           "packages it cannot be made by running the cells again")
+            files = self._mirror.keep() if self._mirror is not None else Files()
             other: LocalBackend = object.__new__(LocalBackend)
             vars(other).update(vars(self))
-            if frozen is None and (self._pending is not None or self._packages is not None):
-                raise InterpreterError(f"no branch can be made now: {mark.reason}; and with mode='copy' or packages "
-                                       "it cannot be made by running the cells again")
             other._own_state()
             other.loaded = None
             with other._or_closed():
                 other._gateway = self._gateway.share() if self._gateway is not None else None
                 other._pending = self._pending.share() if self._pending is not None else None
                 other._holds(other._pending, other._gateway)
-                if frozen is not None:
-                    other._share_walls(self, frozen, mark)
+                if state is not None:
+                    other._share_walls(self, state, files)
                 else:
-                    other._repeat(mark)
+                    other._repeat(tuple(self._history.entries), files)
             return other
 
-    def _share_walls(self, first: LocalBackend, frozen: Frozen, mark: Checkpoint) -> None:
+    def _share_walls(self, first: LocalBackend, state: State, files: Files) -> None:
         """Become a branch: a fork of a frozen copy, behind the same walls, with a folder of its own."""
         base, mirror, workspace = first._session.base, None, first.workspace
         if first._mirror is not None and base is not None:
             workspace = branch_folder(base.path)
             mirror = first._mirror.branch(workspace, first._mirror.store)
-            self._tell_left(mirror.put_back(mark.files or Files()))
+            self._tell_left(mirror.put_back(files))
         session = first._session.branch(str(workspace))
         self._attach(session, mirror, first._history.branch(session, mirror))
-        session.resume(frozen, reseed=not has_seed(mark.entries))
+        session.resume(state.frozen, reseed=not has_seed(state.entries))
+        for entry in first._history.entries[len(state.entries):]:
+            self._history.again(entry, self._runner)   # pure ones: nothing can be different
 
-    def _repeat(self, mark: Checkpoint) -> None:
+    def _repeat(self, entries: tuple[Entry, ...], files: Files) -> None:
         """Become a branch where a fork is unsafe: a session of its own, in which the cells run again."""
         self._begin()
-        lost = self._go_to(mark.entries)
+        lost = self._go_to(entries)
         if self._mirror is not None:
-            self._tell_left(self._put_back(self._mirror, mark.files or Files()))
+            self._tell_left(self._put_back(self._mirror, files))
         self._tell(" ".join(lost))
 
     def _tell_left(self, left: list[str]) -> None:

@@ -22,7 +22,7 @@ from codeact.interpreter.mirror import UNTOLD, Files, Mirror
 from codeact.interpreter.session import Frozen, Running, Session
 from codeact.kernel.wire import Connection, ProtocolError
 
-__all__ = ["RESTORE_SECONDS", "Checkpoint", "History", "cells_named", "has_seed", "not_put_back"]
+__all__ = ["RESTORE_SECONDS", "Checkpoint", "History", "State", "cells_named", "has_seed", "not_put_back"]
 
 RESTORE_SECONDS = 120.0
 """For a worker to take stored variables over."""
@@ -31,6 +31,8 @@ LISTEN_SECONDS = 0.1
 REPLAY_CHEAPER_CELLS = 300
 REPLAY_CHEAPER_SECONDS = 0.02
 """So many pure cells, or so long a run of them, are left to a replay rather than a fork each."""
+REPLAY_IN_BRANCH_CELLS, REPLAY_IN_BRANCH_SECONDS = 5, 0.002
+"""So few pure cells, and so short, a branch runs again rather than have the session forked once more."""
 
 
 @dataclass(eq=False)
@@ -211,6 +213,16 @@ class History:
 
     def _held(self, entries: tuple[Entry, ...]) -> State | None:
         return next((state for state in self.states if state.entries == entries), None)
+
+    def nearly_now(self) -> State | None:
+        """The latest frozen copy that lacks at most a few pure cells, run again in less time than a fork takes."""
+        for state in reversed(self.states):
+            rest = self.entries[len(state.entries):]
+            if len(rest) > REPLAY_IN_BRANCH_CELLS or sum(entry.seconds for entry in rest) > REPLAY_IN_BRANCH_SECONDS:
+                return None
+            if state.entries == tuple(self.entries[:len(state.entries)]):
+                return state if all(entry.pure for entry in rest) else None
+        return None
 
     @property
     def is_settled(self) -> bool:

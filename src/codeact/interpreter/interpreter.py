@@ -38,6 +38,9 @@ if TYPE_CHECKING:
 __all__ = ["Interpreter"]
 
 
+DEFAULT_LIMITS = Limits()
+
+
 class Interpreter:
     """A Python session behind walls. A context manager; not for two threads at once (`interrupt` excepted).
 
@@ -101,7 +104,7 @@ class Interpreter:
             raise ValueError("keep_changes goes with mode='copy': in a live workspace changes are made at once")
         if not isinstance(limits, Limits | None):
             raise TypeError(f"limits={limits!r}: it is a Limits, such as Limits(memory_mb=1024)")
-        self.limits = limits or Limits()
+        self.limits = limits or DEFAULT_LIMITS
         self.style = style_named(style)
         self._on_output = on_output
         self._busy = threading.Lock()

@@ -22,7 +22,7 @@ from codeact.interpreter.keeper import START_SECONDS, Keeper, Line, readable
 from codeact.interpreter.watch import Watch
 from codeact.kernel.wire import Connection, ProtocolError
 
-__all__ = ["Frozen", "Running", "Session"]
+__all__ = ["Frozen", "Newborn", "Running", "Session"]
 
 
 @dataclass(eq=False)
@@ -43,6 +43,60 @@ class Running:
         os.close(self.output)
         if self.end >= 0:
             os.close(self.end)
+
+
+@dataclass(eq=False)
+class Newborn:
+    """A worker just forked: it waits for its session's config, or gets ready."""
+
+    connection: Connection
+    output: int
+    """As of `Running`, like `end`."""
+    end: int = -1
+
+    @classmethod
+    def forked(cls, fork: Callable[[list[int]], None]) -> Newborn:
+        """Have one forked, with its ends of a socket and a pipe.
+
+        Raises:
+            InterpreterGone: Who should fork it is gone.
+        """
+        ours, theirs = socket.socketpair()
+        out, into = os.pipe2(os.O_CLOEXEC)
+        os.set_blocking(out, False)
+        try:
+            fork([theirs.fileno(), into])
+        except BaseException as error:
+            ours.close()
+            os.close(out)
+            if isinstance(error, OSError):
+                raise InterpreterGone(f"the session's processes are gone ({error})") from None
+            raise
+        finally:
+            theirs.close()
+            os.close(into)
+        return cls(Connection(ours), out)
+
+    @classmethod
+    def told_of(cls, fork: Callable[[list[int]], None], pidfd: int) -> Newborn:
+        """Have a zygote fork one into the pid namespace of this process; the zygote is to tell how it ends."""
+        end, told = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+        try:
+            newborn = cls.forked(lambda fds: fork([*fds, pidfd, told]))
+        except BaseException:
+            os.close(end)
+            raise
+        finally:
+            os.close(told)
+        newborn.end = end
+        return newborn
+
+    def close(self) -> None:
+        """Give it up: it ends."""
+        self.connection.close()
+        for fd in (self.output, self.end):
+            if fd >= 0:
+                os.close(fd)
 
 
 class Frozen(Line):
@@ -110,31 +164,34 @@ class Session:
 
     # Starting ---------------------------------------------------------------------------------------------------------
 
-    def spawn(self, begin: Callable[[], None] = lambda: None) -> Running:
+    def spawn(self, begin: Callable[[], None] = lambda: None, ahead: Newborn | None = None) -> Running:
         """A worker with the state a session begins with.
 
         Args:
-            begin: Has the keeper raise the outer walls; called once the worker has been asked for.
+            begin: Has the keeper raise the outer walls.
+            ahead: Forked already; owned from now on.
 
         Raises:
             SandboxUnavailable: The outer walls could not be raised.
             InterpreterGone: It does not start.
         """
-        fork_worker = self._fork_worker
-        if fork_worker is None:
+        if self._fork_worker is None:
             begin()
             self._outer_walls()
-            return self._start(lambda fds: self.keeper.send({"t": "spawn"}, fds=fds, timeout=START_SECONDS), None)
-        end, told = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+            return self._started(Newborn.forked(lambda fds: self.keeper.send({"t": "spawn"}, fds=fds,
+                                                                             timeout=START_SECONDS)))
+        newborn = ahead or Newborn.told_of(self._fork_worker, self.keeper.pidfd)
         try:
-            running = self._start(lambda fds: fork_worker([*fds, self.keeper.pidfd, told]), None, begin)
+            begin()
+            if self.watch is None and self.base is not None and self.base.path in self.workspace.parents:
+                self.watch = Watch(self.workspace)   # while others work
+            self._outer_walls()
+            with suppress(OSError):   # it has ended: it says why
+                newborn.connection.send({"t": "enter", "config": self.config}, timeout=START_SECONDS)
         except BaseException:
-            os.close(end)
+            newborn.close()
             raise
-        finally:
-            os.close(told)
-        running.end = end
-        return running
+        return self._started(newborn)
 
     def resume(self, frozen: Frozen, *, reseed: bool) -> Running:
         """A worker with the state of a frozen copy, which stays.
@@ -143,47 +200,25 @@ class Session:
             InterpreterGone: The copy is gone.
         """
         header = {"t": "resume", "reseed": reseed, "workspace": self.config["workspace"]}
-        return self._start(lambda fds: frozen.send(header, fds=fds, timeout=START_SECONDS), frozen)
+        return self._started(Newborn.forked(lambda fds: frozen.send(header, fds=fds, timeout=START_SECONDS)), frozen)
 
     def _outer_walls(self) -> None:
         listener = self.keeper.outer_walls()
         if listener is not None:
             self.listener = socket.socket(fileno=listener)
 
-    def _start(self, fork: Callable[[list[int]], None], parent: Frozen | None,
-               begin: Callable[[], None] | None = None) -> Running:
-        ours, theirs = socket.socketpair()
-        out, into = os.pipe2(os.O_CLOEXEC)
-        os.set_blocking(out, False)
+    def _started(self, newborn: Newborn, parent: Frozen | None = None) -> Running:
+        """Wait until it is ready."""
         try:
-            fork([theirs.fileno(), into])
-            if begin is not None:
-                begin()
-        except BaseException as error:
-            ours.close()
-            os.close(out)
-            if isinstance(error, OSError):
-                raise InterpreterGone(f"the session's processes are gone ({error})") from None
-            raise
-        finally:
-            theirs.close()
-            os.close(into)
-        connection = Connection(ours)
-        try:
-            if begin is not None:
-                self._outer_walls()   # the worker gets ready beside
-                with suppress(OSError):   # it has ended: it says why
-                    connection.send({"t": "enter", "config": self.config}, timeout=START_SECONDS)
-            frame = connection.receive(timeout=START_SECONDS)
+            frame = newborn.connection.receive(timeout=START_SECONDS)
             if frame is None:
                 raise InterpreterGone("the worker ended while it started")
             if frame[0]["t"] != "ready" or type(frame[0].get("pid")) is not int:
                 raise InterpreterGone(f"the worker did not start: {frame[0].get('reason', frame[0]['t'])}")
         except (InterpreterError, ProtocolError, OSError) as error:
-            connection.close()
-            os.close(out)
+            newborn.close()
             raise error if isinstance(error, InterpreterError) else InterpreterGone(str(error)) from None
-        self.running = Running(connection, out, frame[0]["pid"], parent)
+        self.running = Running(newborn.connection, newborn.output, frame[0]["pid"], parent, newborn.end)
         return self.running
 
     def rehearse(self) -> None:
@@ -201,6 +236,12 @@ class Session:
                 raise InterpreterGone("the worker ended while it stood by")
         except (OSError, ProtocolError) as error:
             raise InterpreterGone(str(error)) from None
+
+    def warm_up(self) -> None:
+        """Have the worker, which has slept for a while, rehearse once more: a first cell is about to come."""
+        if self.running is not None:
+            with suppress(OSError):   # who takes the session finds out
+                self.running.connection.send({"t": "warm"}, timeout=5)
 
     def take_watch(self) -> Watch:
         """The watch of its workspace, to be closed by whoever takes it."""

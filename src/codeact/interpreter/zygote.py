@@ -22,11 +22,11 @@ from typing import Any, TypeVar
 from codeact.errors import InterpreterGone, SandboxUnavailable
 from codeact.interpreter.ahead import process_for
 from codeact.interpreter.folders import Base
-from codeact.interpreter.keeper import START_SECONDS, Keeper
+from codeact.interpreter.keeper import START_SECONDS, Keeper, readable
 from codeact.interpreter.levels import Level, identity, is_root
 from codeact.interpreter.limits import Limits
 from codeact.interpreter.mounts import detached, overlay
-from codeact.interpreter.session import Session, new_nonce
+from codeact.interpreter.session import Newborn, Session, new_nonce
 from codeact.interpreter.settings import SPACE, SPACES, Settings, cache_folder, give
 from codeact.kernel.wire import MAX_FDS, PROTOCOL_VERSION, Connection, ProtocolError
 
@@ -41,7 +41,7 @@ STANDBY_KINDS = 4
 """Sessions of so many kinds (of limits) stand by; those of the kind that was asked for longest ago are given up."""
 PRELOAD_AFTER_SECONDS = 0.1
 """A program that runs one cell and ends is through by then, and wants the processor for itself."""
-REFILL_AFTER_SECONDS = 0.05
+AHEAD_AFTER_SECONDS, REFILL_AFTER_SECONDS = 0.01, 0.05
 """The one who has just taken a session wants the processor first."""
 NETWORK_ETC = ("/etc/resolv.conf", "/etc/hosts", "/etc/nsswitch.conf", "/etc/gai.conf")
 """Without them no name resolves."""
@@ -68,9 +68,14 @@ class Zygote:
         self.uid, self.gid = identity(level)
         self.caches = [cache_folder(self.uid, self.gid)] if level.number == 3 else []
         self._lock = threading.Lock()
+        """Of what stands by."""
+        self._asking = threading.Lock()
+        """Held by whoever speaks to a zygote, which may take a while."""
         self._pools: dict[Limits, deque[Session]] = {}
         self._taken: SimpleQueue[Settings | None] = SimpleQueue()
-        """Settings of sessions taken, for the thread that puts new ones on standby."""
+        """Settings of sessions taken, for the thread that puts new ones on standby; None for one of which none do."""
+        self._ahead: tuple[Keeper, Newborn] | None = None
+        """The next session's processes, forked while nobody waited; the keeper has left the zygote's namespaces."""
         self.preloaded: Connection | None = None
         self.preload_report: dict[str, Any] = {}
         self.preload_done = threading.Event()
@@ -149,7 +154,7 @@ class Zygote:
         try:
             while imports and not self.is_closed():
                 ours, theirs = socket.socketpair()
-                with self._lock:
+                with self._asking:
                     self.connection.send({"t": "preload", "imports": imports}, fds=[theirs.fileno()], timeout=5)
                 theirs.close()
                 connection = Connection(ours)
@@ -191,18 +196,29 @@ class Zygote:
                 self.level.number, (self.uid, self.gid), lambda workspace, overlay: self._make(
                     replace(settings, workspace=workspace, overlay=overlay, pending=None), base, space))
         if settings.workspace is not None or settings.read or settings.proxied or settings.packages or base is not None:
-            return self._make(settings, base, space)
+            made = self._make(settings, base, space)
+            self._taken.put(None)
+            return made
         with self._lock:
             pool = self._pools[settings.limits] = self._pools.pop(settings.limits, deque())   # the latest last
             session = pool.popleft() if pool else None
-        if session is None:
-            session = self._make(settings)
+        if session is not None:
+            session.warm_up()
+        made = session or self._make(settings)
         self._taken.put(settings)
-        return session
+        return made
 
     def _fill_pools(self) -> None:
-        """The background thread's job for the rest of its life: a new session on standby for each one taken."""
-        while (settings := self._taken.get()) is not None and not self.is_closed():
+        """The background thread's job for the rest of its life: a new session on standby for each one taken, and the
+        next one's processes forked."""
+        while True:
+            settings = self._taken.get()
+            self._end.wait(AHEAD_AFTER_SECONDS)
+            if self.is_closed():
+                return
+            self._fork_ahead()
+            if settings is None:
+                continue
             self._give_up_old_kinds()
             pool = self._pools.get(settings.limits)
             if pool is None or len(pool) >= STANDBY:
@@ -223,9 +239,38 @@ class Zygote:
                     session.close()
             except (InterpreterGone, SandboxUnavailable, OSError) as error:
                 log.debug("no standby session: %s", error)
+            self._fork_ahead()
+
+    def _fork_ahead(self) -> None:
+        """Fork the processes of the next session, whatever it will be, if it is not done yet (level 3)."""
+        if self.level.number != 3 or self.preloaded is None:
+            return
+        with self._lock:
+            if self._ahead is not None or self.is_closed():
+                return
+            keeper = None
+            try:
+                keeper = self._from_a_zygote(self._fork_keeper, bare=True)
+                self._ahead = keeper, Newborn.told_of(self._fork_worker_now, keeper.pidfd)
+            except (InterpreterGone, SandboxUnavailable, OSError) as error:
+                log.debug("nothing forked ahead: %s", error)
+                if keeper is not None:
+                    keeper.close()
+
+    def _take_ahead(self) -> tuple[Keeper, Newborn] | None:
+        """What was forked ahead, unless it has ended meanwhile; the lock is held."""
+        ahead, self._ahead = self._ahead, None
+        if ahead is None:
+            return None
+        keeper, newborn = ahead
+        if not readable(keeper.pidfd, 0) and not readable(newborn.connection, 0):
+            return ahead
+        newborn.close()
+        keeper.close()
+        return None
 
     def _give_up_old_kinds(self) -> None:
-        with self._lock:
+        with self._asking:
             old = [self._pools.pop(limits) for limits in list(self._pools)[:-STANDBY_KINDS]]
         for pool in old:
             for session in pool:
@@ -237,15 +282,19 @@ class Zygote:
             base = Base()
         else:
             base.share()
+        newborn = None
         try:
-            with self._lock:
-                keeper = self._from_a_zygote(self._fork_keeper, bare=level == 3)
+            with self._asking:
+                if ahead := self._take_ahead():
+                    keeper, newborn = ahead
+                else:
+                    keeper = self._from_a_zygote(self._fork_keeper, bare=level == 3)
         except BaseException:
             base.close()
             raise
         session = Session(keeper, base, self._fork_worker if level == 3 else None)
         try:
-            session.spawn(lambda: self._begin(session, settings, base.path, space))
+            session.spawn(lambda: self._begin(session, settings, base.path, space), newborn)
             if level == 3 and self.hello.get("landlock", 0) >= SCOPES_SIGNALS:
                 keeper.rest(lambda theirs: self._fork_stand_in(session, theirs))
         except BaseException:
@@ -317,12 +366,16 @@ class Zygote:
 
     def _fork_worker(self, fds: list[int]) -> None:
         """Have a worker forked into a keeper's walls (level 3)."""
-        with self._lock:
-            self._from_a_zygote(lambda zygote: zygote.send({"t": "worker"}, fds=fds, timeout=START_SECONDS))
+        with self._asking:
+            self._fork_worker_now(fds)
+
+    def _fork_worker_now(self, fds: list[int]) -> None:
+        """The same; the lock is held."""
+        self._from_a_zygote(lambda zygote: zygote.send({"t": "worker"}, fds=fds, timeout=START_SECONDS))
 
     def _fork_stand_in(self, session: Session, theirs: socket.socket) -> None:
         """Have a keeper forked behind the walls of a session whose first process rests (level 3)."""
-        with self._lock:
+        with self._asking:
             self.connection.send({"t": "keeper", "workspace": session.config["workspace"]}, timeout=5,
                                  fds=[theirs.fileno(), session.keeper.pidfd])
 
@@ -345,10 +398,15 @@ class Zygote:
 
     def close(self) -> None:
         """End the zygote, and with it every session forked from it."""
-        with self._lock:
+        with self._asking, self._lock:
             self._end.set()
             self._taken.put(None)
             pools, self._pools = list(self._pools.values()), {}
+            ahead, self._ahead = self._ahead, None
+        if ahead is not None:
+            keeper, newborn = ahead
+            newborn.close()
+            keeper.close()
         for pool in pools:
             for session in pool:
                 session.close()

@@ -29,10 +29,19 @@ __all__ = ["become_worker", "make_worker", "system_call_filter"]
 SIGCHLD, SIGKILL, SIG_DFL = int(signal.SIGCHLD), int(signal.SIGKILL), int(signal.SIG_DFL)
 
 
-def make_worker() -> Worker:
-    """In a zygote: a worker for its children to be forks of, with all done that is the same for each."""
+AHEAD_SECONDS = 0.005
+"""Without a word of a session: there is none yet."""
+
+
+def make_worker(rehearsals: int = 1) -> Worker:
+    """In a zygote: a worker for its children to be forks of, with all done that is the same for each.
+
+    Args:
+        rehearsals: After some dozens Python has specialised its own code, which no child has to do again.
+    """
     worker = Worker()
-    worker.rehearse()
+    for _ in range(rehearsals):
+        worker.rehearse()
     return worker
 
 
@@ -56,17 +65,15 @@ def become_worker(worker: Optional[Worker], control: int, output: int, config: D
         threading.main_thread()._set_native_id()   # type: ignore[attr-defined]
         reseed()
         worker = worker or make_worker()
+        worker.take_up(connection, output)
         if keeper >= 0:
-            frame = connection.receive()   # "enter"
-            if frame is None:
-                os._exit(0)
-            config = {**config, **frame[0]["config"]}
+            config = {**config, **_wait_for_session(worker, connection)}
             namespaces.enter_session(keeper, network=config["network"])
             os.close(keeper)
         null = os.open(os.devnull, os.O_RDONLY)
         os.dup2(null, 0)
         os.close(null)
-        worker.begin(connection, output, config)
+        worker.begin(config)
         _settle(config)
         _raise_inner_walls(config)
         if config["limits"].get("memory_mb") is not None:
@@ -77,6 +84,17 @@ def become_worker(worker: Optional[Worker], control: int, output: int, config: D
         connection.send({"t": "failed", "reason": str(error) or type(error).__name__})
         os._exit(1)
     worker.serve()
+
+
+def _wait_for_session(worker: Worker, connection: Connection) -> Dict[str, Any]:
+    """The config of the session, when its walls stand. Forked ahead of one, the worker rehearses meanwhile."""
+    if not connection.wait(AHEAD_SECONDS):
+        worker.stand_by()
+    frame = connection.receive()   # "enter"
+    if frame is None:
+        os._exit(0)
+    config: Dict[str, Any] = frame[0]["config"]
+    return config
 
 
 def _settle(config: Dict[str, Any]) -> None:

@@ -151,6 +151,7 @@ def keep(connection: Connection, config: Dict[str, Any], supervisor: int, worker
         program: What it becomes when it may rest (init.program).
     """
     try:
+        _leave_the_others(config)
         folders: List[int] = []
         while True:
             frame = connection.receive()
@@ -174,18 +175,24 @@ def keep(connection: Connection, config: Dict[str, Any], supervisor: int, worker
     Keeper(connection, config, supervisor, worker, program).serve()
 
 
+def _leave_the_others(config: Dict[str, Any]) -> None:
+    """The part of the outer walls that is the same for every session: most of the work."""
+    if config["level"] == 3:
+        namespaces.leave(config["caches"], network=config["network"])
+    else:
+        os.setsid()
+        prctl(PR_SET_CHILD_SUBREAPER, 1)
+
+
 def _raise_outer_walls(config: Dict[str, Any], folders: Sequence[int]) -> None:
     if config["level"] == 3:
         given = iter(folders)
         namespaces.session_tree({path: next(given) if by_fd else None for path, by_fd in config["writable"]},
                                 {path: next(given) if by_fd else None for path, by_fd in config["readable"]},
-                                config["caches"], config["tmp_mb"], dict(config["overlays"]))
+                                config["tmp_mb"], dict(config["overlays"]))
         for fd in folders:
             os.close(fd)
-        namespaces.seal(uid=os.getuid(), gid=os.getgid(), network=config["network"])
-    else:
-        os.setsid()
-        prctl(PR_SET_CHILD_SUBREAPER, 1)
+        namespaces.seal(uid=os.getuid(), gid=os.getgid())
 
 
 class Keeper:

@@ -187,9 +187,9 @@ class Connection:
                     raise ProtocolError("the stream ended inside a frame")
                 return None
 
-    def wait(self, seconds: float) -> None:
-        """Until there is something to read, or so long."""
-        _wait(self.sock, select.POLLIN, seconds)
+    def wait(self, seconds: float) -> bool:
+        """Until there is something to read, or so long; whether there is."""
+        return _wait(self.sock, select.POLLIN, seconds)
 
     def fill(self, *, block: bool = True) -> bool:
         """Read what is there; False at the end of the stream.

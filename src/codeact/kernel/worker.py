@@ -72,12 +72,10 @@ class Worker:
         """What the session began with."""
         self._environment = dict(os.environ)
 
-    def begin(self, connection: Connection, output: int, config: Dict[str, Any]) -> None:
+    def begin(self, config: Dict[str, Any]) -> None:
         """Become a session's own.
 
         Args:
-            connection: To the host.
-            output: The pipe that descriptors 1 and 2 write to.
             config: The start frame's and the session frame's fields together.
         """
         self._config = config
@@ -85,7 +83,6 @@ class Worker:
         self.output.marks.nonce, self.output.marks.max_bytes = config["nonce"], config["output_bytes"]
         if config.get("packages"):
             self.repl.commands.packages.take_up(config["packages"], self._call)
-        self._take_up(connection, output)
 
     # What user code reaches -----------------------------------------------------------------------------------------
 
@@ -182,16 +179,27 @@ class Worker:
 
     def on_rehearse(self, header: Dict[str, Any]) -> None:
         """While this session stands by: touch what the first cell will, as each first touch copies a page."""
-        self.link.send(*self.rehearse())
+        self.link.send(*self.stand_by())
+
+    def on_warm(self, header: Dict[str, Any]) -> None:
+        """The session that stood by is taken: rehearse while the host makes its part ready."""
+        self.stand_by()
+
+    def stand_by(self) -> Tuple[Dict[str, Any], List[bytes]]:
+        """Rehearse in a session's own worker, and be ready for the first cell; what would be said of it."""
+        done = self.rehearse()
+        self._tidy_up()
+        return done
 
     def rehearse(self) -> Tuple[Dict[str, Any], List[bytes]]:
         """Run a cell that nobody will know of; what would be said of it."""
         self.output.install()
         self.output.marks.start()
+        self.output.marks.left = 0   # what it prints goes nowhere
         self.link.begin_cell()
         self.repl.rehearse()
         self.link.end_cell()
-        self.output.marks.finish()
+        self.output.marks.start()
         tree, buffers = values.pack({"text/plain": "2"})
         done = {"t": "rehearsed", "value": tree}
         unpack_header(pack_frame(done, buffers)[8:])
@@ -432,7 +440,7 @@ class Worker:
         if 0 < self._config["level"] < 3 and min(landlock.abi(), self._config["abi_cap"]) < 6:
             # Signals are the filter's to stop, and it lets them go to a pid that may be anyone's by now
             seccomp.install(seccomp.forbid_signals(MACHINE))
-        self._take_up(connection, output)
+        self.take_up(connection, output)
 
     def _move_to(self, workspace: str) -> None:
         """In a branch: work in its own folder, wherever in the other one it was."""
@@ -451,8 +459,13 @@ class Worker:
             place = os.path.join(workspace, inside)
             os.chdir(place if os.path.isdir(place) else workspace)
 
-    def _take_up(self, connection: Connection, output: int) -> None:
-        """In a process just forked: what is its own."""
+    def take_up(self, connection: Connection, output: int) -> None:
+        """In a process just forked: what is its own.
+
+        Args:
+            connection: To the host.
+            output: The pipe that descriptors 1 and 2 write to.
+        """
         _signal.signal(SIGINT, self.shield.on_signal)
         self.pid = os.getpid()
         self._copies = []

@@ -31,8 +31,7 @@ __all__ = ["main"]
 FIRST_PID = 2
 """Of a session's first worker, in its own pid namespace."""
 
-IDLE_SECONDS = 0.02
-"""Without a request, after a session was asked for: then its start is over."""
+REHEARSALS = 40
 
 ENDS_FROM, MANY = 256, 1 << 20
 """Descriptors from here on are those on which the hosts of workers are told how these ended: no child keeps one."""
@@ -90,9 +89,6 @@ class Zygote:
         self.paths = sorted({*namespaces.SYSTEM_PATHS, *namespaces.python_paths(), HERE})
         self.pids_fd = -1
         self._ends: Dict[int, int] = {}
-        self._spare: Optional[Tuple[int, int]] = None
-        """The next session's keeper, forked while nothing else was to do: a socket to it, and a pidfd."""
-        self._wants_spare = False
         self._quietly = True
         """No library has something to do after a fork that `birth` does not do."""
         self._program = init.program() if self.level == 3 else -1
@@ -129,9 +125,7 @@ class Zygote:
         """Answer frames until the host goes. Never returns."""
         watched: List[Any] = [self.connection, self._signals] + ([self.supervisor] if self.supervisor >= 0 else [])
         while True:
-            readable = select.select(watched, [], [], IDLE_SECONDS if self._wants_spare else None)[0]
-            if not readable:
-                self._spare, self._wants_spare = self._new_keeper(), False
+            readable = select.select(watched, [], [])[0]
             if self.supervisor in readable:
                 os._exit(0)
             if self._signals in readable:
@@ -152,14 +146,6 @@ class Zygote:
 
     def on_session(self, header: Dict[str, Any]) -> None:
         """Hand over the keeper of a session: its socket, and a pidfd of it."""
-        control, pidfd = self._spare or self._new_keeper()
-        self._spare = None
-        self.connection.send({"t": "forked"}, fds=[control, pidfd])
-        os.close(control)
-        os.close(pidfd)
-        self._wants_spare = self.level == 3
-
-    def _new_keeper(self) -> Tuple[int, int]:
         ours, theirs = socket.socketpair()
         pid = self._fork_into(None) if self.level == 3 else os.fork()
         if pid == 0:
@@ -171,7 +157,10 @@ class Zygote:
             finally:
                 os._exit(1)   # a child must never go on as a second zygote
         theirs.close()
-        return ours.detach(), os.pidfd_open(pid)
+        pidfd = os.pidfd_open(pid)
+        self.connection.send({"t": "forked"}, fds=[ours.fileno(), pidfd])
+        ours.close()
+        os.close(pidfd)
 
     def on_keeper(self, header: Dict[str, Any]) -> None:
         """Fork another keeper of a session whose first process rests (level 3). Its connection ends where it fails."""
@@ -223,8 +212,6 @@ class Zygote:
             end.close()
         if self.pids_fd >= 0:
             os.close(self.pids_fd)
-        for fd in self._spare or ():
-            os.close(fd)
         os.closerange(ENDS_FROM, MANY)
 
     def _fork_into(self, session: Optional[int]) -> int:
@@ -266,9 +253,6 @@ class Zygote:
                 end.close()
             os.closerange(ENDS_FROM, MANY)
             self._ends.clear()
-            for fd in self._spare or ():
-                os.close(fd)
-            self._spare, self._wants_spare = None, False
             if self._program >= 0:
                 os.close(self._program)
                 self._program = -1
@@ -300,7 +284,7 @@ class Zygote:
                 os._exit(1)
         warm_up()
         self._quietly = hooks.are_known()
-        self.worker = birth.make_worker()
+        self.worker = birth.make_worker(REHEARSALS)
         gc.collect()
         self._settle_memory()
         pages.fill_holes()

@@ -1,10 +1,10 @@
 """Level 3: namespaces, and the private file tree a session sees.
 
-Two steps, so that a session costs two milliseconds and not ten. `enter` runs once in the bare zygote: it builds a
-read-only base tree of the system, Python and the folders everyone may read. `session_tree` runs in each session's
-keeper, a fork of that zygote: it copies the mount namespace, adds a private /tmp and /dev/shm and the session's own
-folders, and makes that the whole tree. The keeper then gives up the power to change it (`seal`), and the session's
-worker enters it all (`enter_session`).
+In steps, so that a session costs a millisecond and not ten. `enter` runs once in the bare zygote: it builds a
+read-only base tree of the system, Python and the folders everyone may read. `leave` runs in each session's keeper, a
+fork of that zygote, before anybody wants a session: it copies the mount namespace with a private /tmp and /dev/shm,
+and makes an empty network. `session_tree` adds the session's own folders, and makes that the whole tree. The keeper
+then gives up the power to change it (`seal`), and the session's worker enters it all (`enter_session`).
 
 Not protected against: faults of the Linux kernel itself, which sandbox and host share; system files that every user
 may read (/usr, a short list of /etc) are visible inside.
@@ -23,7 +23,8 @@ from typing import Dict, List, Optional, Sequence
 
 from .libc import MACHINE, call, libc, syscall
 
-__all__ = ["SYSTEM_PATHS", "enter", "enter_session", "python_paths", "seal", "session_tree", "set_namespace", "unshare"]
+__all__ = ["SYSTEM_PATHS", "enter", "enter_session", "leave", "python_paths", "seal", "session_tree", "set_namespace",
+           "unshare"]
 
 FLAGS = {"user": 0x10000000, "pid": 0x20000000, "net": 0x40000000, "ipc": 0x08000000, "uts": 0x04000000,
          "mnt": 0x00020000, "cgroup": 0x02000000}
@@ -51,6 +52,7 @@ OVERLAY_OPTIONS = "userxattr,index=off,metacopy=off,xino=auto"
 
 _SCRATCH = "/tmp"   # any existing folder: its cover is only ever seen by the zygote
 _OLD, _NEW = "/old", "/new"
+_COVERED = ("/tmp", "/dev/shm")
 
 
 def python_paths() -> List[str]:
@@ -95,8 +97,11 @@ def mount(source: str, target: str, kind: Optional[str] = None, flags: int = 0, 
 def tmpfs(target: str, size_mb: int, mode: str = "755") -> None:
     """A file system in memory, at most `size_mb` MiB."""
     os.makedirs(target, exist_ok=True)
-    options = "size=%dm,nr_inodes=%d,mode=%s" % (size_mb, 4096 + 64 * size_mb, mode)
-    mount("tmpfs", target, "tmpfs", MS_NOSUID | MS_NODEV, options)
+    mount("tmpfs", target, "tmpfs", MS_NOSUID | MS_NODEV, "%s,mode=%s" % (_room(size_mb), mode))
+
+
+def _room(size_mb: int) -> str:
+    return "size=%dm,nr_inodes=%d" % (size_mb, 4096 + 64 * size_mb)
 
 
 def bind(source: str, target: str, *, writable: bool = False) -> None:
@@ -293,23 +298,42 @@ def overlay(lower: str, store: str, target: str) -> None:
         raise OSError(22, "no overlay over %s: the file system of the changes does not suit" % lower[len(_OLD):])
 
 
-def session_tree(writable: Dict[str, Optional[int]], readable: Dict[str, Optional[int]], caches: Sequence[str],
-                 tmp_mb: int, overlays: Dict[str, str]) -> None:
-    """In the keeper, first process of its pid namespace: go into the session's own file tree, with a /proc.
+def leave(caches: Sequence[str], *, network: bool) -> None:
+    """In a keeper, first process of its pid namespace: what is the same for every session, before there is one.
+
+    Namespaces other than the user's, with a private /tmp and /dev/shm (`session_tree` says how large) and an empty
+    network with loopback up. They belong to the zygote's user namespace, in which no session has any power.
+
+    Args:
+        caches: Folders made writable by `enter`, read-only from here on.
+        network: Keep the host's network namespace.
+    """
+    unshare("mnt", "ipc", "uts", *([] if network else ["net"]))
+    for folder in _COVERED:
+        _cover(folder)
+    for path in caches:
+        _restrict(_NEW + path, False)
+    try:
+        socket.sethostname("sandbox")
+    except OSError:
+        pass
+    if not network:
+        _loopback_up()
+
+
+def session_tree(writable: Dict[str, Optional[int]], readable: Dict[str, Optional[int]], tmp_mb: int,
+                 overlays: Dict[str, str]) -> None:
+    """In the keeper, after `leave`: go into the session's own file tree, with a /proc.
 
     Args:
         writable: Host path -> None, or a detached mount of it that the host hands over (as root only it can reach
             the path, and only it can map the owner of the files to the sessions' user).
         readable: The same, shown read-only.
-        caches: Folders made writable by `enter`, read-only here.
         tmp_mb: Size of /tmp, and of /dev/shm, in MiB.
         overlays: Host path -> a folder with "upper" and "work": the path is shown, writes go there.
     """
-    unshare("mnt")
-    _cover("/tmp", tmp_mb)
-    _cover("/dev/shm", tmp_mb)
-    for path in caches:
-        _restrict(_NEW + path, False)
+    for folder in _COVERED:
+        mount("tmpfs", _NEW + folder, "tmpfs", MS_REMOUNT | MS_NOSUID | MS_NODEV, _room(tmp_mb))
     for paths, may_write in ((readable, False), (writable, True)):
         for path, mount_fd in paths.items():
             if mount_fd is None:
@@ -323,13 +347,13 @@ def session_tree(writable: Dict[str, Optional[int]], readable: Dict[str, Optiona
     mount("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC)
 
 
-def _cover(folder: str, size_mb: int) -> None:
+def _cover(folder: str) -> None:
     """An empty, private folder over one of the base tree; what the base shows inside (a Python under /tmp) stays."""
     with open("/proc/self/mountinfo") as file:
         places = [line.split()[4] for line in file]
     inside = {place: os.open(place, os.O_PATH | os.O_CLOEXEC) for place in places
               if place.startswith(_NEW + folder + "/")}
-    tmpfs(_NEW + folder, size_mb, "1777")
+    tmpfs(_NEW + folder, 1, "1777")
     for place, fd in inside.items():
         shown = "/proc/self/fd/%d" % fd
         _mount_point(shown, place)
@@ -349,16 +373,10 @@ def _pivot_into_new() -> None:
     os.chdir("/")
 
 
-def seal(*, uid: int, gid: int, network: bool) -> None:
-    """In the keeper: a user namespace of its own, with no power over the tree; an empty network with loopback up."""
-    unshare("user", "ipc", "uts", *([] if network else ["net"]))
+def seal(*, uid: int, gid: int) -> None:
+    """In the keeper: a user namespace of its own, with no power over the tree nor the network."""
+    unshare("user")
     map_ids(uid, gid)
-    try:
-        socket.sethostname("sandbox")
-    except OSError:
-        pass
-    if not network:
-        _loopback_up()
 
 
 def enter_session(keeper: int, *, network: bool) -> None:

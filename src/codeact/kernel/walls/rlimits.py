@@ -20,7 +20,7 @@ import struct
 from typing import Mapping, Optional
 
 from ..reserve import RESERVE_MB
-from .libc import MACHINE, syscall
+from .libc import MACHINE, libc, syscall
 from .syscalls import number
 
 __all__ = ["apply", "data_bytes", "drop_capabilities", "threads_of_user"]
@@ -111,12 +111,10 @@ def drop_capabilities() -> None:
     Raises:
         OSError: The system refuses.
     """
-    prctl = number(MACHINE, "prctl")
-    try:
-        syscall("prctl", prctl, PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0)
-        for capability in range(LAST_POSSIBLE_CAPABILITY + 1):
-            syscall("prctl", prctl, PR_CAPBSET_DROP, capability, 0, 0, 0)   # EINVAL past the last one
-    except OSError:
-        pass
+    drop, zero = libc.prctl, ctypes.c_ulong(0)
+    drop(PR_CAP_AMBIENT, ctypes.c_ulong(PR_CAP_AMBIENT_CLEAR_ALL), zero, zero, zero)
+    for capability in range(LAST_POSSIBLE_CAPABILITY + 1):
+        if drop(PR_CAPBSET_DROP, ctypes.c_ulong(capability), zero, zero, zero) < 0:
+            break   # EINVAL past the last one; EPERM for who may not
     header = struct.pack("=Ii", CAPABILITY_VERSION_3, 0)
     syscall("dropping capabilities", number(MACHINE, "capset"), ctypes.c_char_p(header), ctypes.c_char_p(bytes(24)))
