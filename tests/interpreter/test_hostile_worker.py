@@ -177,3 +177,17 @@ open("f", "w").close()
         assert told(py, "It was there again, and was killed again")
         assert "Out[3]: 1" in py.run("x").text
         assert until(lambda: py._backend._session.wait_usage(1 << 30)["processes"] == 1)
+
+
+def test_what_cells_use_themselves_is_not_taken_for_what_they_left_running():
+    with Interpreter(imports=(), limits=Limits(cpu_seconds=1)) as py:
+        py.run("import threading, time\nthreading.Thread(target=threading.Event().wait, daemon=True).start()")
+        looks = []
+        look_after = py._backend.look_after
+        py._backend.look_after = lambda: looks.append(1) or look_after()
+        for _ in range(4):
+            count = len(looks)
+            assert until(lambda count=count: len(looks) >= count + 2)
+            assert py.run("began = time.process_time()\nwhile time.process_time() - began < 0.5: pass").status == "ok"
+        assert until(lambda count=len(looks): len(looks) >= count + 2)
+        assert py.run("threading.active_count()").text == "Out[6]: 2"

@@ -15,7 +15,7 @@ import weakref
 from collections.abc import Callable
 from typing import Protocol
 
-__all__ = ["tend"]
+__all__ = ["LOOK_SECONDS", "tend"]
 
 LOOK_SECONDS = 0.2
 DOUBT_SECONDS = 2.0
@@ -25,8 +25,8 @@ DOUBT_SECONDS = 2.0
 class Tended(Protocol):
     """An interpreter."""
 
-    def look_after(self) -> bool:
-        """Judge what runs now; whether there is reason to look again."""
+    def look_after(self) -> float | None:
+        """Judge what runs now; in how many seconds to look again, None where there is no reason to."""
 
 
 class _Tender:
@@ -63,15 +63,16 @@ class _Tender:
             for interpreter in due:
                 del self._due[interpreter]
         for interpreter in due:
-            if _quietly(interpreter.look_after):
-                self.add(interpreter, LOOK_SECONDS)
+            again = _quietly(interpreter.look_after)
+            if again is not None:
+                self.add(interpreter, again)
 
 
-def _quietly(look: Callable[[], bool]) -> bool:
+def _quietly(look: Callable[[], float | None]) -> float | None:
     try:
         return look()
     except Exception:   # the session is ending; whoever uses it is told
-        return False
+        return None
 
 
 _tender: _Tender | None = None
