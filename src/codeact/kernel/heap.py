@@ -25,7 +25,7 @@ from typing import Any, Callable, Dict, List, Optional, Tuple
 from . import values
 from .guard import keep_builtins
 from .heap_tables import LIBRARY_ATOMS, PANDAS_ATOMS, copies_on_write, dated, plain_objects, same_table
-from .kinds import ATOMS, is_class, is_module, library_type, module_of, name_of, names_of_module
+from .kinds import ATOMS, is_class, is_module, library_type, module_of, name_of, names_of_module, plain_table
 
 __all__ = ["MAX_DEPTH", "Refused", "Writer", "importable"]
 
@@ -210,6 +210,8 @@ class Writer:
             return self._checked(value, lambda back: repr(back) == repr(value) and hash(back) == hash(value))
         if name != "DataFrame" and name != "Series" and pandas.Index not in type(value).__mro__:
             raise Refused(_why_not(value))
+        if not plain_table(value):
+            raise Refused("it keeps its data in arrays of another kind than NumPy's and pandas'")
         if getattr(value, "attrs", None):
             raise Refused("it has attrs")
         whole = name in ("DataFrame", "Series")
