@@ -152,7 +152,7 @@ class Agent:
         with Toolbox([_own(tool) for tool in tools]) as toolbox:
             if state is not None:
                 try:
-                    return Interpreter.load(state, toolbox, approve=approve, **self._options)
+                    return Interpreter.load(state, toolbox, approve=approve, told=False, **self._options)
                 except ConfigError as error:
                     _log.warning("the saved state %s cannot be loaded; its cells are run again: %s", state, error)
             return Interpreter(toolbox, approve=approve, **self._options)

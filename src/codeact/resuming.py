@@ -263,5 +263,8 @@ def bring_back(unfinished: Unfinished, loaded: Any, run: Callable[[str], Any], *
     if loaded is None:
         unfinished = replace(unfinished, state=None, n_state_turns=0)
     done = replay(unfinished, run, **where)
-    lost = (f"these variables: {', '.join(loaded.lost)}",) if loaded is not None and loaded.lost else ()
-    return replace(done, lost=(*lost, *done.lost))
+    if loaded is None:
+        return done
+    lost = (f"these variables: {', '.join(loaded.lost)}",) if loaded.lost else ()
+    files = tuple(note.rstrip(".") for note in loaded.notes)
+    return replace(done, lost=(*lost, *files, *done.lost))

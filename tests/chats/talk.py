@@ -19,8 +19,9 @@ class Calculator:
     def complete(self, messages, *, observe, cancel, **options):
         self.sent.append(messages)
         last = messages[-1].content
-        code = last.split("`")[1] if "`" in last and "ran this" not in last else ""
-        if "wait" in last:
+        asked = last.rpartition("\n\n")[2]   # what came of messages before it stands above it
+        code = asked.split("`")[1] if "`" in asked and "ran this" not in last else ""
+        if "wait" in asked:
             stopped = threading.Event()
             with cancel.calling(stopped.set):
                 stopped.wait(30)

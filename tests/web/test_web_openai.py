@@ -33,6 +33,14 @@ CELL = "```python\nprint(42)\n```"
 OUTPUT = "```text\n42\n```"
 
 
+def test_of_a_reply_that_was_cut_what_was_not_seen_yet_is_told():
+    whole = [{"type": "text", "text": "hm", "channel": "reasoning"}, {"type": "text", "text": "Half way there", "channel": "reply"}]
+    cut = "cut", {"pieces": whole, "why": "it was stopped"}
+    assert "".join(told(*words("Half "), cut)) == "Half way there"
+    assert told(cut) == ["Half way there"]
+    assert told(cut, live=False) == [""]
+
+
 def test_words_come_as_they_are_written_and_the_cell_before_its_output():
     pieces = told(*words("I run", " it.\n<exe", "cute>\nprint(42)\n"), ("code", {"code": "print(42)"}),
                   *words("</execute>\nIt printed 41."), turn(RAN, "42"))

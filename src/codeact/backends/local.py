@@ -236,7 +236,8 @@ class LocalBackend(LiveSession):
             if self._mirror is not None:
                 self._mirror.touched(touched)
             self._history.begin_with(entries)
-            self._tell(self.loaded.text)
+            if saved.told:
+                self._tell(self.loaded.text)
         tend(self)
 
 

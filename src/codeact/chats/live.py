@@ -6,7 +6,6 @@ be put to sleep, or die, and go on. The file is for the agent; what a page shows
 
 from __future__ import annotations
 
-import json
 import logging
 import secrets
 import threading
@@ -17,15 +16,17 @@ from typing import Any
 
 from codeact.agent import Agent
 from codeact.chats.log import RunLog
+from codeact.chats.rebuilding import kept, rebuilt
+from codeact.chats.said import TOLD, unanswered
+from codeact.chats.settling import why_it_ended
 from codeact.chats.store import Store
 from codeact.chats.values import Options, Summary
 from codeact.environments._watch import CellWatch
-from codeact.errors import Cancelled, ChatBusy, CodeActError, ConfigError, InterpreterError, TrajectoryError
+from codeact.errors import Cancelled, ChatBusy, CodeActError
 from codeact.loop import Budget, Cancel
-from codeact.messages import Image, Message
+from codeact.messages import Image
 from codeact.protocols import Model
-from codeact.resuming import read
-from codeact.trajectory import Stop, Trajectory, Turn, plain
+from codeact.trajectory import Stop, plain
 
 __all__ = ["Live"]
 
@@ -95,12 +96,12 @@ class Live:
             "workspace": self.workspace, "network": list(options.network) or "none", "sandbox": sandbox,
         }
         path = self.file()
-        n_turns, n_kept, aside = self._store.n_turns(self.key), *_kept(path)
-        if n_turns and n_kept < n_turns:
+        n_turns, (trajectory, aside) = self._store.n_turns(self.key), kept(path)
+        if n_turns and (trajectory is None or len(trajectory.turns) < n_turns):
             # Another machine had it, its disk is gone, or the file is: the database has all but the variables.
-            rebuilt(self._store, self.key).save(path)
-            n_kept = n_turns
-        if n_kept >= 0:
+            trajectory = rebuilt(self._store, self.key)
+            trajectory.save(path)
+        if trajectory is not None:
             agent = Agent.resume(path, model, **settings)
             return agent, tuple(agent.resumed.lost)
         if not aside and path.exists() and path.stat().st_size:   # nothing that anybody could read
@@ -137,6 +138,7 @@ class Live:
         cancel = self._cancel = Cancel()
         try:
             log = self._log = RunLog(self._store, self.key, self.branch, self._store.n_turns(self.key), self._told)
+            log.settle("it was stopped")   # where the end of the run before could not be stored
             seq = log.put(*first, state="running")
         except BaseException:
             self._rest()
@@ -153,6 +155,7 @@ class Live:
             except Exception as error:   # a fault of ours must not leave a page waiting for ever
                 said = f"{type(error).__name__}: {error}"
             try:
+                log.settle("an error ended it" if said else why_it_ended(cancel.stop))
                 if said:
                     log.put("error", {"message": said})
                 if cancel.stop:
@@ -181,9 +184,16 @@ class Live:
             self._working.release()
         self._told()
 
-    def task(self, text: str | None, images: tuple[Image, ...] = ()) -> Callable[[RunLog, Cancel], None]:
-        """The agent's work on a message; None: it goes on with the one before."""
-        return lambda log, cancel: void(self.agent.run(text, images=images, observe=log, cancel=cancel))
+    def task(self, text: str, images: tuple[Image, ...] = ()) -> Callable[[RunLog, Cancel], None]:
+        """The agent's work on a message, told with what of the one before came to no turn.
+
+        To be called before the message is stored.
+        """
+        before = self.agent.trajectory
+        again, pictures = unanswered(self._store.since_turn(self.key, TOLD), under_way=self.agent.resumed.under_way,
+                                     known=before is not None and not before.turns)
+        words = text if again == [text] else "\n\n".join((*again, text))   # the same, said again, is said once
+        return lambda log, cancel: void(self.agent.run(words, images=(*pictures, *images), observe=log, cancel=cancel))
 
     def cell(self, code: str, then: Callable[[RunLog, Cancel], None] | None = None) -> Callable[[RunLog, Cancel], None]:
         """A cell of the user's own."""
@@ -262,40 +272,6 @@ def budget_of(options: Options) -> Budget:
     return Budget(options.max_turns, options.max_seconds, options.max_tokens, options.max_cost)
 
 
-def _kept(path: Path) -> tuple[int, tuple[str, ...]]:
-    """How many turns an agent's file has, -1 where there is nothing to go on with, and what was only told aside."""
-    try:
-        return len(read(path).trajectory.turns), ()
-    except (ConfigError, TrajectoryError):
-        pass
-    try:
-        lines = path.read_text("utf-8", errors="replace").splitlines()
-        notes = [data["text"] for line in lines if (data := json.loads(line))["type"] == "note"]
-        return -1, tuple(dict.fromkeys(notes))
-    except (OSError, ValueError, KeyError, TypeError):
-        return -1, ()
-
-
-def rebuilt(store: Store, key: str) -> Trajectory:
-    """The trajectory of the current branch, of what the database has.
-
-    Raises:
-        InterpreterError: It has no beginning.
-    """
-    trajectory: Trajectory | None = None
-    for entry in store.all_of(key, ("started", "user", "turn")):
-        if entry.kind == "started":
-            trajectory = Trajectory(tuple(map(Message.from_json, entry.data["prompt"])))
-        elif trajectory is not None and entry.kind == "user":
-            trajectory = trajectory.reply(entry.data["text"], tuple(map(Image.from_json, entry.data.get("images", ()))))
-        elif trajectory is not None:
-            turn = Turn.from_json(entry.data)
-            trajectory = trajectory.add(turn)
-            if turn.observation.stop:
-                trajectory = trajectory.end(turn.observation.stop)
-    if trajectory is None:
-        raise InterpreterError("the conversation has no beginning to go on from")
-    return trajectory
 
 
 def void(_: object) -> None:

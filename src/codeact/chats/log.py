@@ -10,7 +10,9 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from codeact.chats.store import Store
+from codeact.chats.said import asked
+from codeact.chats.settling import loose_ends, why_it_ended
+from codeact.chats.store import Item, Store
 from codeact.events import Approval, Ended, Event, Output, Started, Text
 from codeact.trajectory import Turn
 
@@ -21,9 +23,6 @@ _MAX_OUTPUT_CHARS = 1_000_000
 """Of one turn's pieces of output; the turn itself has what the model was shown."""
 
 _log = logging.getLogger(__name__)
-
-Item = tuple[str, Mapping[str, Any], int | None]
-
 
 class RunLog:
     """The entries of one run.
@@ -48,6 +47,8 @@ class RunLog:
         """Kind and channel of the text that is put together."""
         self._room = _MAX_OUTPUT_CHARS
         self._due: float | None = None
+        self._said = ""
+        """What the user said last, as the model is told of it."""
         self._over = threading.Event()
         self._wake = threading.Event()
         self._thread = threading.Thread(target=self._flush_now_and_then, name="codeact-chat-log", daemon=True)
@@ -69,9 +70,14 @@ class RunLog:
                 self._room = _MAX_OUTPUT_CHARS
             case Started(trajectory) if not trajectory.turns:
                 self.put("started", trajectory.head())
-            case Approval() | Started():   # an approval is told by who asks; what goes on is there already
+            case Started(trajectory):
+                reply = trajectory.turns[-1].reply
+                if reply is not None and reply.content != self._said:   # what else the model is told is nowhere else
+                    self.put("told", {"text": reply.content})
+            case Approval():   # told by who asks
                 pass
             case Ended():
+                self.settle(why_it_ended(event.stop))
                 self.ended = True
                 self.put("ended", {"stop": event.stop})
             case _:
@@ -79,15 +85,32 @@ class RunLog:
                 self.put(data["type"], data)
 
     def put(self, kind: str, data: Mapping[str, Any], turn: int | None = None, *, state: str | None = None) -> int:
-        """Store an entry at once, with what waits before it; its number."""
+        """Store an entry at once, with what waits before it; its number.
+
+        Args:
+            turn: The number of the turn it is of; else of the one that is under way, or would come.
+        """
+        if kind == "user":
+            self._said = asked(data)
         with self._lock:
             self._close_text()
-            held = kind == "turn"   # it has what waits
-            items = [*([] if held else self._waiting), (kind, data, turn)]
+            held = kind in ("turn", "cell_done")   # it has what waits
+            items = [*([] if held else self._waiting), (kind, data, self.n_turns if turn is None else turn)]
             seq = self._store.add(self._key, items, state=state, branch=self._branch)[-1].seq
             self._waiting = []
         self._told()
         return seq
+
+    def settle(self, why: str) -> None:
+        """Make one entry of what came to no end, if anything did.
+
+        Args:
+            why: Why not, in words.
+        """
+        self._flush()
+        if ends := loose_ends(self._store, self._key, self._branch, self.n_turns, why):
+            self._store.add(self._key, ends, branch=self._branch)
+            self._told()
 
     def close(self) -> None:
         """Store what is left."""

@@ -102,8 +102,9 @@ class Entry:
 
     `kind` is that of an event of the one union (`events.py`, with `data` as it spells itself), or one of: `user`,
     `cell`, `cell_done`, `approval` (with `call`), `answered`, `stopped`, `interrupted`, `branched`, `restored`,
-    `title`, `error`. Pieces of a turn (`text`, `code`, `output`, `display`, `tool_called`) are given up once its `turn`
-    is stored, which holds all of it.
+    `error`, `told` (a message as the model had it, where that is more than what the user said) and `cut`. Pieces of a
+    turn (`text`, `code`, `output`, `display`, `tool_called`) are given up once its `turn` is stored, which holds all
+    of it; where it came to no end, a `cut` is, with the `pieces` as they were and `why`.
     """
 
     seq: int
@@ -112,7 +113,7 @@ class Entry:
     at: float
     branch: str
     turn: int | None = None
-    """The number of a turn, from 0 in its branch; of a message, that of the turn it begins."""
+    """The number of a turn, from 0 in its branch; of other entries, that of the turn they belong to or come before."""
 
     def to_json(self) -> dict[str, Any]:
         """Spell as plain JSON values."""

@@ -129,7 +129,7 @@ class Interpreter:
 
     @classmethod
     def load(cls, path: str | Path, tools: Iterable[Callable[..., Any] | ToolModule | str] = (),
-             limits: Limits | None = None, **options: Any) -> Interpreter:
+             limits: Limits | None = None, *, told: bool = True, **options: Any) -> Interpreter:
         """Go on with a session that `save` wrote: its files, its variables, the numbers of its cells.
 
         `loaded` says of each variable whether it was restored, recomputed or lost; the model is told with the first
@@ -140,6 +140,7 @@ class Interpreter:
             path: The file.
             tools, limits, options: As for `Interpreter`. A session that worked in a folder of yours needs it again as
                 `workspace`; another one is loaded without.
+            told: Whether the model is told with the first result; else by who calls this, of what `loaded` says.
 
         Raises:
             FileNotFoundError: There is no such file.
@@ -149,7 +150,9 @@ class Interpreter:
         from codeact.interpreter.saved import read
 
         most = (limits or Limits()).workspace_mb
-        return cls(tools, limits, **options, _saved=read(path, None if most is None else most << 20))
+        saved = read(path, None if most is None else most << 20)
+        saved.told = told
+        return cls(tools, limits, **options, _saved=saved)
 
     # What a user calls ------------------------------------------------------------------------------------------------
 

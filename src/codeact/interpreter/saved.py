@@ -64,6 +64,8 @@ class Saved:
     """Why there is no state."""
     path: Path | None = None
     """Where it was read from: the files' contents are still there."""
+    told: bool = True
+    """Whether the model is told of it with its first result; else who loads it does that."""
 
 
 # Writing --------------------------------------------------------------------------------------------------------------

@@ -64,7 +64,7 @@ class LoadReport:
     lost: dict[str, str] = field(default_factory=dict)
     """Name -> why it is not there."""
     notes: tuple[str, ...] = ()
-    """What else is not as it was."""
+    """Files that are not there."""
     cells: int = 0
     """How many cells had run: the next is one more."""
 
@@ -77,7 +77,10 @@ class LoadReport:
                 said.append(f"{word}: {_listed(names)}.")
         if self.lost:
             said.append("Lost: " + _listed([f"{name} ({reason})" for name, reason in self.lost.items()]) + ".")
-        return " ".join([*said, *self.notes])
+        said += self.notes
+        if self.restored or self.recomputed:
+            said.append("Settings of modules, Out and _ are as in a new session.")
+        return " ".join(said)
 
 
 @dataclass
@@ -242,8 +245,6 @@ def _differences(saved: Saved, told: _Told) -> list[str]:
     notes = [f"{path} is not there: {reason}." for path, reason in list(saved.tree.left_out.items())[:MAX_TOLD]]
     if len(saved.tree.left_out) > MAX_TOLD:
         notes.append(f"{len(saved.tree.left_out) - MAX_TOLD} more files are not there.")
-    if saved.state is not None and (told.names or told.statements):
-        notes.append("Settings of modules, Out and _ are as in a new session.")
     return notes
 
 

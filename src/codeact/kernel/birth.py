@@ -17,10 +17,11 @@ import tempfile
 import threading
 from typing import Any, Dict, List, Optional
 
+from .freezing import reseed
 from .walls import landlock, namespaces, rlimits, seccomp
 from .walls.libc import MACHINE, PR_SET_PDEATHSIG, prctl
 from .wire import Connection
-from .worker import Worker, reseed
+from .worker import Worker
 
 __all__ = ["become_worker", "make_worker", "system_call_filter"]
 

@@ -1,7 +1,8 @@
 """The process that runs cells: forked by the keeper, walled before it reads its first frame.
 
 It waits for frames (docs/kernel_protocol.md), runs cells through `Repl`, and forks frozen copies of itself as
-checkpoints. What it tells the host is only ever a claim: user code shares this process and can say anything.
+checkpoints (freezing.py). What it tells the host is only ever a claim: user code shares this process and can say
+anything.
 """
 
 from __future__ import annotations
@@ -9,46 +10,34 @@ from __future__ import annotations
 import _signal  # type: ignore[import-not-found]
 import _thread
 import os
-import random
 import signal
-import socket
 import subprocess
-import sys
-import threading
 import time
 from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 
 from . import frames, stubs, toolset, values
+from .bundles import bounded, spelled
+from .freezing import Freezing
 from .link import Link, Shield
-from .plain import LONG_TEXT
+from .offline import Offline
 from .repl import Repl
 from .reserve import Reserve
 from .streams import Marks, Output, install_stdin
-from .walls import landlock, seccomp
-from .walls.libc import MACHINE, fork_quietly
 from .wire import Connection, ProtocolError, pack_frame, unpack_header
 
 __all__ = ["Worker"]
 
 SIGINT, SIG_UNBLOCK = int(signal.SIGINT), int(signal.SIG_UNBLOCK)
 
-MAX_BUNDLE_ITEM = 48 << 20
-"""Characters or bytes of one form of one rich output; the host takes no more than 64 MiB of a cell."""
 
-LATER_SECONDS = 0.002
-
-IDLE_THREADS = ("jemalloc_bg_thd",)
-"""Native threads that are known to sleep through a fork, by the name the system shows."""
-
-
-class Worker:
+class Worker(Freezing):
     """One running copy of a session's state.
 
     Made once in a zygote, where it rehearses a cell; each session's worker is a fork of it that `begin`s.
     """
 
     def __init__(self) -> None:
-        self._config: Dict[str, Any] = {}
+        super().__init__()
         self.shield = Shield()
         self.reserve = Reserve()
         self.link = Link(self.shield)
@@ -59,11 +48,8 @@ class Worker:
         self._is_tidy = False
         """Nothing has run since `_tidy_up`."""
         self._tools: List[str] = []
-        self._copies: List[int] = []
-        """Pids of the frozen copies that are this process's children."""
         install_stdin(self._ask_input)
         self.repl = Repl(self._emit)
-        self._may_speak_after_fork = True   # until it begins, its forks are workers
         os.register_at_fork(before=self.output.flush, after_in_child=self._in_forked_child)
         self._flush_before_children()
         self._offline: Optional[Offline] = None
@@ -92,7 +78,7 @@ class Worker:
         self._displays += 1
         self.output.flush()
         self.output.marks.display(self._displays)
-        tree, buffers = values.pack(_bounded(bundle))
+        tree, buffers = values.pack(bounded(bundle))
         self.link.send({"t": "display", "id": self._displays, "data": tree}, buffers)
 
     def _ask_input(self, prompt: str, hidden: bool) -> Optional[str]:
@@ -232,7 +218,7 @@ class Worker:
         done = {"t": "done", "n": self._number, "status": result["status"], "value": None, "error": result["error"],
                 "pure": result["pure"], "seconds": round(time.monotonic() - started, 6)}
         try:
-            value, buffers = (None, []) if result["value"] is None else _spelled(result["value"])
+            value, buffers = (None, []) if result["value"] is None else spelled(result["value"])
             self.link.send({**done, "value": value}, buffers)
         except (MemoryError, ProtocolError) as failure:     # nothing of it was sent
             result.update(value=None, error=frames.last_resort(failure))
@@ -330,134 +316,7 @@ class Worker:
             buffers.clear()
             self.link.send({**answer, "status": "error", "value": None, "error": frames.last_resort(failure)})
 
-    # Checkpoints ----------------------------------------------------------------------------------------------------
-
-    def on_checkpoint(self, header: Dict[str, Any]) -> None:
-        """Fork a frozen copy and hand its socket to the host, or say why this is not possible now."""
-        if header.get("later"):   # the host is about to tell what the cell gave, and may want this processor for it
-            self.link.connection.wait(LATER_SECONDS)
-        self.output.install()   # were 0, 1 or 2 closed, the sockets made here would take their places
-        reason = self._unsafe_to_fork()
-        if reason:
-            self.link.send({"t": "refused", "id": header["id"], "reason": reason})
-            return
-        self._bury_copies()
-        host_end, own_end = socket.socketpair()
-        dice = random.getstate()   # the fork that resumes it gives the child's `random` another seed by itself
-        self.output.flush()
-        try:
-            pid = fork_quietly()   # it only sleeps; what libraries want done after a fork is done when it is resumed
-        except OSError as error:
-            self.link.send({"t": "refused", "id": header["id"], "reason": str(error)})
-            return
-        if pid == 0:
-            try:
-                host_end.close()
-                self._freeze(Connection(own_end), dice)
-            except BaseException:
-                os._exit(1)   # a copy that cannot sleep must not go on as a second worker
-            return
-        own_end.close()
-        self._copies.append(pid)
-        with self.shield:
-            try:
-                answer = {"t": "checkpointed", "id": header["id"], "pid": pid}
-                self.link.connection.send(answer, fds=[host_end.fileno()])
-            except OSError:
-                os._exit(0)
-        host_end.close()
-
-    def _bury_copies(self) -> None:
-        """Copies that the host has let go count against the session's processes until their parent has asked."""
-        for pid in self._copies[:]:
-            try:
-                gone = os.waitpid(pid, os.WNOHANG)[0]
-            except OSError:   # user code has asked already
-                gone = pid
-            if gone:
-                self._copies.remove(pid)
-
-    def on_hurry(self, header: Dict[str, Any]) -> None:
-        """A checkpoint that was to come later is waited for: that this came ends the delay."""
-
-    def _unsafe_to_fork(self) -> Optional[str]:
-        others = [thread for thread in threading.enumerate() if thread is not threading.main_thread()]
-        if others:
-            return "thread %r is running" % others[0].name
-        try:
-            tasks = os.listdir("/proc/self/task")
-        except OSError:
-            return None   # not shown at levels 1 and 2; the host looks from outside
-        own = str(threading.get_native_id())
-        for task in tasks:
-            if task != own:
-                try:
-                    with open("/proc/self/task/%s/comm" % task) as file:
-                        name = file.read().strip()
-                except OSError:
-                    continue   # it has ended
-                if name not in IDLE_THREADS:
-                    return "a library's thread (%s) is running" % name
-        cuda = getattr(sys.modules.get("torch"), "cuda", None)
-        if cuda is not None and cuda.is_initialized():
-            return "a GPU context does not survive a fork"
-        return None
-
-    def _freeze(self, channel: Connection, dice: Any) -> None:
-        """In the copy: sleep until the host resumes it; each resumption is a fork that goes on as the worker."""
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-        before = signal.signal(signal.SIGCHLD, lambda *_: _report_deaths(channel))
-        self.link.connection.sock.close()
-        null = os.open(os.devnull, os.O_RDWR)
-        for fd in (1, 2):
-            os.dup2(null, fd)
-        os.close(null)
-        while True:
-            frame = channel.receive()
-            if frame is None:
-                os._exit(0)
-            if frame[0]["t"] != "resume":
-                continue
-            control, output = channel.take_fd(), channel.take_fd()
-            self._may_speak_after_fork = True
-            pid = os.fork()
-            self._may_speak_after_fork = False
-            if pid == 0:
-                signal.signal(signal.SIGCHLD, before or signal.SIG_DFL)
-                channel.close()
-                self._resume(Connection(socket.socket(fileno=control)), output)
-                self._move_to(frame[0]["workspace"])
-                if frame[0].get("reseed"):
-                    reseed()
-                else:
-                    random.setstate(dice)
-                self.link.send({"t": "ready", "pid": self.pid})
-                return
-            os.close(control)
-            os.close(output)
-
-    def _resume(self, connection: Connection, output: int) -> None:
-        if 0 < self._config["level"] < 3 and min(landlock.abi(), self._config["abi_cap"]) < 6:
-            # Signals are the filter's to stop, and it lets them go to a pid that may be anyone's by now
-            seccomp.install(seccomp.forbid_signals(MACHINE))
-        self.take_up(connection, output)
-
-    def _move_to(self, workspace: str) -> None:
-        """In a branch: work in its own folder, wherever in the other one it was."""
-        before = self._config["workspace"]
-        if workspace == before:
-            return
-        self._config = {**self._config, "workspace": workspace, "home": workspace}
-        try:
-            inside = os.path.relpath(os.getcwd(), before)
-        except OSError:
-            inside = "."   # it is gone
-        for name in ("HOME", "PWD"):
-            if os.environ.get(name) == before:
-                os.environ[name] = workspace
-        if inside.split(os.sep)[0] != os.pardir:
-            place = os.path.join(workspace, inside)
-            os.chdir(place if os.path.isdir(place) else workspace)
+    # Forks ----------------------------------------------------------------------------------------------------------
 
     def take_up(self, connection: Connection, output: int) -> None:
         """In a process just forked: what is its own.
@@ -477,68 +336,7 @@ class Worker:
         self._is_tidy = False
 
 
-def _report_deaths(channel: Connection) -> None:
-    """In a frozen copy: a resumed one has died; the host asks how."""
-    try:
-        pid, status = os.waitpid(-1, os.WNOHANG)
-        while pid:
-            channel.send({"t": "exit", "pid": pid, "status": status}, timeout=1)
-            pid, status = os.waitpid(-1, os.WNOHANG)
-    except OSError:
-        pass
-
-
 def _as_json(data: Any) -> Dict[str, Any]:
     import json
 
     return {"application/json": json.dumps(data)}
-
-
-def _spelled(bundle: Dict[str, Any]) -> Tuple[Any, List[bytes]]:
-    """A bundle as it travels."""
-    text = bundle.get("text/plain")
-    if len(bundle) == 1 and type(text) is str and len(text) < LONG_TEXT:
-        return bundle, []   # as most are: a short text stands for itself
-    return values.pack(_bounded(bundle))
-
-
-def _bounded(bundle: Dict[str, Any]) -> Dict[str, Any]:
-    """A bundle without what is too large to travel."""
-    fits = {kind: data for kind, data in bundle.items() if len(data) <= MAX_BUNDLE_ITEM}
-    if "text/plain" in bundle and "text/plain" not in fits:
-        fits["text/plain"] = bundle["text/plain"][:MAX_BUNDLE_ITEM // 64]
-    return fits or {"text/plain": "[an output too large to show]"}
-
-
-class Offline:
-    """While a cell is run a second time to bring its variables back, it must not act on the world a second time.
-
-    Not a wall: where the network is open, user code can get around it. It stops what honest code would do.
-    """
-
-    EVENTS = ("socket.connect", "socket.sendto", "socket.sendmsg", "socket.getaddrinfo", "socket.bind",
-              "subprocess.Popen", "os.system", "os.posix_spawn", "os.exec")
-
-    def __init__(self) -> None:
-        self._on = False
-        sys.addaudithook(self._refuse)
-
-    def __enter__(self) -> None:
-        self._on = True
-
-    def __exit__(self, *_: object) -> None:
-        self._on = False
-
-    def _refuse(self, event: str, arguments: Any) -> None:
-        if self._on and event in self.EVENTS:
-            raise ConnectionRefusedError("not again: this cell is being replayed to restore its variables")
-
-
-def reseed() -> None:
-    """Random numbers of this copy's own: a fork would otherwise repeat its parent's."""
-    random.seed()
-    if "numpy" in sys.modules and "numpy.random" in sys.modules:
-        # Four bytes of noise: seeding with more takes half a millisecond of every session's start
-        sys.modules["numpy.random"].seed(int.from_bytes(os.urandom(4), "little"))
-    if "torch" in sys.modules:
-        sys.modules["torch"].seed()

@@ -36,6 +36,7 @@ class Text:
 
     def _begin(self) -> None:
         self._reply, self._words, self._ran = Reply(), True, False
+        self._n_fed = 0
         self._said = self._answered = ""
         """What was shown of this turn's reply; what of it was marked as the answer."""
 
@@ -50,6 +51,10 @@ class Text:
             case "turn":
                 piece = self._turn(entry.data)
                 self._begin()
+            case "cut":
+                said = "".join(one["text"] for one in entry.data["pieces"] if one.get("channel") == "reply")
+                piece = self._written(said[self._n_fed :]) if self._live else ""
+                self._begin()
             case "approval":
                 tool = entry.data["tool"]
                 piece = f"\n\n*`{tool}` waits for leave, which the page or the API can give.*\n\n"
@@ -61,7 +66,7 @@ class Text:
         return piece
 
     def _written(self, text: str) -> str:
-        before = len(self._said)
+        before, self._n_fed = len(self._said), self._n_fed + len(text)
         for kind, segment in self._reply.feed(text):
             self._words = self._words and kind != "code"   # after a cell only what came of it is told
             if not self._words:

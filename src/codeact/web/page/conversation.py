@@ -165,24 +165,18 @@ class Conversation:
             case "answered":
                 if card := self._open.pop(data["call"], None):
                     card.delete()
-            case "error":
+            case "cut":
+                self._end_live()
+                turns.cut(data)
+            case "error" | "stopped" | "interrupted" | "ended":
                 self._end_live(keep=True)
-                ui.label(data["message"]).classes("output error").props("role=alert")
-            case "stopped" | "interrupted":
-                self._end_live(keep=True)
-                for card in self._open.values():
-                    card.delete()
-                self._open.clear()
-                words = "Stopped." if entry.kind == "stopped" else "The server ended here; say something to go on."
-                ui.label(words).classes("note aside")
-            case "restored":
-                ui.label(f"After a pause: lost {', '.join(data['lost'])}"[:500]).classes("note aside")
-            case "note":
-                ui.label(data["text"]).classes("note aside")
-            case "ended":
-                self._end_live(keep=True)
-                if data["stop"] not in ("answer", "cancelled"):
-                    ui.label(f"Ended: {str(data['stop']).replace('_', ' ')}.").classes("note aside")
+                if entry.kind in ("stopped", "interrupted"):
+                    for card in self._open.values():
+                        card.delete()
+                    self._open.clear()
+                turns.note(entry.kind, data)
+            case "restored" | "note":
+                turns.note(entry.kind, data)
             case kind if kind in PIECES:
                 if self._live is None:
                     self._live = turns.LiveTurn()

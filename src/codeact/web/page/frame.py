@@ -310,3 +310,7 @@ async def _shared(chats: Chats, token: str) -> None:
                 cell = entry.data["code"]
             elif entry.kind == "cell_done":
                 turns.own_cell(cell, entry.data)
+            elif entry.kind == "cut":
+                turns.cut(entry.data)
+            else:
+                turns.note(entry.kind, entry.data)

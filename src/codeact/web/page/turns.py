@@ -13,7 +13,7 @@ from codeact.formats._streaming import Reply
 from codeact.web.page.outputs import bundle, printed, results
 from codeact.web.page.words import Source, Written, source, written
 
-__all__ = ["LiveTurn", "own_cell", "said", "turn"]
+__all__ = ["LiveTurn", "cut", "note", "own_cell", "said", "turn"]
 
 _NOTHING = "[no output]"
 _IGNORED = re.compile(r"\n\[what you wrote after the code was ignored[^\n]*\]\Z")
@@ -87,6 +87,17 @@ def _button(icon: str, label: str, act: Callable[[], Any]) -> None:
     ui.button(icon=icon, on_click=act).props(f'flat round dense size=sm aria-label="{label}"').tooltip(label)
 
 
+def cut(data: Mapping[str, Any]) -> None:
+    """A turn that came to no end: what there was of it."""
+    live = LiveTurn()
+    for piece in data["pieces"]:
+        if piece["type"] == "approval":
+            given = ", ".join(f"{name}={value}" for name, value in piece["arguments"].items())
+            ui.label(f"{piece['tool']}({given}) was not allowed: nobody answered.").classes("note aside")
+        live.take(piece["type"], piece)
+    live.freeze()
+
+
 def own_cell(code: str, done: Mapping[str, Any] | None) -> None:
     """A cell of the user's own."""
     with ui.element("section").classes("cell own").props('aria-label="your cell"'):
@@ -95,6 +106,27 @@ def own_cell(code: str, done: Mapping[str, Any] | None) -> None:
         if done is not None:
             text = "" if done.get("text") == _NOTHING else done.get("text", "")
             results(text, done.get("outputs", ()), error=done.get("status") not in ("ok", None))
+
+
+def note(kind: str, data: Mapping[str, Any]) -> None:
+    """How a run ended, or what came of a pause, in a line; nothing where there is nothing to say."""
+    match kind:
+        case "stopped":
+            words = "Stopped."
+        case "interrupted":
+            words = "The server ended here; say something to go on."
+        case "restored":
+            words = f"After a pause: lost {', '.join(data['lost'])}"[:500]
+        case "note":
+            words = data["text"]
+        case "ended" if data["stop"] not in ("answer", "cancelled"):
+            words = f"Ended: {str(data['stop']).replace('_', ' ')}."
+        case "error":
+            ui.label(data["message"]).classes("output error").props("role=alert")
+            return
+        case _:
+            return
+    ui.label(words).classes("note aside")
 
 
 class LiveTurn:

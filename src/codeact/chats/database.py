@@ -1,0 +1,93 @@
+"""A database, opened and brought to the present tables; and text as databases take it.
+
+SQLite by default, PostgreSQL by URL. What is kept in it is said by the parts of `store.Store`, each in a file.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from alembic import command
+from alembic.config import Config
+from alembic.util import CommandError
+
+from codeact.errors import ConfigError
+
+__all__ = ["Database", "line", "spelled", "word"]
+
+_MAX_TITLE = 200
+_LOCK = 7_316_402
+"""Of PostgreSQL's advisory locks, ours: one program migrates at a time."""
+
+
+class Database:
+    """A database of conversations. Every method is one transaction; safe to be used from any thread.
+
+    Args:
+        url: As SQLAlchemy takes it.
+
+    Raises:
+        ConfigError: It cannot be opened, or is of another version of the program.
+    """
+
+    def __init__(self, url: str) -> None:
+        try:
+            self._engine = sa.create_engine(url, pool_pre_ping=True)
+            if self._engine.dialect.name == "sqlite":
+                sa.event.listen(self._engine, "connect", _as_we_use_it)
+            self._migrate()
+        except (sa.exc.SQLAlchemyError, CommandError, ImportError) as error:
+            said = str(getattr(error, "orig", None) or error).split("\n", 1)[0]
+            shown = sa.engine.make_url(url).render_as_string(hide_password=True) if "://" in url else url
+            raise ConfigError(f"cannot use the database {shown}: {said}") from None
+
+    def _migrate(self) -> None:
+        config = Config()
+        config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+        with self._engine.begin() as connection:
+            # Of several programs that start at once one migrates, the others wait.
+            if self._engine.dialect.name == "postgresql":
+                connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_LOCK)))
+            elif self._engine.dialect.name == "sqlite":
+                connection.exec_driver_sql("BEGIN IMMEDIATE")
+            config.attributes["connection"] = connection
+            command.upgrade(config, "head")
+
+    def ping(self) -> None:
+        """Ask the database for nothing; raises what SQLAlchemy does where it does not answer."""
+        with self._engine.connect() as connection:
+            connection.execute(sa.select(1))
+
+    def close(self) -> None:
+        """Give the connections back."""
+        self._engine.dispose()
+
+
+def _as_we_use_it(connection: Any, _: Any) -> None:
+    """Readers and a writer at once; a program's crash loses nothing that was committed."""
+    cursor = connection.cursor()
+    for pragma in ("busy_timeout=10000", "journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON"):
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()
+
+
+def spelled(data: Any) -> str:
+    """As JSON that can be searched, and be sent: half of a surrogate pair is no character to anybody else."""
+    return _text(json.dumps(data, ensure_ascii=False))
+
+
+def _text(text: str) -> str:
+    return text.encode(errors="replace").decode()
+
+
+def line(text: str) -> str:
+    """A name of something, as databases take it."""
+    return _text(text.replace("\0", ""))[:_MAX_TITLE]
+
+
+def word(key: str) -> str:
+    """A key that comes from outside; one that is none of ours finds nothing."""
+    return key if key.isascii() and key.isprintable() else ""
