@@ -226,6 +226,25 @@ def test_a_table_over_arrays_of_the_users_own_is_not_asked_for_its_items(science
         assert py.run("Array.asked").text == "Out[2]: 0"
 
 
+def test_a_time_zone_of_the_users_own_is_not_asked(science, tmp_path):
+    with Interpreter() as py:
+        assert py.run("import datetime, pandas as pd\nclass Zone(datetime.tzinfo):\n    asked = 0\n"
+                      "    def utcoffset(self, when):\n        Zone.asked += 1\n        return datetime.timedelta(hours=1)\n"
+                      "    def dst(self, when): return None\n    def tzname(self, when): return 'z'\n"
+                      "    def __repr__(self):\n        Zone.asked += 1\n        return 'Zone()'\n"
+                      "when, stamp = datetime.datetime(2020, 1, 2, tzinfo=Zone()), pd.Timestamp(2020, 1, 2, tz=Zone())\n"
+                      "index = pd.DatetimeIndex([stamp])\nutc = pd.Timestamp(2020, 1, 2, tz='UTC')\nZone.asked = 0").error is None
+        found = {variable.name: variable for variable in variables.checked(
+            py._backend._ask({"t": "variables", "own": False}, seconds=60))}
+        assert [found[name].preview for name in ("when", "stamp", "index")] == [
+            "<datetime object>", "<Timestamp object>", "<DatetimeIndex object>"]
+        assert "UTC" in found["utc"].preview
+        rest = py.save(tmp_path / "saved").rest
+        assert {"when", "stamp", "index"} <= set(rest)
+        assert "time zone" in rest["when"]
+        assert py.run("Zone.asked").text == "Out[2]: 0"
+
+
 def test_a_repr_that_ends_the_process_does_not_cost_the_session(py):
     py.run("import os\nx = 1\nclass End:\n    def __repr__(self): os._exit(3)\nend = End()")
     assert table(py)["end"].preview == "<End object>"

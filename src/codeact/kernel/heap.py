@@ -25,7 +25,17 @@ from typing import Any, Callable, Dict, List, Optional, Tuple
 from . import values
 from .guard import keep_builtins
 from .heap_tables import LIBRARY_ATOMS, PANDAS_ATOMS, copies_on_write, dated, plain_objects, same_table
-from .kinds import ATOMS, is_class, is_module, library_type, module_of, name_of, names_of_module, plain_table
+from .kinds import (
+    ATOMS,
+    is_class,
+    is_module,
+    library_type,
+    module_of,
+    name_of,
+    names_of_module,
+    plain_table,
+    plain_zone,
+)
 
 __all__ = ["MAX_DEPTH", "Refused", "Writer", "importable"]
 
@@ -143,6 +153,8 @@ class Writer:
             return ["bytearray", self._pack(bytes(value))]
         if kind is range:
             return ["v", self._pack(value)]
+        if not plain_zone(getattr(value, "tzinfo", None) if _is_time(value) else None):
+            raise Refused("its time zone is an instance of a class of the session")
         if any(library_type(value, module) in names for module, names in LIBRARY_ATOMS.items()):
             return self._checked(value, lambda back: repr(back) == repr(value))
         found = importable(value)
@@ -245,6 +257,10 @@ class Writer:
         if known is holder or (in_table and library_type(known, "pandas") and copies_on_write()):
             return
         raise Refused("it shares its memory with another variable")
+
+
+def _is_time(value: Any) -> bool:
+    return library_type(value, "datetime") in ("datetime", "time") or library_type(value, "pandas") == "Timestamp"
 
 
 def _ordered(value: Any) -> List[Any]:

@@ -13,7 +13,8 @@ from typing import Any, Dict, FrozenSet, List, Tuple
 from .guard import keep_builtins
 
 __all__ = ["ATOMS", "attributes", "is_class", "is_module", "is_own_name", "library_type", "module_of", "mro", "name_of",
-           "names_in", "names_of_module", "plain_table", "user_names"]
+           "names_in", "names_of_module", "plain_table",
+           "plain_zone", "user_names"]
 
 keep_builtins(globals())
 
@@ -92,9 +93,16 @@ def plain_table(value: Any) -> bool:
     return library_type(value, "pandas") == "RangeIndex" or _plain_array(value._data)
 
 
+def plain_zone(zone: Any) -> bool:
+    """Whether a time zone, which every look at a time asks, is none of the user's classes."""
+    return zone is None or module_of(type(zone)).partition(".")[0] in ("datetime", "zoneinfo", "dateutil", "pytz")
+
+
 def _plain_array(array: Any) -> bool:
     if library_type(array, "pandas") == "Categorical":
         return plain_table(array.categories)
+    if library_type(array, "pandas") == "DatetimeArray" and not plain_zone(array.tz):
+        return False
     return bool(library_type(array, "numpy") or library_type(array, "pandas"))
 
 

@@ -18,7 +18,7 @@ from types import BuiltinFunctionType, FunctionType
 from typing import Any, Dict, Iterator, List, Optional, Tuple
 
 from .guard import keep_builtins
-from .kinds import ATOMS, is_class, is_module, library_type, mro, name_of, plain_table, user_names
+from .kinds import ATOMS, is_class, is_module, library_type, mro, name_of, plain_table, plain_zone, user_names
 
 __all__ = ["MAX_VARIABLES", "listing"]
 
@@ -250,6 +250,8 @@ def _pandas(value: Any, depth: int) -> Optional[str]:
     if name == "Series" or name.endswith("Index"):
         items = [_item(item, depth) for item in list(value.array[:8])] if hasattr(value, "array") else []
         return "%s [%s%s]" % (value.dtype, ", ".join(items), ", ..." * (len(value) > 8))
+    if name == "Timestamp" and not plain_zone(value.tzinfo):
+        return None
     if name in ("Timestamp", "Timedelta", "NaTType", "NAType", "Interval", "Period"):
         return repr(value)
     return None
