@@ -391,6 +391,19 @@ def test_resume_goes_on_with_conversation_variables_and_files(tmp_path):
             agent.undo()
 
 
+def test_who_goes_on_with_other_settings_has_the_system_say_so(tmp_path):
+    path = tmp_path / "a.jsonl"
+    with agent_that_says(execute("x = 1"), ANSWER, save=path) as agent:
+        before = agent.run("first").trajectory.prompt
+    with Agent.resume(path, ScriptedModel([ANSWER]), format="json", instructions="Be brief.") as agent:
+        after = agent.run("again").trajectory.prompt
+    assert "Be brief." in after[0].content
+    assert "JSON" in after[0].content
+    assert after[1:] == before[1:]
+    with Agent.resume(path, ScriptedModel([ANSWER])) as agent:
+        assert agent.run("as before").trajectory.prompt == before
+
+
 def test_resume_runs_again_what_the_saved_state_has_not_seen(tmp_path):
     path = tmp_path / "a.jsonl"
     with agent_that_says(execute("x = 1"), execute("x += 1"), ANSWER, save=path) as agent:

@@ -360,7 +360,8 @@ class Agent:
 
         The interpreter's state is loaded from beside the file; cells run since then are run again where that is safe
         (`resuming.py`), and `resumed` says what did not come back; the model is told with the next task. Then
-        `run(None)` goes on with a task that was under way, `run(task)` with another one.
+        `run(None)` goes on with a task that was under way, `run(task)` with another one. Format, tools, instructions
+        and limits are those given here, and the system's words to the model say so.
 
         Args:
             path: The file; it is written on.
@@ -378,7 +379,10 @@ class Agent:
                 raise ConfigError(f"{path} does not say which model to go on with: give it, as model=\"openai:...\"")
         agent = cls(model, save=path, _state=unfinished.state, **settings)
         agent.about = {**unfinished.trajectory.about, **agent.about}
-        agent._conversation = Conversation(replace(unfinished.trajectory, about=agent.about))
+        prompt = unfinished.trajectory.prompt
+        if prompt and prompt[0].role == "system":
+            prompt = (agent._environment("").reset()[0], *prompt[1:])
+        agent._conversation = Conversation(replace(unfinished.trajectory, about=agent.about, prompt=prompt))
         agent.resumed = agent._brought_back(unfinished)
         agent._conversation.aside += unfinished.aside
         if agent.resumed.note:

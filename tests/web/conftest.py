@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "chats"))
+sys.path.insert(0, str(Path(__file__).parents[1] / "models"))
 
 pytest.importorskip("nicegui", reason="the extra `web` is not installed")
 pytest.importorskip("uvicorn")
@@ -114,7 +115,7 @@ class Visit:
         self.button("Send").wait_for()
 
     def shot(self, name):
-        self.page.screenshot(path=str(self._folder / f"{name}.png"))
+        self.page.screenshot(path=str(self._folder / f"{name}.png"), animations="disabled")
 
 
 @pytest.fixture
@@ -125,7 +126,7 @@ def visit(site, browser, request, tmp_path_factory):
     contexts, visits = [], []
 
     def start(**options):
-        context = browser.new_context(**{"viewport": {"width": 1280, "height": 860}, **options})
+        context = browser.new_context(**{"viewport": {"width": 1280, "height": 860}, "reduced_motion": "reduce", **options})
         contexts.append(context)
         visits.append(Visit(site, context.new_page(), folder))
         return visits[-1]

@@ -11,10 +11,11 @@ class Scripted:
     """`script` gives the replies to a message, one a turn; `{hold}` in a reply waits until `go` is set."""
 
     def __init__(self):
-        self.script, self.go, self.sent = {}, threading.Event(), []
+        self.script, self.go, self.sent, self.asked = {}, threading.Event(), [], []
 
     def complete(self, messages, *, observe, cancel, **options):
         self.sent.append(messages)
+        self.asked.append(options)
         said = [(n, line) for n, one in enumerate(messages) if one.role == "user"
                 for line in str(one.content).split("\n") if line.strip() in self.script]
         replies = self.script[said[-1][1].strip()] if said else ["<solution>Done.</solution>"]

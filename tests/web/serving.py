@@ -19,8 +19,9 @@ TOKEN = "a-token-for-tests-0123456789"
 class Served:
     """A running server."""
 
-    def __init__(self, chats, port, end):
+    def __init__(self, chats, port, end, app):
         self.chats, self.port, self.url, self.end = chats, port, f"http://127.0.0.1:{port}", end
+        self.app = app
 
     def client(self, token=TOKEN, **options):
         headers = {"Authorization": f"Bearer {token}"} if token else {}
@@ -32,7 +33,8 @@ def run_server(home, *, policy=None, page=False, model=None, engine=None, **opti
     found = model or Calculator()
     chats = Chats(home=home, model=lambda name: found, **{"defaults": Options(model="test"), "sandbox": "none", **options})
     listener = listen("127.0.0.1", 0)
-    server = uvicorn.Server(uvicorn.Config(create_app(chats, policy or Policy(token=TOKEN), page=page, engine=engine), log_level="error", lifespan="on", proxy_headers=False,
+    app = create_app(chats, policy or Policy(token=TOKEN), page=page, engine=engine)
+    server = uvicorn.Server(uvicorn.Config(app, log_level="error", lifespan="on", proxy_headers=False,
                                            timeout_graceful_shutdown=1))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
     thread.start()
@@ -47,4 +49,4 @@ def run_server(home, *, policy=None, page=False, model=None, engine=None, **opti
         thread.join(20)
         listener.close()
 
-    return Served(chats, listener.getsockname()[1], end), end
+    return Served(chats, listener.getsockname()[1], end, app), end

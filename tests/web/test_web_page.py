@@ -76,7 +76,7 @@ def test_what_was_written_before_a_stop_stays_and_one_can_go_on(visit):
     one.idle()
 
 
-@pytest.mark.parametrize(("choice", "seen"), [("Allow", "erased the disk"), ("Refuse", "not approved")])
+@pytest.mark.parametrize(("choice", "seen"), [("Allow", "erased the disk"), pytest.param("Refuse", "not approved", marks=pytest.mark.slow)])
 def test_a_tool_that_needs_leave_is_asked_for_with_its_arguments(visit, choice, seen):
     one = visit()
     one.new({f"erase {choice}": [CELL % "print(erase(name='the disk'))", ANSWER]}, tools=one.site.chats.tools_allowed)
@@ -109,16 +109,21 @@ def test_a_reload_and_a_second_tab_show_everything_once(visit):
         expect(tab.page.locator(".live")).to_have_count(0)
 
 
-def test_a_lost_connection_comes_back_to_what_happened_meanwhile(visit):
-    one = visit().new({"offline": ["Before.{hold}<solution>Meanwhile.</solution>"]})
+def test_a_lost_connection_is_told_and_comes_back_to_what_happened_meanwhile_and_what_was_said_is_said_once(visit):
+    one = visit().new({"offline": ["Before.{hold}<solution>Meanwhile.</solution>"], "said offline": [ANSWER]})
     one.say("offline")
     expect(one.text("Before.")).to_be_visible()
     one.page.context.set_offline(True)
+    expect(one.page.get_by_text("Connection lost")).to_be_visible()
     one.site.model.go.set()
     assert one.site.chats.wait(one.key, "local", 20)
+    one.say("said offline")
     one.page.context.set_offline(False)
     expect(one.text("Meanwhile.")).to_have_count(1)
+    expect(one.page.get_by_text("Connection lost")).to_be_hidden()
+    expect(one.text("That is all.")).to_have_count(1)
     one.idle()
+    expect(one.page.locator(".said")).to_have_count(2)
     one.faults[:] = [fault for fault in one.faults if "ERR_INTERNET_DISCONNECTED" not in fault]
 
 
@@ -155,17 +160,6 @@ def test_a_cell_of_ones_own_undo_and_variables(visit):
     one.button("Variables").click()
     expect(one.page.locator(".q-drawer--right").get_by_text("height: int")).to_be_visible()
     one.shot("variables")
-
-
-def test_undo_takes_the_last_message_back(visit):
-    one = visit().new({"first": ["<solution>One.</solution>"], "second": ["<solution>Two.</solution>"]})
-    for said, answer in (("first", "One."), ("second", "Two.")):
-        one.say(said)
-        expect(one.text(answer)).to_be_visible()
-        one.idle()
-    one.button("Take the last message back").click()
-    expect(one.text("Two.")).to_have_count(0)
-    expect(one.text("One.")).to_be_visible()
 
 
 def test_files_are_attached_listed_and_looked_at(visit):

@@ -40,7 +40,7 @@ class Awake:
         self._store, self.home = store, home
         self._model, self._sandbox = model, sandbox
         self._idle_seconds, self._max_live = idle_seconds, max_live
-        self._max_running, self._any_model = max_running, any_model
+        self._max_running, self.any_model = max_running, any_model
         self.tools_allowed = tuple(tools_allowed)
         self.models_offered = tuple(dict.fromkeys(filter(None, models_offered)))
         self._lives: dict[str, Live] = {}
@@ -100,6 +100,22 @@ class Awake:
         """Whether it is over."""
         return self._closed.is_set()
 
+    def judge(self, options: Options) -> None:
+        """Whether conversations may be had so.
+
+        Raises:
+            ChatRefused: A tool is not allowed, a model not offered, a format unknown.
+        """
+        for name in options.tools:
+            if name not in self.tools_allowed:
+                allowed = ", ".join(self.tools_allowed) or "none"
+                raise ChatRefused(f"the tool {name!r} is not allowed by this server; allowed: {allowed}")
+        if not self.any_model and options.model and options.model not in self.models_offered:
+            offered = ", ".join(self.models_offered) or "none"
+            raise ChatRefused(f"the model {options.model!r} is not offered by this server; offered: {offered}")
+        if options.format not in (formats := plugins.available("formats")):   # another would be a module to import
+            raise ChatRefused(f"there is no format {options.format!r}; there are {', '.join(formats)}")
+
     # ------------------------------------------------------------------------------------------------------------------
 
     def _folder(self, key: str) -> Path:
@@ -107,17 +123,6 @@ class Awake:
 
     def _workspace(self, key: str) -> Path:
         return self._folder(key) / "workspace"
-
-    def _judge(self, options: Options) -> None:
-        for name in options.tools:
-            if name not in self.tools_allowed:
-                allowed = ", ".join(self.tools_allowed) or "none"
-                raise ChatRefused(f"the tool {name!r} is not allowed by this server; allowed: {allowed}")
-        if not self._any_model and options.model and options.model not in self.models_offered:
-            offered = ", ".join(self.models_offered) or "none"
-            raise ChatRefused(f"the model {options.model!r} is not offered by this server; offered: {offered}")
-        if options.format not in (formats := plugins.available("formats")):   # another would be a module to import
-            raise ChatRefused(f"there is no format {options.format!r}; there are {', '.join(formats)}")
 
     def _check_running(self, key: str, owner: str) -> None:
         if self._max_running is None:
@@ -150,7 +155,7 @@ class Awake:
             raise ChatRefused("the server is about to end: try again when it is there")
         if not summary.options.model:
             raise ConfigError("no model is chosen for this conversation: choose one in its settings")
-        self._judge(summary.options)   # what is allowed may have changed since
+        self.judge(summary.options)   # what is allowed may have changed since
         was_there = self._folder(summary.id).exists()
         live = Live(self._store, summary, self._folder(summary.id), model=self._model,
                     told=lambda: self._told_of(summary.id), sandbox=self._sandbox)

@@ -63,7 +63,7 @@ class Chats(Ways, Shelf):
             ChatRefused: The options name a tool that is not allowed.
         """
         options = options or self.defaults
-        self._judge(options)
+        self.judge(options)
         if self._store.count(owner) >= self._max_per_user:
             raise LimitReached(f"there are {self._max_per_user} conversations, as many as may be; delete some")
         return self._store.create(owner, title, options)
@@ -98,7 +98,7 @@ class Chats(Ways, Shelf):
         if pinned is not None:
             values["pinned"] = pinned
         if options is not None:
-            self._judge(options)
+            self.judge(options)
             with self._alone(key, owner):
                 self._to_sleep(key)
                 self._store.update(key, options=options)

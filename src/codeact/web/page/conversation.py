@@ -18,9 +18,10 @@ from codeact.errors import CodeActError, NotFound
 from codeact.messages import Image
 from codeact.web.following import follow
 from codeact.web.page import turns
-from codeact.web.threads import in_thread
+from codeact.web.page.telling import refused, tell
+from codeact.web.threads import in_slow_thread, in_thread
 
-__all__ = ["Conversation"]
+__all__ = ["ON_ENTER", "Conversation"]
 
 _PAGE_TURNS = 30
 _ENDS = ("ended", "stopped", "interrupted", "error")
@@ -31,15 +32,17 @@ class Conversation:
 
     Args:
         key, owner: Which, and whose.
-        changed: Called when what a list shows of it may have changed.
+        changed: Called when what is shown around it may have changed; with `files=True` if that is its files.
     """
 
-    def __init__(self, chats: Chats, key: str, owner: str, *, changed: Callable[[], Awaitable[None]]) -> None:
+    def __init__(self, chats: Chats, key: str, owner: str, *, changed: Callable[..., Awaitable[None]]) -> None:
         self.chats, self.key, self.owner = chats, key, owner
         self._changed = changed
         self._seen, self._first, self._last = 0, 0, ""
+        self._branch_shown = ""
         self._live: turns.LiveTurn | None = None
         self._cell: tuple[Any, str] | None = None
+        self._asked, self._took = 0.0, 0.0
         self._open: dict[str, Any] = {}
         self._pictures: list[Image] = []
         self._files: list[str] = []
@@ -68,7 +71,7 @@ class Conversation:
                     ui.textarea(placeholder="Ask, or give a task")
                     .props('autogrow outlined dense rounded input-class="max-h-48" aria-label="Message" autofocus')
                     .classes("grow")
-                    .on("keydown.enter", self._send, js_handler=_ENTER)
+                    .on("keydown.enter", self._send, js_handler=ON_ENTER)
                     .on("keydown.up", self._edit_last, js_handler=_UP)
                 )
                 self._send_button = ui.button(icon="arrow_upward", on_click=self._send).props(
@@ -89,6 +92,7 @@ class Conversation:
         entries = await in_thread(self.chats.shown, self.key, self.owner, limit=_PAGE_TURNS)
         self._shown.clear()
         self._live, self._cell = None, None
+        self._asked, self._took = 0.0, 0.0
         self._open.clear()
         with self._shown:
             for entry in entries:
@@ -97,7 +101,7 @@ class Conversation:
         self._first = min(numbers, default=0)
         self._earlier.set_visibility(self._first > 0)
         self._seen = max((entry.seq for entry in entries), default=0)
-        await self._refresh()
+        await self.refresh()
         self._to_end()
 
     async def _more(self) -> None:
@@ -124,7 +128,9 @@ class Conversation:
                 ui.label("This conversation was deleted.").classes("note")
 
     async def _take(self, found: list[Entry]) -> None:
-        if any(entry.kind == "branched" for entry in found):
+        summary = await self._summary()
+        is_elsewhere = summary is not None and summary.branch != self._branch_shown   # somebody chose another branch
+        if is_elsewhere or any(entry.kind == "branched" for entry in found):
             await self._reload()
             return
         with self._shown:
@@ -132,7 +138,7 @@ class Conversation:
                 if entry.seq > self._seen:
                     self._seen = entry.seq
                     self._show(entry)
-        await self._refresh()
+        await self.refresh(summary)
         self._to_end(only_if_near=True)
 
     # Entries ----------------------------------------------------------------------------------------------------------
@@ -141,9 +147,11 @@ class Conversation:
         data, self._last = entry.data, entry.kind
         match entry.kind:
             case "user":
+                self._asked, self._took = entry.at, 0.0
                 self._end_live(keep=True)
                 turns.said(data)
             case "turn":
+                self._took = entry.at - self._asked if self._asked else 0.0
                 self._end_live()
                 if data["action"]["type"] == "answer":
                     self._last = "ended"
@@ -212,20 +220,24 @@ class Conversation:
     async def _do(self, work: Callable[..., Any], *words: Any, **more: Any) -> Any:
         """A method of `Chats`; what it refuses is said."""
         try:
-            return await in_thread(work, self.key, self.owner, *words, **more)
+            return await in_slow_thread(work, self.key, self.owner, *words, **more)
         except CodeActError as error:
-            ui.notify(str(error), type="warning", multi_line=True, classes="whitespace-pre-wrap")
+            refused(error)
             return error
 
     async def _send(self) -> None:
         text = str(self._box.value or "")
         if not text.strip() and not self._pictures:
             return
-        done = await self._do(self.chats.send, text, images=tuple(self._pictures), attached=tuple(self._files))
-        if isinstance(done, CodeActError):
-            return
+        pictures, files = self._pictures, self._files
+        # At once, so that a key pressed twice sends it once
         self._box.set_value("")
         self._pictures, self._files = [], []
+        done = await self._do(self.chats.send, text, images=tuple(pictures), attached=tuple(files))
+        if isinstance(done, CodeActError):
+            self._box.set_value(text)
+            self._pictures, self._files = pictures, files
+            return
         self._attached.clear()
         await self._changed()
         self._to_end()
@@ -245,7 +257,7 @@ class Conversation:
     async def _branch(self, number: int) -> None:
         done = await self._do(self.chats.branch, number)
         if not isinstance(done, CodeActError):
-            ui.notify("On a branch of its own; the other way is kept under Branches.")
+            tell("On a branch of its own; the other way is kept under Branches.")
 
     async def _edit_cell(self, number: int) -> None:
         found = await in_thread(self.chats.turns, self.key, self.owner, before=number + 1, limit=1)
@@ -294,19 +306,26 @@ class Conversation:
         with self._attached:
             ui.chip(info.name, icon="attach_file").props("outline dense")
         self._upload.reset()
+        await self._changed(files=True)
 
     # ------------------------------------------------------------------------------------------------------------------
 
-    async def _refresh(self) -> None:
+    async def _summary(self) -> Summary | None:
         try:
-            summary: Summary = await in_thread(self.chats.summary, self.key, self.owner)
+            return await in_thread(self.chats.summary, self.key, self.owner)
         except NotFound:
+            return None
+
+    async def refresh(self, summary: Summary | None = None) -> None:
+        """Show anew what is known of the whole: state, model, tokens, cost."""
+        if (summary := summary or await self._summary()) is None:
             return
+        self._branch_shown = summary.branch
         busy = summary.state in ("running", "waiting")
         self._stop_button.set_visibility(busy)
         self._send_button.set_visibility(not busy)
-        if not busy:
-            self._end_live(keep=True)
+        if not busy and self._live and self._live.is_empty:   # else its end is still to come
+            self._end_live()
         elif self._live is None and summary.state == "running" and self._last not in _ENDS:
             with self._shown:
                 self._live = turns.LiveTurn()
@@ -316,7 +335,8 @@ class Conversation:
             summary.state, ""
         )
         tokens = f"{used.tokens:,} tokens{cost}" if used.tokens else ""
-        self._status.set_text(" · ".join(filter(None, (summary.options.model, told, tokens))))
+        took = f"last answer {self._took:.1f} s" if self._took and not busy else ""
+        self._status.set_text(" · ".join(filter(None, (summary.options.model, told, tokens, took))))
         await self._changed()
 
     def _to_end(self, *, only_if_near: bool = False) -> None:
@@ -326,13 +346,13 @@ class Conversation:
         )
 
 
-_ENTER = "(e) => { if (!e.shiftKey && !e.isComposing) { e.preventDefault(); emit(); } }"
+ON_ENTER = "(e) => { if (!e.shiftKey && !e.isComposing) { e.preventDefault(); emit(); } }"
 _UP = "(e) => { if (!e.target.value) { e.preventDefault(); emit(); } }"
 
 
 async def _edited(title: str, words: str, text: str, button: str) -> str | None:
     """What somebody made of a text; None if they thought better of it."""
-    with ui.dialog() as dialog, ui.card().classes("w-full").style("max-width: 50rem"):
+    with ui.dialog().props(f'aria-label="{title}"') as dialog, ui.card().classes("w-full").style("max-width: 50rem"):
         ui.label(title).classes("text-h6")
         ui.label(words).classes("aside")
         box = (

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
+from pathlib import PurePath
 from typing import Any
 
 from nicegui import ui
@@ -10,10 +12,17 @@ from nicegui import ui
 from codeact.chats.chats import Chats
 from codeact.chats.values import Options
 from codeact.errors import CodeActError
-from codeact.web.threads import in_thread
+from codeact.web.threads import in_slow_thread
 
 __all__ = ["ask_name", "choose", "confirm", "first_words"]
 
+_LIMITS = {
+    "max_turns": "Turns for a message",
+    "max_seconds": "Seconds for a message",
+    "max_tokens": "Tokens for a message",
+    "max_cost": "Dollars for a message",
+    "timeout": "Seconds for a cell",
+}
 _FORMATS = {"code": "Python code", "json": "JSON calls", "text": "text calls", "native": "native tool calls"}
 _WAYS = """
 **On this machine** — start [Ollama](https://ollama.com), llama.cpp, LM Studio or vLLM; then the model is
@@ -26,62 +35,90 @@ _WAYS = """
 """
 
 
-async def choose(chats: Chats, now: Options) -> Options | None:
-    """Another way to have the conversation; None if it is to stay."""
-    with ui.dialog() as dialog, ui.card().classes("w-full").style("max-width: 34rem"):
-        ui.label("How this conversation is had").classes("text-h6")
-        model = ui.input("Model, as openai:gpt-5-mini", value=now.model).classes("w-full").props("outlined dense")
-        await _try_button(chats, model)
-        form = ui.select(_FORMATS, value=now.format, label="Actions are").classes("w-full").props("outlined dense")
+async def choose(chats: Chats, now: Options, keep: Callable[[Options], Awaitable[object]]) -> None:
+    """Another way to have the conversation.
+
+    Args:
+        keep: Has it so from now on; what it refuses is told while the box is still open.
+    """
+    with _box("How this conversation is had") as dialog, ui.card().classes("w-full").style("max-width: 34rem"):
+        ui.label("How this conversation is had").classes("text-h6").props("role=heading aria-level=2")
+        model = _model_to_try(chats, "Model, as openai:gpt-5-mini", now.model)
+        formats = {now.format: now.format} | _FORMATS
+        form = ui.select(formats, value=now.format, label="Actions are").classes("w-full").props("outlined")
         tools = (
             ui.select(
-                list(chats.tools_allowed),
+                {one: PurePath(one).stem if one.endswith(".py") else one for one in chats.tools_allowed},
                 value=[one for one in now.tools if one in chats.tools_allowed],
                 multiple=True,
                 label="Tools",
             )
             .classes("w-full")
-            .props("outlined dense use-chips")
+            .props("outlined use-chips")
         )
         tools.set_visibility(bool(chats.tools_allowed))
-        with ui.row().classes("w-full no-wrap"):
-            n_turns = ui.number("Turns for a message", value=now.max_turns, min=1, precision=0).props("outlined dense")
-            cost = ui.number("Dollars for a message", value=now.max_cost, min=0).props("outlined dense clearable")
-            timeout = ui.number("Seconds for a cell", value=now.timeout, min=1).props("outlined dense")
+        with ui.element("div").classes("limits"):
+            boxes = {name: _limit(label, getattr(now, name)) for name, label in _LIMITS.items()}
         words = (
             ui.textarea("Further words to the model", value=now.instructions)
             .classes("w-full")
-            .props("outlined autogrow")
+            .props("outlined autogrow input-class=max-h-48")
         )
+        refused = ui.label("").classes("output error").props("role=alert")
+        refused.set_visibility(False)
+
+        async def use() -> None:
+            chosen: dict[str, Any] = {"model": str(model.value or "").strip(), "format": form.value}
+            chosen |= {"tools": list(tools.value or ()), "instructions": str(words.value or "")}
+            chosen |= {name: _amount(name, box.value) for name, box in boxes.items()}
+            try:
+                await keep(Options.from_json({**now.to_json(), **chosen}))
+            except CodeActError as error:
+                refused.set_text(str(error))
+                refused.set_visibility(True)
+                return
+            dialog.submit(True)
+
         with ui.row().classes("w-full justify-end"):
             ui.button("Cancel", on_click=lambda: dialog.submit(None)).props("flat no-caps")
-            ui.button("Use", on_click=lambda: dialog.submit(True)).props("unelevated no-caps")
-    done = await dialog
+            ui.button("Use", on_click=use).props("unelevated no-caps")
+    await dialog
     dialog.delete()
-    if not done:
-        return None
-    return Options.from_json(
-        {
-            **now.to_json(),
-            "model": str(model.value or "").strip(),
-            "format": form.value,
-            "tools": list(tools.value or ()),
-            "max_turns": int(n_turns.value or now.max_turns),
-            "max_cost": cost.value or None,
-            "timeout": float(timeout.value or now.timeout),
-            "instructions": str(words.value or ""),
-        }
-    )
 
 
-async def _try_button(chats: Chats, model: Any) -> None:
+def _box(name: str) -> Any:
+    return ui.dialog().props(f'aria-label="{name}"')
+
+
+def _limit(label: str, now: float | None) -> Any:
+    return ui.number(label, value=now, min=0).props('outlined stack-label placeholder="no limit"')
+
+
+def _amount(name: str, value: float | None) -> float | None:
+    if value is None:
+        return Options().to_json()[name]  # type: ignore[no-any-return]
+    return int(value) if name in ("max_turns", "max_tokens") and value == int(value) else value
+
+
+def _model_to_try(chats: Chats, label: str, now: str) -> Any:
+    """A box for a model's name, with a button that asks it for a word."""
+    with ui.row().classes("w-full items-stretch no-wrap gap-2"):
+        model = (
+            ui.input(label, value=now, autocomplete=list(chats.models_offered))
+            if chats.any_model
+            else ui.select(list({now: 0, **dict.fromkeys(chats.models_offered)}), value=now, label="Model")
+        )
+        model.classes("grow").props("outlined")
+        ui.button("Try it", on_click=lambda: attempt()).props("outline no-caps")
     said = ui.label("").classes("aside").props("role=status")
+    said.set_visibility(False)
 
     async def attempt() -> None:
+        said.set_visibility(True)
         said.set_text("asking ...")
-        said.set_text(await in_thread(_tried, chats, str(model.value or "").strip()))
+        said.set_text(await in_slow_thread(_tried, chats, str(model.value or "").strip()))
 
-    ui.button("Try it", on_click=attempt).props("outline no-caps")
+    return model
 
 
 def _tried(chats: Chats, name: str) -> str:
@@ -93,6 +130,7 @@ def _tried(chats: Chats, name: str) -> str:
     if not name:
         return "name a model first"
     try:
+        chats.judge(replace(chats.defaults, model=name))   # a name can be a module to import, or a file to read
         cancel = Cancel()
         with cancel.within(30):
             done = chats.model(name).complete(
@@ -105,26 +143,28 @@ def _tried(chats: Chats, name: str) -> str:
         return f"It does not answer: {str(error)[:300] or type(error).__name__}"
 
 
-async def first_words(chats: Chats) -> Options | None:
-    """Where no model is configured: the ways to get one; the options with one that was chosen."""
+def first_words(chats: Chats) -> None:
+    """Where no model is configured: the ways to get one; those that follow are had with one chosen here."""
     with ui.column().classes("welcome"):
         ui.label("Welcome to codeact").classes("text-h5").props("role=heading aria-level=1")
+        if not chats.any_model:
+            ui.label("This server has no model yet; who runs it can name one: codeact serve --model MODEL.")
+            return
         ui.label("An agent that acts by writing Python. It needs a model; there are three ways to one:")
         ui.markdown(_WAYS).classes("answer")
-        model = ui.input("Model, as openai:qwen3:8b", value="").classes("w-full").props("outlined dense")
-        await _try_button(chats, model)
+        model = _model_to_try(chats, "Model, as openai:qwen3:8b", "")
 
         def use() -> None:
-            chats.defaults = replace(chats.defaults, model=str(model.value or "").strip())
-            ui.navigate.to("/")
+            if name := str(model.value or "").strip():
+                chats.defaults = replace(chats.defaults, model=name)
+                ui.navigate.to("/")
 
         ui.button("Use it", on_click=use).props("unelevated no-caps")
-    return None
 
 
 async def ask_name(now: str) -> str | None:
     """Another name."""
-    with ui.dialog() as dialog, ui.card():
+    with _box("Another name") as dialog, ui.card():
         box = ui.input("Name", value=now).props("outlined dense autofocus").classes("w-80")
         box.on("keydown.enter", lambda: dialog.submit(box.value))
         with ui.row().classes("w-full justify-end"):
@@ -137,7 +177,7 @@ async def ask_name(now: str) -> str | None:
 
 async def confirm(words: str, button: str) -> bool:
     """Whether it is to be done."""
-    with ui.dialog() as dialog, ui.card():
+    with _box("Are you sure?") as dialog, ui.card():
         ui.label(words)
         with ui.row().classes("w-full justify-end"):
             ui.button("Cancel", on_click=lambda: dialog.submit(False)).props("flat no-caps")

@@ -2,81 +2,59 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Callable
 from importlib import resources
 from typing import Any
 
 from fastapi import FastAPI, Request
-from nicegui import ui
+from nicegui import background_tasks, ui
 
 from codeact.chats.chats import Chats
-from codeact.chats.values import Summary
+from codeact.chats.values import Options, Summary
 from codeact.errors import CodeActError, NotFound
-from codeact.web.page import dialogs, panels, turns, words
+from codeact.web.page import dialogs, panels, start, words
 from codeact.web.page.conversation import Conversation
-from codeact.web.threads import in_thread
+from codeact.web.page.telling import refused
+from codeact.web.threads import in_slow_thread, in_thread
 
 __all__ = ["mount"]
 
-_KEYS = """
-document.addEventListener('keydown', (e) => {
-  const key = e.key.toLowerCase();
-  if ((e.ctrlKey || e.metaKey) && key === 'k') { e.preventDefault(); document.querySelector('.search input')?.focus(); }
-  if (e.ctrlKey && e.altKey && key === 'n') { e.preventDefault(); document.querySelector('.new-chat')?.click(); }
-  if (key === 'escape' && !document.querySelector('.q-dialog')) document.querySelector('[aria-label="Stop"]')?.click();
-});
-window.addEventListener('message', (e) => {
-  const height = Number(e.data && e.data.codeactHeight);
-  if (!height) return;
-  for (const frame of document.querySelectorAll('.framed iframe'))
-    if (frame.contentWindow === e.source) frame.style.height = Math.min(height + 4, 1200) + 'px';
-});
-window.addEventListener('scroll', () => {
-  const earlier = document.querySelector('.earlier');
-  if (window.scrollY > 60 || !earlier?.offsetParent || earlier.dataset.asked) return;
-  earlier.dataset.asked = 1;
-  setTimeout(() => delete earlier.dataset.asked, 1000);
-  window.belowEarlier = document.body.scrollHeight - window.scrollY;
-  earlier.click();
-}, {passive: true});
-document.addEventListener('paste', (e) => {
-  const files = [...(e.clipboardData?.files || [])];
-  if (files.length) { e.preventDefault(); uploadAll(files); }
-});
-document.addEventListener('dragover', (e) => e.preventDefault());
-document.addEventListener('drop', (e) => { e.preventDefault(); uploadAll([...e.dataTransfer.files]); });
-function uploadAll(files) {
-  const element = document.querySelector('.q-uploader');
-  if (!element || !files.length) return;
-  const id = element.id.replace('c', '');
-  window.getElement(Number(id))?.$refs?.qRef?.addFiles?.(files);
+_LIST_SECONDS = 0.5
+_BUILD_SECONDS = 60.0   # on a busy machine; a page that took longer would be a fault of the server
+_PANELS = {
+    "Files": panels.files,
+    "Variables": panels.variables,
+    "Branches": panels.branches,
+    "Share and export": panels.sharing,
 }
-"""
 
 
 def mount(app: FastAPI, chats: Chats) -> None:
     """Add the pages."""
 
-    @ui.page("/", title="codeact")
+    @ui.page("/", title="codeact", response_timeout=_BUILD_SECONDS)
     async def home(request: Request) -> None:
         await _page(chats, request, None)
 
-    @ui.page("/c/{key}", title="codeact")
+    @ui.page("/c/{key}", title="codeact", response_timeout=_BUILD_SECONDS)
     async def one(request: Request, key: str) -> None:
         await _page(chats, request, key)
 
-    @ui.page("/s/{token}", title="codeact, shared")
+    @ui.page("/s/{token}", title="codeact, shared", response_timeout=_BUILD_SECONDS)
     async def shared(token: str) -> None:
         _dress()
-        await _shared(chats, token)
+        await start.shared(chats, token)
 
     ui.run_with(app, title="codeact", dark=None, show_welcome_message=False, reconnect_timeout=30.0)
 
 
 def _dress() -> None:
-    style = resources.files(__package__).joinpath("style.css").read_text(encoding="utf-8")
+    style, script = (
+        resources.files(__package__).joinpath(name).read_text(encoding="utf-8") for name in ("style.css", "page.js")
+    )
     ui.add_css(style + words.colours())
-    ui.add_body_html(f"<script>{_KEYS}</script>")
-    ui.run_javascript("document.documentElement.lang = 'en'")
+    ui.add_body_html(f"<script>{script}</script>")
     ui.dark_mode(None)
 
 
@@ -90,8 +68,10 @@ class _Frame:
 
     def __init__(self, chats: Chats, owner: str, key: str | None) -> None:
         self.chats, self.owner, self.key = chats, owner, key
-        self._search = ""
-        self._told: tuple[str, str] | None = None
+        self._search, self._beside = "", ""
+        self._told: tuple[object, ...] | None = None
+        self._listed: tuple[object, ...] = ()
+        self._listing, self._filling = asyncio.Lock(), asyncio.Lock()
         self._left: Any = None
         self._right: Any = None
 
@@ -106,7 +86,9 @@ class _Frame:
                 ui.link("To the others", "/").classes("welcome")
                 return
         with ui.header(bordered=False).classes("items-center q-py-xs no-wrap"):
-            ui.button(icon="menu", on_click=lambda: self._left.toggle()).props('flat round aria-label="Conversations"')
+            ui.button(icon="menu", on_click=lambda: self._left.run_method("toggle")).props(
+                'flat round aria-label="Conversations"'
+            )
             self._title = (
                 ui.label(summary.title or "New conversation" if summary else "codeact")
                 .classes("grow ellipsis")
@@ -114,8 +96,9 @@ class _Frame:
             )
             if summary:
                 self._tools()
-        with ui.left_drawer(bordered=True, value=None, bottom_corner=True).props(
-            'width=270 breakpoint=800 role=navigation aria-label="Conversations"'
+        # Not `value=None`, which asks the browser and logs a fault where a page is left at once
+        with ui.left_drawer(bordered=True, value=False, bottom_corner=True).props(
+            'show-if-above width=270 breakpoint=800 role=navigation aria-label="Conversations"'
         ) as self._left:
             ui.button("New chat", icon="add", on_click=self._new).props("unelevated no-caps").classes("w-full new-chat")
             ui.input(placeholder="Search (Ctrl+K)", on_change=self._searched).props(
@@ -132,18 +115,15 @@ class _Frame:
                 )
             self._panel = ui.column().classes("w-full gap-1")
         await self._fill_list()
+        following = background_tasks.create(self._follow_list(), name="follow the list")
+        ui.context.client.on_delete(following.cancel)
         if summary is not None and self.key is not None:
             self._view = Conversation(self.chats, self.key, self.owner, changed=self._changed)
             await self._view.build()
         elif not self.chats.defaults.model:
-            await dialogs.first_words(self.chats)
+            dialogs.first_words(self.chats)
         else:
-            with ui.column().classes("welcome"):
-                ui.label("What shall it be?").classes("text-h5")
-                ui.label("The agent acts by writing Python, in an interpreter of its own behind walls.").classes(
-                    "aside"
-                )
-                ui.button("New chat", on_click=self._new).props("unelevated no-caps")
+            start.begin(self.chats, self.owner)
 
     def _tools(self) -> None:
         tools: list[tuple[str, str, Any]] = [
@@ -169,13 +149,31 @@ class _Frame:
     # The list ---------------------------------------------------------------------------------------------------------
 
     async def _fill_list(self) -> None:
-        found = await in_thread(self.chats.find, self.owner, search=self._search, limit=100)
-        self._list.clear()
-        with self._list:
-            for one in found:
-                self._row(one)
-            if not found:
-                ui.label("None yet." if not self._search else "Nothing found.").classes("aside q-pa-sm")
+        async with self._listing:   # of two at once, the one that was asked for first could be shown last
+            found = await in_thread(self.chats.find, self.owner, search=self._search, limit=100)
+            listed = self._search, *((one.id, one.title, one.pinned, one.state) for one in found)
+            if listed == self._listed:
+                return
+            self._listed = listed
+            self._list.clear()
+            with self._list:
+                for one in found:
+                    self._row(one)
+                if not found:
+                    ui.label("None yet." if not self._search else "Nothing found.").classes("aside q-pa-sm")
+
+    async def _follow_list(self) -> None:
+        """What happens in other conversations, and in other tabs."""
+        loop, news = asyncio.get_running_loop(), asyncio.Event()
+        end = self.chats.watch(lambda _: loop.call_soon_threadsafe(news.set))
+        try:
+            while not self.chats.is_closed:
+                await news.wait()
+                await asyncio.sleep(_LIST_SECONDS)   # much happens while something is written
+                news.clear()
+                await self._fill_list()
+        finally:
+            end()
 
     def _row(self, one: Summary) -> None:
         current = " current" if one.id == self.key else ""
@@ -200,7 +198,7 @@ class _Frame:
         try:
             made = await in_thread(self.chats.create, self.owner)
         except CodeActError as error:
-            ui.notify(str(error), type="warning")
+            refused(error)
             return
         ui.navigate.to(f"/c/{made.id}")
 
@@ -209,108 +207,74 @@ class _Frame:
         await self._fill_list()
 
     async def _rename(self, one: Summary) -> None:
-        if name := await dialogs.ask_name(one.title):
-            await in_thread(self.chats.update, one.id, self.owner, title=name)
-            await self._fill_list()
-            if one.id == self.key:
-                self._title.set_text(name)
+        with ui.context.client.content:   # a box stays when its row in the list goes
+            name = await dialogs.ask_name(one.title)
+            if name and await self._do(self.chats.update, one.id, title=name):
+                await self._fill_list()
+                if one.id == self.key:
+                    self._title.set_text(name)
 
     async def _pin(self, one: Summary) -> None:
-        await in_thread(self.chats.update, one.id, self.owner, pinned=not one.pinned)
-        await self._fill_list()
+        if await self._do(self.chats.update, one.id, pinned=not one.pinned):
+            await self._fill_list()
 
     async def _delete(self, one: Summary) -> None:
-        if await dialogs.confirm(f"Delete {one.title or 'this conversation'!r}, with its files?", "Delete"):
-            await in_thread(self.chats.delete, one.id, self.owner)
-            if one.id == self.key:
-                ui.navigate.to("/")
-            else:
-                await self._fill_list()
+        with ui.context.client.content:
+            if await dialogs.confirm(f"Delete {one.title or 'this conversation'!r}, with its files?", "Delete"):
+                await self._do(self.chats.delete, one.id)
+                if one.id == self.key:
+                    ui.navigate.to("/")
+                else:
+                    await self._fill_list()
 
-    async def _changed(self) -> None:
-        """Something of the open conversation is another way; the list shows title and state."""
+    async def _do(self, work: Callable[..., Any], key: str, **more: Any) -> bool:
+        """A method of `Chats`; what it refuses is said, also that another tab deleted the conversation meanwhile."""
+        try:
+            await in_slow_thread(work, key, self.owner, **more)
+        except CodeActError as error:
+            refused(error)
+            return False
+        return True
+
+    async def _changed(self, *, files: bool = False) -> None:
+        """Something of the open conversation is another way: what stands around it shows that."""
         assert self.key is not None
         summary = await in_thread(self.chats.summary, self.key, self.owner)
-        if (told := (summary.title, summary.state)) != self._told:
-            self._told = told
+        told = (summary.title, summary.state, summary.branch, summary.n_branches, summary.n_turns)
+        is_other, self._told = told != self._told, told
+        if is_other:
             self._title.set_text(summary.title or "New conversation")
             await self._fill_list()
+        at_rest = summary.state not in ("running", "waiting")
+        if self._right.value and ((is_other and at_rest) or (files and self._beside == "Files")):
+            await self._fill_panel()
 
     # Beside it --------------------------------------------------------------------------------------------------------
 
     async def _open(self, what: str) -> None:
-        assert self.key is not None
+        self._beside = what
         self._panel_title.set_text(what)
-        self._panel.clear()
-        with self._panel:
-            if what == "Files":
-                await panels.files(self.chats, self.key, self.owner)
-            elif what == "Variables":
-                await panels.variables(self.chats, self.key, self.owner)
-            elif what == "Branches":
-                await panels.branches(self.chats, self.key, self.owner, self._view._reload)
-            else:
-                self._share()
+        await self._fill_panel()
         self._right.show()
 
-    def _share(self) -> None:
-        key = self.key
-        for kind, label in (
-            ("ipynb", "Notebook, runs again"),
-            ("md", "Markdown"),
-            ("jsonl", "Trajectory (JSON lines)"),
-        ):
-            ui.link(label, f"/api/v1/conversations/{key}/export/{kind}").props("download")
-        ui.separator()
-
-        async def share() -> None:
-            token = await in_thread(self.chats.share, key, self.owner)
-            place = await ui.run_javascript("window.location.origin", timeout=10)
-            link.set_value(f"{place}/s/{token}")
-
-        async def unshare() -> None:
-            await in_thread(self.chats.unshare, key, self.owner)
-            link.set_value("")
-            ui.notify("The link leads nowhere any more.")
-
-        ui.label("A link by which anybody who can reach this server may read it:").classes("aside")
-        link = ui.input().props('outlined dense readonly aria-label="Link"').classes("w-full")
-        with ui.row():
-            ui.button("Make a link", on_click=share).props("outline no-caps dense")
-            ui.button("Take it back", on_click=unshare).props("flat no-caps dense")
+    async def _fill_panel(self) -> None:
+        async with self._filling:
+            assert self.key is not None
+            before = list(self._panel)
+            with self._panel, ui.column().classes("w-full gap-1") as filled:
+                filled.set_visibility(bool(not before))
+                await _PANELS[self._beside](self.chats, self.key, self.owner)
+            for old in before:
+                old.delete()
+            filled.set_visibility(True)
 
     async def _choose(self) -> None:
         assert self.key is not None
-        summary = await in_thread(self.chats.summary, self.key, self.owner)
-        try:
-            chosen = await dialogs.choose(self.chats, summary.options)
-            if chosen is not None:
-                await in_thread(self.chats.update, self.key, self.owner, options=chosen)
-        except CodeActError as error:
-            ui.notify(str(error), type="warning", multi_line=True)
+        key = self.key
+        summary = await in_thread(self.chats.summary, key, self.owner)
 
+        async def keep(chosen: Options) -> None:
+            await in_slow_thread(self.chats.update, key, self.owner, options=chosen)
+            await self._view.refresh()
 
-async def _shared(chats: Chats, token: str) -> None:
-    """A conversation as it is, to be read."""
-    try:
-        summary = await in_thread(chats.shared, token)
-    except NotFound as error:
-        ui.label(str(error)).classes("welcome")
-        return
-    entries = await in_thread(chats.shared_turns, token, limit=200)
-    with ui.column().classes("column"):
-        ui.label(summary.title or "A conversation").classes("text-h5 q-mt-md").props("role=heading aria-level=1")
-        cell = ""
-        for entry in entries:
-            if entry.kind == "user":
-                turns.said(entry.data)
-            elif entry.kind == "turn":
-                turns.turn(entry.data, entry.turn or 0)
-            elif entry.kind == "cell":
-                cell = entry.data["code"]
-            elif entry.kind == "cell_done":
-                turns.own_cell(cell, entry.data)
-            elif entry.kind == "cut":
-                turns.cut(entry.data)
-            else:
-                turns.note(entry.kind, entry.data)
+        await dialogs.choose(self.chats, summary.options, keep)

@@ -1,10 +1,9 @@
-"""What stands beside a conversation: files with previews, variables, branches."""
+"""What stands beside a conversation: files with previews, variables, branches, what leaves it."""
 
 from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Awaitable, Callable
 from typing import Any
 from urllib.parse import quote
 
@@ -12,12 +11,14 @@ from nicegui import ui
 
 from codeact.chats.chats import Chats
 from codeact.errors import CodeActError
-from codeact.web.threads import in_thread
+from codeact.web.page.telling import refused, tell
+from codeact.web.threads import in_slow_thread, in_thread
 
-__all__ = ["branches", "files", "variables"]
+__all__ = ["branches", "files", "sharing", "variables"]
 
 _PREVIEW_BYTES, _PREVIEW_ROWS, _PREVIEW_COLUMNS = 200_000, 100, 30
 _SHOWN_FILES = 200
+_EXPORTS = {"ipynb": "Notebook, runs again", "md": "Markdown", "jsonl": "Trajectory (JSON lines)"}
 
 
 async def files(chats: Chats, key: str, owner: str) -> None:
@@ -35,10 +36,10 @@ async def files(chats: Chats, key: str, owner: str) -> None:
             ui.button(icon="visibility", on_click=lambda name=one.name: _preview(chats, key, owner, name)).props(
                 f'flat round dense size=sm aria-label="Preview {_plain(one.name)}"'
             )
-            ui.button(
-                icon="download",
-                on_click=lambda name=one.name: ui.navigate.to(f"{base}/files/{quote(name)}", new_tab=True),
-            ).props(f'flat round dense size=sm aria-label="Download {_plain(one.name)}"')
+            ui.button(icon="download").props(
+                f'flat round dense size=sm href="{base}/files/{quote(one.name)}" download '
+                f'aria-label="Download {_plain(one.name)}"'
+            )
 
 
 async def _preview(chats: Chats, key: str, owner: str, name: str) -> None:
@@ -47,9 +48,14 @@ async def _preview(chats: Chats, key: str, owner: str, name: str) -> None:
     try:
         data = await in_thread(chats.read_file, key, owner, name)
     except CodeActError as error:
-        ui.notify(str(error), type="warning")
+        refused(error)
         return
-    with ui.dialog() as dialog, ui.card().classes("w-full").style("max-width: 56rem"):
+    # Outside of the list of files, which may be made anew while it is open
+    with (
+        ui.context.client.content,
+        ui.dialog().props(f'aria-label="{_plain(name)}"') as dialog,
+        ui.card().classes("w-full").style("max-width: 56rem"),
+    ):
         with ui.row().classes("w-full items-center no-wrap"):
             ui.label(name).classes("text-h6 grow ellipsis")
             ui.button(icon="close", on_click=dialog.close).props('flat round dense aria-label="Close"')
@@ -97,7 +103,7 @@ def _table(text: str, delimiter: str) -> None:
 async def variables(chats: Chats, key: str, owner: str) -> None:
     """What the interpreter holds."""
     try:
-        found = await in_thread(chats.variables, key, owner)
+        found = await in_slow_thread(chats.variables, key, owner)
     except CodeActError as error:
         ui.label(str(error)).classes("aside")
         return
@@ -110,17 +116,15 @@ async def variables(chats: Chats, key: str, owner: str) -> None:
             ui.label(str(one.get("preview") or "")[:300]).classes("output ellipsis")
 
 
-async def branches(chats: Chats, key: str, owner: str, switched: Callable[[], Awaitable[None]]) -> None:
+async def branches(chats: Chats, key: str, owner: str) -> None:
     """All ways it went; one of them is the current one."""
     found = await in_thread(chats.branches, key, owner)
 
     async def switch(branch: str) -> None:
         try:
-            await in_thread(chats.switch, key, owner, branch)
+            await in_slow_thread(chats.switch, key, owner, branch)
         except CodeActError as error:
-            ui.notify(str(error), type="warning")
-            return
-        await switched()
+            refused(error)
 
     for number, one in enumerate(found, start=1):
         with ui.row().classes("w-full items-center no-wrap"):
@@ -132,6 +136,32 @@ async def branches(chats: Chats, key: str, owner: str, switched: Callable[[], Aw
                 ui.button("go", on_click=lambda branch=one.id: switch(branch)).props(
                     f'flat dense no-caps aria-label="Go to branch {number}"'
                 )
+
+
+async def sharing(chats: Chats, key: str, owner: str) -> None:
+    """Files to take away, and a link to be read by others."""
+    for kind, label in _EXPORTS.items():
+        ui.link(label, f"/api/v1/conversations/{key}/export/{kind}").props("download")
+    ui.separator()
+
+    async def show(token: str | None) -> None:
+        place = await ui.run_javascript("window.location.origin", timeout=10) if token else ""
+        link.set_value(f"{place}/s/{token}" if token else "")
+
+    async def share() -> None:
+        await show(await in_thread(chats.share, key, owner))
+
+    async def unshare() -> None:
+        await in_thread(chats.unshare, key, owner)
+        await show(None)
+        tell("The link leads nowhere any more.")
+
+    ui.label("A link by which anybody who can reach this server may read it:").classes("aside")
+    link = ui.input().props('outlined dense readonly aria-label="Link"').classes("w-full")
+    with ui.row():
+        ui.button("Make a link", on_click=share).props("outline no-caps dense")
+        ui.button("Take it back", on_click=unshare).props("flat no-caps dense")
+    await show((await in_thread(chats.summary, key, owner)).shared)
 
 
 def _picture(data: bytes) -> str:

@@ -16,6 +16,16 @@ from codeact.web.page.words import Source, Written, source, written
 __all__ = ["LiveTurn", "cut", "note", "own_cell", "said", "turn"]
 
 _NOTHING = "[no output]"
+_SETTINGS = "say something to go on, or set another under the tools."
+_ENDED = {
+    "turn_limit": f"Ended at the limit of turns; {_SETTINGS}",
+    "time_limit": f"Ended at the limit of time; {_SETTINGS}",
+    "token_limit": f"Ended at the limit of tokens; {_SETTINGS}",
+    "cost_limit": f"Ended at the limit of cost; {_SETTINGS}",
+    "context_limit": "Ended: the conversation no longer fits the model.",
+    "stuck": "Ended: the model repeated itself, also after it had been told.",
+}
+_NOT_REAL = "written before the result was there: not real"
 _IGNORED = re.compile(r"\n\[what you wrote after the code was ignored[^\n]*\]\Z")
 
 Act = Callable[[int], Awaitable[None]]
@@ -57,7 +67,7 @@ def turn(data: Mapping[str, Any], number: int, *, edit: Act | None = None, branc
             code = action.get("code") or _call(action)
             _cell(code, seen, data.get("seconds", 0.0), number, edit, branch)
         if ignored := action.get("ignored"):
-            with ui.expansion("written before the result was there: not real").classes("folded ignored w-full"):
+            with ui.expansion(_NOT_REAL).classes("folded ignored w-full"):
                 printed(ignored)
 
 
@@ -119,8 +129,8 @@ def note(kind: str, data: Mapping[str, Any]) -> None:
             words = f"After a pause: lost {', '.join(data['lost'])}"[:500]
         case "note":
             words = data["text"]
-        case "ended" if data["stop"] not in ("answer", "cancelled"):
-            words = f"Ended: {str(data['stop']).replace('_', ' ')}."
+        case "ended" if data["stop"] in _ENDED:
+            words = _ENDED[data["stop"]]
         case "error":
             ui.label(data["message"]).classes("output error").props("role=alert")
             return
@@ -133,12 +143,14 @@ class LiveTurn:
     """A turn while it is written and run: words, code as it grows, output as it is printed."""
 
     def __init__(self) -> None:
-        self._reply, self._words, self._code_text, self._printed = Reply(), "", "", ""
+        self._reply, self._words, self._code_text, self._invented, self._printed = Reply(), "", "", "", ""
         self._began = time.monotonic()
         self._card = ui.element("article").classes("turn live").props('aria-label="The agent works" aria-live=polite')
         with self._card:
             self._written = Written("")
             self._code = Source("")
+            self._ignored = ui.label(_NOT_REAL).classes("aside")
+            self._ignored.set_visibility(False)
             self._output = ui.label("").classes("output")
             self._output.set_visibility(False)
             self._rich = ui.element("div")
@@ -158,9 +170,11 @@ class LiveTurn:
                 self._what = "reasoning"
             case "text":
                 for part, text in self._reply.feed(data["text"]):
-                    if part == "code":
+                    if part != "code" and self._code_text.strip():
+                        self._invented += text   # nothing has run yet
+                    elif part == "code" and not self._invented.strip():
                         self._code_text += text
-                    else:
+                    elif part != "code":
                         self._words += text
                 self._show()
             case "code":
@@ -183,6 +197,12 @@ class LiveTurn:
         if self._code_text.strip():
             self._code.set(self._code_text)
             self._what = "writing code" if self._what == "thinking" else self._what
+        self._ignored.set_visibility(bool(self._invented.strip()))
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing of it was seen yet."""
+        return not (self._words.strip() or self._code_text.strip() or self._printed)
 
     def remove(self) -> None:
         """The finished turn takes its place."""
@@ -191,9 +211,9 @@ class LiveTurn:
 
     def freeze(self) -> None:
         """It was stopped: what there is of it stays."""
-        if not (self._words.strip() or self._code_text.strip() or self._printed):
+        if self.is_empty:
             self.remove()
             return
         self._timer.cancel()
         self._bar.delete()
-        self._card.classes(remove="live").props(remove="aria-live")
+        self._card.classes(remove="live").props('aria-label="The agent"').props(remove="aria-live")

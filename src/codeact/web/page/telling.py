@@ -1,0 +1,19 @@
+"""Short words that come and go on a page, at its top, where they hide nothing that is written."""
+
+from __future__ import annotations
+
+from nicegui import ui
+
+from codeact.errors import CodeActError
+
+__all__ = ["refused", "tell"]
+
+
+def tell(words: str) -> None:
+    """What was done."""
+    ui.notify(words, position="top")
+
+
+def refused(error: CodeActError) -> None:
+    """What was not, and why."""
+    ui.notify(str(error), position="top", type="warning", multi_line=True, classes="whitespace-pre-wrap")

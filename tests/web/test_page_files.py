@@ -1,0 +1,81 @@
+"""Files on the page in Chromium: given by drop, pasted, written by cells, looked at, taken away."""
+
+import io
+import zipfile
+
+import pytest
+
+pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+
+from playwright.sync_api import expect
+
+ANSWER = "<solution>That is all.</solution>"
+WRITE = """<execute>
+import matplotlib.pyplot as plt
+from pathlib import Path
+
+plt.figure(figsize=(2, 1))
+plt.plot([1, 3, 2])
+plt.savefig("line.png")
+Path("notes").mkdir(exist_ok=True)
+Path("notes/first note.txt").write_text("a note of <b>mine</b>\\n")
+Path("table.tsv").write_text("city\\tmm\\nRome\\t799\\n")
+Path("raw.bin").write_bytes(bytes(range(256)))
+</execute>"""
+GIVE = """([name, words, kind]) => {
+  const data = new DataTransfer();
+  data.items.add(new File([words], name, {type: 'text/plain'}));
+  const event = kind === 'paste' ? new ClipboardEvent('paste', {clipboardData: data, bubbles: true})
+                                 : new DragEvent('drop', {dataTransfer: data, bubbles: true, cancelable: true});
+  document.querySelector('textarea').dispatchEvent(event);
+}"""
+
+
+@pytest.mark.parametrize("kind", ["drop", pytest.param("paste", marks=pytest.mark.slow)])
+def test_a_file_that_is_dropped_or_pasted_lies_where_cells_read_it(visit, kind):
+    one = visit().new({f"read by {kind}": ["<execute>\nprint(open('words.txt').read().upper())\n</execute>", ANSWER]})
+    one.button("Files").click()
+    expect(one.page.get_by_text("No files yet.")).to_be_visible()
+    one.page.evaluate(GIVE, ["words.txt", f"given by {kind}", kind])
+    expect(one.page.locator(".composer .q-chip").get_by_text("words.txt")).to_be_visible()
+    expect(one.page.locator(".q-drawer--right").get_by_text("words.txt")).to_be_visible()
+    one.say(f"read by {kind}")
+    expect(one.text(f"GIVEN BY {kind.upper()}")).to_be_visible()
+    expect(one.page.locator(".said")).to_contain_text("words.txt")
+    expect(one.page.locator(".composer .q-chip")).to_have_count(0)
+
+
+def test_what_a_cell_writes_is_listed_looked_at_by_its_kind_and_taken_away(visit):
+    one = visit().new({"write files": [WRITE, ANSWER]})
+    one.button("Files").click()
+    one.say("write files")
+    expect(one.text("That is all.")).to_be_visible()
+    panel, box = one.page.locator(".q-drawer--right"), one.page.get_by_role("dialog")
+    expect(panel.get_by_text("notes/first note.txt")).to_be_visible()   # without being opened anew
+    one.shot("files-panel")
+    for name, seen in (("line.png", box.locator("img")), ("notes/first note.txt", box.get_by_text("a note of <b>mine</b>")),
+                       ("table.tsv", box.get_by_role("cell", name="799")), ("raw.bin", box.get_by_text("download it"))):
+        panel.get_by_role("button", name=f"Preview {name}").click()
+        expect(seen).to_be_visible()
+        one.shot(f"preview-{name.split('.')[-1]}")
+        box.get_by_role("button", name="Close").click()
+        expect(box).to_have_count(0)
+    with one.page.expect_download() as found:
+        panel.get_by_role("link", name="Download raw.bin").click()
+    assert found.value.path().read_bytes() == bytes(range(256))
+    with one.page.expect_download() as found:
+        panel.get_by_role("link", name="Download notes/first note.txt").click()
+    assert found.value.suggested_filename == "first note.txt"
+    with one.page.expect_download() as found:
+        panel.get_by_role("link", name="all as a zip").click()
+    with zipfile.ZipFile(io.BytesIO(found.value.path().read_bytes())) as packed:
+        assert sorted(packed.namelist()) == ["line.png", "notes/first note.txt", "raw.bin", "table.tsv"]
+        assert packed.read("raw.bin") == bytes(range(256))
+
+
+def test_a_file_whose_name_is_none_is_refused_in_words(visit):
+    one = visit().new()
+    one.page.locator(".q-uploader input[type=file]").first.set_input_files(
+        {"name": "..", "mimeType": "text/plain", "buffer": b"x"})
+    expect(one.page.get_by_text("'..' is no name for a file")).to_be_visible()
+    expect(one.page.locator(".composer .q-chip")).to_have_count(0)
