@@ -6,7 +6,7 @@ import threading
 import pytest
 
 from codeact import Interpreter, Limits
-from codeact.interpreter import history
+from codeact.interpreter import history, live
 
 TAKE_HOLD = """
 import sys
@@ -191,3 +191,18 @@ def test_what_cells_use_themselves_is_not_taken_for_what_they_left_running():
             assert py.run("began = time.process_time()\nwhile time.process_time() - began < 0.5: pass").status == "ok"
         assert until(lambda count=len(looks): len(looks) >= count + 2)
         assert py.run("threading.active_count()").text == "Out[6]: 2"
+
+
+def test_while_short_cells_follow_one_another_nobody_is_asked_what_runs(py, monkeypatch):
+    monkeypatch.setattr(live, "DOUBT_SECONDS", 600.0)
+    asked = []
+    wait_usage = py._backend._session.wait_usage
+    monkeypatch.setattr(py._backend._session, "wait_usage", lambda *a, **k: asked.append(1) or wait_usage(*a, **k))
+    py.run("x = 1")
+    assert 0 < py._backend.look_after() <= 600
+    assert not asked
+    py.run("import math\nmath.sqrt(2)")
+    assert until(lambda: asked)
+    assert until(lambda: py._backend._only_doubt)   # nothing ran for a while
+    py.run("x = 2")
+    assert 0 < py._backend.look_after() <= 600

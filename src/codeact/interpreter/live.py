@@ -28,7 +28,7 @@ from codeact.interpreter.outcome import Outcome
 from codeact.interpreter.requirements import policy
 from codeact.interpreter.session import Session
 from codeact.interpreter.settings import Settings, python_program, user_folder
-from codeact.interpreter.tend import LOOK_SECONDS, tend
+from codeact.interpreter.tend import DOUBT_SECONDS, LOOK_SECONDS, tend
 from codeact.interpreter.watch import MAX_CHANGED
 from codeact.kernel.wire import ProtocolError
 from codeact.tools.calls import Calls
@@ -111,6 +111,8 @@ class LiveSession:
         self._cpu_seen: float | None = None
         """With the latest look."""
         self._was_idle = False
+        self._only_doubt, self._ended = True, 0.0
+        """Whether each cell since nothing ran left nothing, as its kernel says; when the latest ended."""
         self._kills = 0
         """How often what runs between cells was killed, since the latest cell."""
         self._news = ""
@@ -280,7 +282,9 @@ class LiveSession:
                 calls=answers.calls, inputs=answers.inputs, touched=frozenset(touched),
                 answer_bytes=answers.bytes if answers.complete else 0,
                 network=self._gateway is not None and self._gateway.access.activity != crossed))
-        tend(self, doubtful=outcome.pure)
+        self._only_doubt = self._only_doubt and outcome.pure
+        self._ended = time.monotonic()
+        tend(self, doubtful=self._only_doubt)
         return Ran(outcome, files, lost, advice or hint(
             outcome, self.limits, walled_off=self._is_walled_off() and not answers.tool_failed))
 
@@ -384,6 +388,9 @@ class LiveSession:
         if not self._tending.acquire(blocking=False):
             return LOOK_SECONDS   # a cell runs, and is watched
         try:
+            left = self._ended + DOUBT_SECONDS - time.monotonic()
+            if self._only_doubt and left > 0:   # short cells follow one another: not in between
+                return left
             # A worker that died is brought back when it is next needed; what it said meanwhile is taken now
             return self._hold_to_limits() if not self._closed and self._runner.is_alive() else None
         finally:
@@ -400,6 +407,7 @@ class LiveSession:
         self._cpu_seen = usage["cpu_seconds"]
         if idle and self._was_idle:
             self._forget_looks()
+            self._only_doubt = True
             return None
         self._was_idle = idle
         self._cpu_before = usage["cpu_seconds"] if self._cpu_before is None else self._cpu_before

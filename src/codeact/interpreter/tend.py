@@ -15,11 +15,11 @@ import weakref
 from collections.abc import Callable
 from typing import Protocol
 
-__all__ = ["LOOK_SECONDS", "tend"]
+__all__ = ["DOUBT_SECONDS", "LOOK_SECONDS", "tend"]
 
 LOOK_SECONDS = 0.2
 DOUBT_SECONDS = 2.0
-"""Until the first look at a session whose kernel says that its cell left nothing: many short cells share one."""
+"""Between the latest cell of a session whose kernel says that its cells left nothing, and the first look at it."""
 
 
 class Tended(Protocol):
