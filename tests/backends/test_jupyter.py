@@ -5,15 +5,20 @@ from __future__ import annotations
 import json
 import threading
 import urllib.error
+from collections import deque
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import SimpleNamespace
 
 import pytest
 
-from codeact import ConfigError, Interpreter, InterpreterError, InterpreterGone, tool
+from codeact import ConfigError, Interpreter, InterpreterError, InterpreterGone, Limits, tool
+from codeact.backends import _jupyter_cell
 from codeact.backends._jupyter_cell import bundle_of, plain
 from codeact.backends._jupyter_tools import Questions
-from codeact.backends._jupyter_wire import message_of
+from codeact.backends._jupyter_wire import KernelLost, Message, message_of
+from codeact.interpreter.journal import HostAnswers
+from codeact.tools.calls import Calls
+from codeact.tools.toolbox import Toolbox
 from jupyter_gateway import Gateway
 
 pytest.importorskip("ipykernel")
@@ -268,6 +273,47 @@ def test_bundles_of_any_shape_are_read_or_passed_over():
         "image/png": b"\x89PNG\r\n\x1a\n", "text/plain": "ab", "application/json": '{"a": [1]}'}
     assert bundle_of({"image/png": "no base64!"}) == {}
     assert plain("\x1b[0;31mred\x1b[0m \x1b]0;title\x07x") == "red x"
+
+
+class SlowWire:
+    """A kernel whose reply is here before its output, as when that is large; what is told in what order."""
+
+    def __init__(self, *told):
+        self.told, self.asked = [*told], []
+
+    def send(self, channel, kind, content):
+        self.asked.append(kind)
+        return str(len(self.asked))
+
+    def wait(self, seconds):
+        if not self.told:
+            raise KernelLost("it says nothing more")
+        return [self.told.pop(0)] if len(self.asked) >= int(self.told[0].parent) else []
+
+    def wake(self):
+        pass
+
+
+def says(parent, kind, **content):
+    return Message("shell" if kind.endswith("reply") else "iopub", kind, parent, True, content)
+
+
+REPLY = says("1", "execute_reply", status="ok")
+VALUE = says("1", "execute_result", data={"text/plain": "big"})
+IDLE, IDLE_LATER = (says(parent, "status", execution_state="idle") for parent in "12")
+
+
+@pytest.mark.parametrize(("told", "value"), [
+    ([REPLY, VALUE, IDLE], {"text/plain": "big"}), ([REPLY, IDLE_LATER], None),
+    ([VALUE, IDLE, IDLE_LATER], {"text/plain": "big"})], ids=["slow", "lost", "without a reply"])
+def test_output_that_is_long_on_its_way_is_waited_for_and_lost_messages_are_not(monkeypatch, told, value):
+    monkeypatch.setattr(_jupyter_cell, "STRAGGLER_SECONDS", -1.0)
+    wire = SlowWire(*told)
+    answers = HostAnswers(Calls(Toolbox([]), None, None), None)
+    cell = _jupyter_cell.Cell(wire, Limits(), answers, "n", can_ask=False, seconds=None, on_output=None, news=deque())
+    outcome = cell.run("Big()")
+    assert (outcome.dead, outcome.status, outcome.value) == (False, "ok", value)
+    assert "kernel_info_request" in wire.asked
 
 
 @pytest.mark.parametrize("question", [

@@ -185,6 +185,66 @@ def test_a_repr_that_cannot_be_stopped_does_not_cost_the_session(py, body, monke
     assert py.run("x.append(4); x").text == "Out[3]: [1, 2, 3, 4]"
 
 
+ARRAY = """
+import numpy as np
+import pandas as pd
+from pandas.api.extensions import ExtensionArray, ExtensionDtype
+class Kind(ExtensionDtype):
+    name, type, na_value = "kind", object, None
+    @classmethod
+    def construct_array_type(cls): return Array
+class Array(ExtensionArray):
+    asked = 0
+    def __init__(self, size=3): self.size_ = size
+    @classmethod
+    def _from_sequence(cls, items, dtype=None, copy=False): return cls(len(items))
+    def __getitem__(self, item):
+        Array.asked += 1
+        return Array(2) if isinstance(item, slice) else 1
+    def __len__(self): return self.size_
+    def isna(self): return np.zeros(self.size_, bool)
+    def copy(self): return self
+    def take(self, items, allow_fill=False, fill_value=None): return Array(len(items))
+    @property
+    def dtype(self): return Kind()
+    @property
+    def nbytes(self):
+        Array.asked += 1
+        return 3
+series, frame, kinds = pd.Series(Array()), pd.DataFrame({"a": Array()}), pd.Series(["x", "y"], dtype="category")
+Array.asked = 0
+"""
+
+
+def test_a_table_over_arrays_of_the_users_own_is_not_asked_for_its_items(science, tmp_path):
+    with Interpreter() as py:
+        assert py.run(ARRAY).error is None
+        found = {variable.name: variable for variable in variables.checked(py._backend._ask({"t": "variables", "own": False}, seconds=60))}
+        assert (found["series"].preview, found["frame"].preview) == ("<Series object>", "<DataFrame object>")
+        assert found["kinds"].preview == "category ['x', 'y']"
+        assert "another kind than NumPy's and pandas'" in py.save(tmp_path / "saved").rest["series"]
+        assert py.run("Array.asked").text == "Out[2]: 0"
+
+
+def test_a_time_zone_of_the_users_own_is_not_asked(science, tmp_path):
+    with Interpreter() as py:
+        assert py.run("import datetime, pandas as pd\nclass Zone(datetime.tzinfo):\n    asked = 0\n"
+                      "    def utcoffset(self, when):\n        Zone.asked += 1\n        return datetime.timedelta(hours=1)\n"
+                      "    def dst(self, when): return None\n    def tzname(self, when): return 'z'\n"
+                      "    def __repr__(self):\n        Zone.asked += 1\n        return 'Zone()'\n"
+                      "when, stamp = datetime.datetime(2020, 1, 2, tzinfo=Zone()), pd.Timestamp(2020, 1, 2, tz=Zone())\n"
+                      "index = pd.DatetimeIndex([stamp])\nutc = pd.Timestamp(2020, 1, 2, tz='UTC')\nZone.asked = 0").error is None
+        found = {variable.name: variable for variable in variables.checked(
+            py._backend._ask({"t": "variables", "own": False}, seconds=60))}
+        assert [found[name].preview for name in ("when", "stamp", "index")] == [
+            "<datetime object>", "<Timestamp object>", "<DatetimeIndex object>"]
+        assert "UTC" in found["utc"].preview
+        rest = py.save(tmp_path / "saved").rest
+        assert {"when", "stamp", "index"} <= set(rest)
+        assert "time zone" in rest["when"]
+        assert py.run("Zone.asked").text == "Out[2]: 0"
+
+
 def test_a_repr_that_ends_the_process_does_not_cost_the_session(py):
     py.run("import os\nx = 1\nclass End:\n    def __repr__(self): os._exit(3)\nend = End()")
     assert table(py)["end"].preview == "<End object>"

@@ -12,7 +12,9 @@ from collections.abc import Iterator
 
 import pytest
 
+from codeact.kernel import channel as channel_module
 from codeact.kernel import channels as module
+from codeact.kernel.channel import Channel
 from codeact.kernel.channels import WINDOW, Channels, RelayError
 from codeact.kernel.wire import Connection
 
@@ -260,6 +262,7 @@ def serve(data: bytes) -> tuple[RelayError | None, int]:
     (HEADER.pack(module.GIVE, 1, 3) + b"abc", "too many"),
     (HEADER.pack(module.GIVE, 1, 25) + b"".join(struct.pack("<BI", 1, 2 * i) for i in range(1, 6)), "cannot carry"),
     ((HEADER.pack(module.DATA, 1, 65536) + bytes(65536)) * 40, "more bytes"),
+    (HEADER.pack(module.DATA, 1, 0), "or none"),
 ])  # fmt: skip
 def test_a_rule_that_is_broken_ends_all_and_nothing_stays_open(data, words):
     raised, left = serve(data)
@@ -272,6 +275,31 @@ def test_channels_are_counted():
     raised, left = serve(data)
     assert raised is not None
     assert left <= 0
+
+
+def test_descriptors_that_nobody_takes_are_counted_though_their_channels_are_over():
+    give = b"".join(HEADER.pack(module.GIVE, 1, 5) + struct.pack("<BI", 1, 2 * i) + HEADER.pack(module.DATA, 1, 1) + b"x"
+                    + HEADER.pack(module.CLOSE, 2 * i, 0) for i in range(1, 4000))
+    raised, left = serve(give)
+    assert "too many descriptors" in str(raised)
+    assert left <= 0
+
+
+def test_very_many_small_messages_take_no_more_room_than_a_large_one():
+    ours, theirs = socket.socketpair()
+    channel = Channel(1, ours.detach(), sock=True, reads=True)
+    pipe = Channel(2, os.dup(theirs.fileno()), sock=False, reads=True)
+    channel.before = pipe
+    try:
+        for number in range(50_000):
+            channel.put(b"x", number)   # each waits for something else
+        assert len(channel.out) <= channel_module.MAX_APART
+        assert channel.waiting == sum(len(item[0]) for item in channel.out) == 50_000
+        assert channel.out[-1][2] == 49_999
+    finally:
+        theirs.close()
+        module.close(channel)
+        module.close(pipe)
 
 
 def test_an_end_that_has_us_answer_and_reads_no_answer_costs_no_memory(monkeypatch):

@@ -36,7 +36,8 @@ def same(one, two):
     if isinstance(one, (set, frozenset)):
         return sorted(map(repr, one)) == sorted(map(repr, two)) or one == two
     if isinstance(one, np.ndarray):
-        return one.dtype == two.dtype and one.shape == two.shape and one.tobytes() == two.tobytes()
+        return one.dtype == two.dtype and one.shape == two.shape and one.tobytes() == two.tobytes() \
+            and one.flags.c_contiguous == two.flags.c_contiguous
     return repr(one) == repr(two)
 
 
@@ -46,7 +47,7 @@ atoms = (st.none() | st.booleans() | st.integers() | st.floats() | st.text() | s
 keys = st.none() | st.booleans() | st.integers() | st.text() | st.binary() | st.dates() | st.tuples(st.integers(), st.text())
 arrays = npst.arrays(st.sampled_from(["u1", "i8", "f4", "f8", "c16", "?", "U3", "S2", "M8[s]", "m8[ns]", ">i4"]), npst.array_shapes(max_dims=3, max_side=4))
 anything = st.recursive(
-    atoms | arrays,
+    atoms | arrays | arrays.map(np.asfortranarray),
     lambda inner: st.lists(inner, max_size=4) | st.lists(inner, max_size=3).map(tuple) | st.dictionaries(keys, inner, max_size=4)
     | st.sets(keys, max_size=4) | st.frozensets(keys, max_size=4) | st.lists(inner, max_size=3).map(lambda items: collections.deque(items, 5))
     | st.dictionaries(keys, inner, max_size=3).map(collections.OrderedDict)

@@ -42,8 +42,8 @@ pytestmark = pytest.mark.slow
 
 SEED = os.environ.get("CODEACT_SOAK_SEED") or str(random.SystemRandom().randrange(10**6))
 SESSIONS = int(os.environ.get("CODEACT_SOAK_SESSIONS", "500"))
-SECONDS = 200.0
-"""For all; sessions that do not fit are not opened, which is said and not held against anybody."""
+SECONDS = 1200.0
+"""For all, which take about a tenth of it: should some not be opened by then, something is stuck."""
 BATCHES = 8
 AT_ONCE = 3
 DEEDS = 6
@@ -124,6 +124,7 @@ def test_nothing_is_left_of_sessions_killed_at_random_moments(place, caplog):
     print(f"{opened} sessions in {batch} batches; {dict(kinds)}; {dict(done)}; own memory {[round(mb) for mb in own]} MB, "
           f"available {[round(mb) for mb in machine]} MB; given up: {complaints}")
     assert left_behind(place / "tmp", before) == []
+    assert opened >= SESSIONS * 0.7
     assert len(complaints) <= opened / 50, complaints
     assert own[-1] - own[min(1, len(own) - 1)] < GROWN_MB, own
     third = max(1, len(machine) // 3)
@@ -182,6 +183,7 @@ def test_nothing_is_left_when_the_host_is_killed_at_random_moments(place, caplog
             return not [pid for pid, state in descendants().items() if state not in "ZX"]
         assert until(gone), [command(pid) for pid in descendants()]
     print(f"{opened} sessions of {killed} hosts")
+    assert opened >= SESSIONS * 0.3
     # What lies in folders the next one to start removes; an empty one not at once, as somebody may just be making it
     monkeypatch.setattr(folders, "NEW_SECONDS", 0.0)
     assert len([*(place / "tmp").glob(folders.PREFIX + "*")]) <= killed

@@ -32,7 +32,9 @@ News: TypeAlias = "deque[ToolCalled | Approval]"
 GRACE_SECONDS = 2.0
 """Between an interrupt and the end of a cell that does not obey it."""
 STRAGGLER_SECONDS = 2.0
-"""Between a cell's answer and its last output: longer than that, a message was lost."""
+"""Between a cell's answer and its last output: after that the kernel is asked something, to be answered later still."""
+LOST_SECONDS = 60.0
+"""Until that answer: longer than that, messages were lost. A large one can be long on its way."""
 MAX_DISPLAYS = 500
 MAX_DISPLAY_BYTES = 64 << 20
 END_OF_FILE = "\x04"
@@ -64,6 +66,8 @@ class Cell:
         self._request = ""
         self._replied = self._idle = self._refused_input = False
         self._straggling = 0.0
+        self._marker: str | None = None
+        """A question that was asked after the cell."""
         self._started = self._now = time.monotonic()
         self._deadline = None if seconds is None else self._started + seconds
         self._kill_at: float | None = None
@@ -108,7 +112,9 @@ class Cell:
         if self._replied and self._idle:
             return True
         self._straggling = self._straggling or self._now
-        return self._now - self._straggling > STRAGGLER_SECONDS
+        if self._marker is None and self._now - self._straggling > STRAGGLER_SECONDS:
+            self._marker = self._wire.send("shell", "kernel_info_request", {})
+        return self._now - self._straggling > LOST_SECONDS
 
     def _step(self) -> None:
         for message in self._wire.wait(self._patience()):
@@ -161,8 +167,10 @@ class Cell:
             self._reply(content)
         elif message.channel != "iopub":
             return
-        elif message.kind == "status" and mine:
-            self._idle = self._idle or content.get("execution_state") == "idle"
+        elif message.kind == "status" and (mine or message.parent == self._marker):
+            if content.get("execution_state") == "idle":   # of the later question: what did not come until now is lost
+                self._idle = True
+                self._replied = self._replied or not mine
         elif message.kind == "stream" and (mine or message.ours):   # ours: what an earlier cell left running
             stream = "stderr" if content.get("name") == "stderr" else "stdout"
             self._text.add(stream, str(content.get("text", "")))

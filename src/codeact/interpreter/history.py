@@ -22,7 +22,7 @@ from codeact.interpreter.mirror import UNTOLD, Files, Mirror
 from codeact.interpreter.session import Frozen, Running, Session
 from codeact.kernel.wire import Connection, ProtocolError
 
-__all__ = ["RESTORE_SECONDS", "Checkpoint", "History", "State", "has_seed", "not_put_back"]
+__all__ = ["RESTORE_SECONDS", "Checkpoint", "History", "State", "cells_named", "has_seed", "not_put_back"]
 
 RESTORE_SECONDS = 120.0
 """For a worker to take stored variables over."""
@@ -373,6 +373,18 @@ class History:
         same = not entry.fingerprint or fingerprint(outcome, entry.code) == entry.fingerprint
         return ("" if same else "it showed something else"), False
 
+    def suspects(self, count: int) -> tuple[tuple[Entry, ...], tuple[Entry, ...]]:
+        """The cells that led to now, parted before the latest `count` that may have left something running.
+
+        Those that a copy holds are in the first part: it does not hold what runs beside it.
+        """
+        entries = tuple(self.entries)
+        lengths = [len(state.entries) for state in self.states if state.entries == entries[:len(state.entries)]]
+        held = max(lengths, default=0)
+        impure = [n for n in range(held, len(entries)) if not entries[n].pure]
+        cut = impure[-min(count, len(impure))] if impure else held
+        return entries[:cut], entries[cut:]
+
     def begin_with(self, entries: Sequence[Entry]) -> None:
         """The session was loaded: this is what led to its state, and its files are as they are to be."""
         self.entries = list(entries)
@@ -411,9 +423,14 @@ def restore_buffers(stored: Stored) -> list[bytes]:
 
 
 def _lost(entries: tuple[Entry, ...], reason: str) -> str:
+    return (f"what {cells_named(entries)} did to the variables could not be brought back: "
+            f"cell {entries[0].number} was to run again, but {reason}")
+
+
+def cells_named(entries: Sequence[Entry]) -> str:
+    """"cell 3", or "cells 3 to 5"."""
     first, last = entries[0].number, entries[-1].number
-    cells = f"cell {first}" if first == last else f"cells {first} to {last}"
-    return f"what {cells} did to the variables could not be brought back: cell {first} was to run again, but {reason}"
+    return f"cell {first}" if first == last else f"cells {first} to {last}"
 
 
 def not_put_back(paths: list[str]) -> str:

@@ -18,6 +18,8 @@ __all__ = ["WINDOW", "Channel", "close", "lying", "pair"]
 
 WINDOW = 1 << 18
 """Bytes of a channel that may be on their way or waiting at the far end."""
+MAX_APART = 1000
+"""Messages of a channel that wait for different things."""
 
 
 class Channel:
@@ -43,10 +45,42 @@ class Channel:
         """When bytes last went through."""
         self.out: Deque[List[Any]] = deque()
         """[bytes, descriptors, what `before` must have delivered] to be written."""
+        self.waiting = 0
+        """Bytes in `out`."""
+        self.lent = 0
+        """Descriptors in `given` and `out`."""
         self.given: List[int] = []
         """Descriptors for the next bytes that come."""
         self.ending = False
         """The far end is over: close once all is written."""
+
+    def put(self, data: bytes, after: int) -> None:
+        """Have bytes written, with the descriptors that came for them, once `before` has delivered so many.
+
+        Those that need not be apart are joined, so that very many small messages take no more room than large ones.
+        """
+        last = self.out[-1] if self.out else None
+        if last is None or last[1] or self.given or (last[2] != after and len(self.out) < MAX_APART):
+            self.out.append([bytearray(data), self.given, after])
+            self.given = []
+        else:
+            last[0] += data
+            last[2] = after
+        self.waiting += len(data)
+
+    def wrote(self, size: int) -> None:
+        """The first of `out` was written so far, and its descriptors went along."""
+        item = self.out[0]
+        for fd in item[1]:
+            os.close(fd)
+        self.lent -= len(item[1])
+        item[1] = []
+        del item[0][:size]
+        self.waiting -= size
+        self.written += size
+        self.moved = time.monotonic()
+        if not item[0]:
+            self.out.popleft()
 
     def close(self) -> None:
         if self.fd < 0:
@@ -58,6 +92,7 @@ class Channel:
             os.close(fd)
         self.out.clear()
         self.given, self.held = [], None
+        self.waiting = self.lent = 0
 
 
 def close(channel: Channel) -> None:

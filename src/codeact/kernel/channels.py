@@ -32,7 +32,8 @@ from .channel import WINDOW, Channel, close, lying, pair
 
 __all__ = ["WINDOW", "Channels", "RelayError"]
 
-MAX_CHANNELS = 2000
+MAX_CHANNELS = 500
+"""With descriptors that wait to be handed on: of both the host has perhaps a thousand for all it does."""
 MAX_PAYLOAD = 1 << 16
 MAX_GIVEN = 4
 STALL_SECONDS = 0.5
@@ -271,10 +272,9 @@ class Channels:
         if kind == DATA:
             channel.received += len(payload)
             channel.unacknowledged += len(payload)
-            if sum(len(item[0]) for item in channel.out) + len(payload) > WINDOW or channel.ending or channel.watches:
-                raise RelayError("more bytes than there is room for")
-            fds, channel.given = channel.given, []
-            channel.out.append([memoryview(payload), fds, channel.before.received if channel.before else 0])
+            if not payload or channel.waiting + len(payload) > WINDOW or channel.ending or channel.watches:
+                raise RelayError("more bytes than there is room for, or none")
+            channel.put(payload, channel.before.received if channel.before else 0)
             if channel.before is not None:
                 channel.before.moved = max(channel.before.moved, time.monotonic() - STALL_SECONDS / 2)
             if self._may_write(channel):
@@ -282,7 +282,9 @@ class Channels:
         elif kind == GIVE:
             if channel.socket is None or len(channel.given) + len(payload) // _GIVEN.size > MAX_GIVEN:
                 raise RelayError("descriptors for what cannot carry them")
-            channel.given += [fd for fd, _ in self._receive(payload)]
+            fds = [fd for fd, _ in self._receive(payload)]
+            channel.given += fds
+            channel.lent += len(fds)
         elif kind == CREDIT:
             channel.credit += length
             if not 0 < channel.credit <= WINDOW:
@@ -294,7 +296,8 @@ class Channels:
 
     def _receive(self, payload: bytes) -> List[Tuple[int, Channel]]:
         """Make what was given at the other end: descriptors to hand on, and our channels to them."""
-        if len(payload) % _GIVEN.size or len(self._channels) + MAX_GIVEN > MAX_CHANNELS:
+        lent = sum(channel.lent for channel in self._channels.values())
+        if len(payload) % _GIVEN.size or len(self._channels) + lent + MAX_GIVEN > MAX_CHANNELS:
             raise RelayError("too many descriptors, or none at all")
         made: List[Tuple[int, Channel]] = []
         wanted = list(_GIVEN.iter_unpack(payload))
@@ -302,17 +305,14 @@ class Channels:
             if number & 1 == self._parity or number <= self._highest or sort not in (SOCKET, WRITER, WATCH):
                 raise RelayError("a channel that is not the other end's to open, or of no known sort")
             self._highest = number
-        for sort, number in wanted:
-            if sort == SOCKET:
-                ours, theirs = socket.socketpair()
-                handed, channel = theirs.detach(), Channel(number, ours.detach(), sock=True, reads=True)
-            else:
-                reader, writer = os.pipe()
-                keep, handed = (reader, writer) if sort == WRITER else (writer, reader)
-                os.set_blocking(keep, False)
-                channel = Channel(number, keep, sock=False, reads=sort == WRITER)
-            self._channels[number] = channel
-            made.append((handed, channel))
+        try:
+            for sort, number in wanted:
+                handed, self._channels[number] = _make(sort, number)
+                made.append((handed, self._channels[number]))
+        except OSError:   # no descriptor is left
+            for handed, _ in made:
+                os.close(handed)
+            raise
         pair([channel for _, channel in made])
         return made
 
@@ -332,21 +332,26 @@ class Channels:
                     sent = channel.socket.sendmsg([item[0]], rights, _SEND)
                 else:
                     sent = os.write(channel.fd, item[0])
-                for fd in item[1]:
-                    os.close(fd)
-                item[0], item[1] = item[0][sent:], []
-                channel.written += sent
-                channel.moved = time.monotonic()
-                if not item[0]:
-                    channel.out.popleft()
+                channel.wrote(sent)
         except (BlockingIOError, InterruptedError):
             pass
         except OSError:
             self._end(channel)   # its reader has gone
             return
-        done = channel.unacknowledged - sum(len(item[0]) for item in channel.out)
+        done = channel.unacknowledged - channel.waiting
         if done >= WINDOW // 2:
             channel.unacknowledged -= done
             self._post(CREDIT, channel.number, length=done)
         if channel.ending and not channel.out:
             self._forget(channel)
+
+
+def _make(sort: int, number: int) -> Tuple[int, Channel]:
+    """A descriptor to hand on, and our channel to it."""
+    if sort == SOCKET:
+        ours, theirs = socket.socketpair()
+        return theirs.detach(), Channel(number, ours.detach(), sock=True, reads=True)
+    reader, writer = os.pipe()
+    keep, handed = (reader, writer) if sort == WRITER else (writer, reader)
+    os.set_blocking(keep, False)
+    return handed, Channel(number, keep, sock=False, reads=sort == WRITER)

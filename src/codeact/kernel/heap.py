@@ -7,6 +7,7 @@ change has one node, so that what was one object is one object again, also insid
     ["list" | "tuple" | "set" | "frozenset", [nodes]]                   ["items", "set" | "frozenset", packed list]
     ["dict" | "OrderedDict" | "Counter", [key nodes], [value nodes]]    ["defaultdict", factory node, [...], [...]]
     ["deque", length or null, [nodes]]  ["bytearray", packed bytes]     ["scalar", packed array without dimensions]
+    ["columns", packed]                 an array that lies in memory column by column
     ["dated", packed, frequency]        a table whose index has a frequency, or such an index
     ["name", name]                      what state.py brings back otherwise: a module, a function, a class
     ["import", module, name]            a function or class of a library
@@ -24,7 +25,17 @@ from typing import Any, Callable, Dict, List, Optional, Tuple
 from . import values
 from .guard import keep_builtins
 from .heap_tables import LIBRARY_ATOMS, PANDAS_ATOMS, copies_on_write, dated, plain_objects, same_table
-from .kinds import ATOMS, is_class, is_module, library_type, module_of, name_of, names_of_module
+from .kinds import (
+    ATOMS,
+    is_class,
+    is_module,
+    library_type,
+    module_of,
+    name_of,
+    names_of_module,
+    plain_table,
+    plain_zone,
+)
 
 __all__ = ["MAX_DEPTH", "Refused", "Writer", "importable"]
 
@@ -142,6 +153,8 @@ class Writer:
             return ["bytearray", self._pack(bytes(value))]
         if kind is range:
             return ["v", self._pack(value)]
+        if not plain_zone(getattr(value, "tzinfo", None) if _is_time(value) else None):
+            raise Refused("its time zone is an instance of a class of the session")
         if any(library_type(value, module) in names for module, names in LIBRARY_ATOMS.items()):
             return self._checked(value, lambda back: repr(back) == repr(value))
         found = importable(value)
@@ -198,7 +211,8 @@ class Writer:
         if not value.flags.writeable:
             raise Refused("it is an array that cannot be written to, or a view of another one")
         self._own_memory(value, value)
-        return ["v", self._pack(value)]
+        by_columns = value.flags.f_contiguous and not value.flags.c_contiguous
+        return ["columns" if by_columns else "v", self._pack(value)]
 
     def _pandas(self, value: Any) -> List[Any]:
         import pandas  # type: ignore[import-untyped]
@@ -208,6 +222,8 @@ class Writer:
             return self._checked(value, lambda back: repr(back) == repr(value) and hash(back) == hash(value))
         if name != "DataFrame" and name != "Series" and pandas.Index not in type(value).__mro__:
             raise Refused(_why_not(value))
+        if not plain_table(value):
+            raise Refused("it keeps its data in arrays of another kind than NumPy's and pandas'")
         if getattr(value, "attrs", None):
             raise Refused("it has attrs")
         whole = name in ("DataFrame", "Series")
@@ -241,6 +257,10 @@ class Writer:
         if known is holder or (in_table and library_type(known, "pandas") and copies_on_write()):
             return
         raise Refused("it shares its memory with another variable")
+
+
+def _is_time(value: Any) -> bool:
+    return library_type(value, "datetime") in ("datetime", "time") or library_type(value, "pandas") == "Timestamp"
 
 
 def _ordered(value: Any) -> List[Any]:

@@ -94,6 +94,10 @@ class Reader:
             return made
         if kind == "bytearray":
             return bytearray(self._unpack(rest[0]))
+        if kind == "columns":
+            import numpy
+
+            return numpy.asfortranarray(self._unpack(rest[0]))
         if kind == "scalar":
             return self._unpack(rest[0])[()]
         if kind == "name":

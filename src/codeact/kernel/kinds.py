@@ -13,7 +13,8 @@ from typing import Any, Dict, FrozenSet, List, Tuple
 from .guard import keep_builtins
 
 __all__ = ["ATOMS", "attributes", "is_class", "is_module", "is_own_name", "library_type", "module_of", "mro", "name_of",
-           "names_in", "names_of_module", "user_names"]
+           "names_in", "names_of_module", "plain_table",
+           "plain_zone", "user_names"]
 
 keep_builtins(globals())
 
@@ -78,6 +79,31 @@ def library_type(value: Any, package: str) -> str:
     # Who says to be pandas.DataFrame must be it. Not all types have a name on top: DatetimeArray, NAType
     known = names_of_module(package).get(name) is kind or names_of_module(module).get(name) is kind
     return name if known else ""
+
+
+def plain_table(value: Any) -> bool:
+    """Whether a DataFrame, Series or Index keeps its data in arrays of NumPy's and pandas' own alone.
+
+    An array of another kind (an "extension") is asked for its type, its size and its items, by pandas itself.
+    """
+    if hasattr(value, "_mgr"):
+        return all(map(_plain_array, value._mgr.arrays)) and all(map(plain_table, value.axes))
+    if library_type(value, "pandas") == "MultiIndex":
+        return all(map(plain_table, value.levels))
+    return library_type(value, "pandas") == "RangeIndex" or _plain_array(value._data)
+
+
+def plain_zone(zone: Any) -> bool:
+    """Whether a time zone, which every look at a time asks, is none of the user's classes."""
+    return zone is None or module_of(type(zone)).partition(".")[0] in ("datetime", "zoneinfo", "dateutil", "pytz")
+
+
+def _plain_array(array: Any) -> bool:
+    if library_type(array, "pandas") == "Categorical":
+        return plain_table(array.categories)
+    if library_type(array, "pandas") == "DatetimeArray" and not plain_zone(array.tz):
+        return False
+    return bool(library_type(array, "numpy") or library_type(array, "pandas"))
 
 
 def is_own_name(name: Any) -> bool:

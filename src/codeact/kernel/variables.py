@@ -18,7 +18,7 @@ from types import BuiltinFunctionType, FunctionType
 from typing import Any, Dict, Iterator, List, Optional, Tuple
 
 from .guard import keep_builtins
-from .kinds import ATOMS, is_class, is_module, library_type, mro, name_of, user_names
+from .kinds import ATOMS, is_class, is_module, library_type, mro, name_of, plain_table, plain_zone, user_names
 
 __all__ = ["MAX_VARIABLES", "listing"]
 
@@ -146,14 +146,19 @@ def _measures(value: Any) -> Tuple[Optional[List[int]], Optional[int], Optional[
         return None, None, sys.getsizeof(value)
     if library_type(value, "numpy") == "ndarray":
         return [int(side) for side in value.shape], None, int(value.nbytes)
-    if library_type(value, "pandas") == "DataFrame":
-        return [int(side) for side in value.shape], None, int(value.memory_usage(deep=False).sum())
-    if library_type(value, "pandas") == "Series" or library_type(value, "pandas").endswith("Index"):
+    if _is_table(value) and plain_table(value):
+        if library_type(value, "pandas") == "DataFrame":
+            return [int(side) for side in value.shape], None, int(value.memory_usage(deep=False).sum())
         return [len(value)], None, int(value.memory_usage(deep=False))
     for base in mro(kind):      # a class of the user's over one of these: asked as the builtin, not as itself
         if base in (list, tuple, set, frozenset, dict, str, bytes, bytearray):
             return None, int(base.__len__(value)), None
     return None, None, None
+
+
+def _is_table(value: Any) -> bool:
+    name = library_type(value, "pandas")
+    return name in ("DataFrame", "Series") or name.endswith("Index")
 
 
 def _length(value: Any) -> Optional[int]:
@@ -237,12 +242,16 @@ def _numpy(value: Any) -> Optional[str]:
 
 def _pandas(value: Any, depth: int) -> Optional[str]:
     name = name_of(type(value))
+    if _is_table(value) and not plain_table(value):
+        return None
     if name == "DataFrame":
         columns = [_item(column, depth) for column in list(value.columns[:40])]
         return "columns %s%s" % (", ".join(columns), ", ..." * (len(value.columns) > 40))
     if name == "Series" or name.endswith("Index"):
         items = [_item(item, depth) for item in list(value.array[:8])] if hasattr(value, "array") else []
         return "%s [%s%s]" % (value.dtype, ", ".join(items), ", ..." * (len(value) > 8))
+    if name == "Timestamp" and not plain_zone(value.tzinfo):
+        return None
     if name in ("Timestamp", "Timedelta", "NaTType", "NAType", "Interval", "Period"):
         return repr(value)
     return None
