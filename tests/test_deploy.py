@@ -1,7 +1,8 @@
 """The files in deploy/: valid by their schemas, and what they name is there. None of it is run here."""
 
 import re
-import shlex
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -36,6 +37,34 @@ def test_manifests_are_as_the_schemas_of_kubernetes_want_them(found):
     validate = pytest.importorskip("kubernetes_validate")
     version = validate.latest_version()
     validate.validate(found, ".".join(version.split(".")[:2]), strict=True)
+
+
+def test_the_compose_file_is_as_its_schema_wants_it():
+    pytest.importorskip("check_jsonschema")
+    checked = subprocess.run([sys.executable, "-m", "check_jsonschema", "--builtin-schema", "vendor.compose-spec", DEPLOY / "compose.yaml"],
+                             capture_output=True, text=True, timeout=120)
+    assert checked.returncode == 0, checked.stdout
+
+
+def test_nothing_runs_as_root_or_with_more_than_it_needs():
+    for work, one in containers():
+        pod, own = work["spec"]["template"]["spec"], one["securityContext"]
+        assert pod["automountServiceAccountToken"] is False
+        assert pod["securityContext"]["runAsNonRoot"] is True
+        assert pod["securityContext"]["runAsUser"] > 0
+        assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+        assert (own["allowPrivilegeEscalation"], own["readOnlyRootFilesystem"]) == (False, True)
+        assert own["capabilities"] == {"drop": ["ALL"]}
+        assert {"readinessProbe", "livenessProbe"} <= set(one)
+        assert "memory" in one["resources"]["limits"]
+        assert {"cpu", "memory"} <= set(one["resources"]["requests"])
+    for name, service in COMPOSE["services"].items():
+        assert service["cap_drop"] == ["ALL"]
+        assert service["security_opt"] == ["no-new-privileges:true"]
+        assert service["read_only"] is True
+        assert {"mem_limit", "pids_limit", "restart"} <= set(service)
+        assert name == "server" or int(service["user"].split(":")[0]) > 0   # its image says so itself
+        assert "healthcheck" in service or name == "server"                 # and this
 
 
 def test_the_kustomization_names_every_manifest():
@@ -141,6 +170,9 @@ def test_the_container_file_copies_what_there_is_and_starts_the_server():
 
 def test_the_readmes_commands_are_the_programs():
     text = (DEPLOY / "README.md").read_text()
-    for line in re.findall(r"^.*codeact serve user .*$", text, re.M):
-        assert shlex.split(line)[-4:] == ["serve", "user", "add", "alice"]
+    from codeact.cli._serve_users import _DO
+
+    named = re.findall(r"codeact serve user (\w+) alice", text)
+    assert {"add", "limits"} <= set(named) <= set(_DO)
+    assert text.count("codeact serve user ") == len(named)
     assert "Not run" in text

@@ -19,6 +19,7 @@ branch. Every message says what happened, what would have worked and what to do 
     ├── ChatError               a conversation of the server's cannot be had that way
     │   ├── NotFound            none of that name, or somebody else's
     │   ├── ChatBusy            something runs in it
+    │   │   └── ChatElsewhere   on another server
     │   ├── ChatRefused         what was asked makes no sense
     │   └── LimitReached        a user has as many as may be
     └── TrajectoryError         a trajectory file cannot be read
@@ -32,6 +33,7 @@ __all__ = [
     "Cancelled",
     "ChangeConflict",
     "ChatBusy",
+    "ChatElsewhere",
     "ChatError",
     "ChatRefused",
     "CodeActError",
@@ -123,6 +125,10 @@ class NotFound(ChatError):
 
 class ChatBusy(ChatError):
     """Something runs in it: wait for it, or stop it."""
+
+
+class ChatElsewhere(ChatBusy):
+    """Another server of the same database is at work on it."""
 
 
 class ChatRefused(ChatError):

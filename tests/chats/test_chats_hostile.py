@@ -16,8 +16,19 @@ from codeact.chats import files
 from codeact.chats.chats import Chats
 from codeact.chats.store import Store
 from codeact.chats.values import Options
-from codeact.errors import ChatBusy, ChatRefused, ConfigError, NotFound
+from codeact.errors import ChatBusy, ChatElsewhere, ChatRefused, NotFound
 from codeact.messages import Image
+
+
+@pytest.fixture
+def make(make):
+    """Behind the strongest walls there are here: what a cell does to its folder and its processes is not the same without."""
+    return lambda **options: make(**{"sandbox": "auto", **options})
+
+
+@pytest.fixture
+def chats(make):
+    return make()
 
 
 def at_once(*calls):
@@ -391,7 +402,7 @@ def test_two_servers_on_one_database_and_folder_do_not_disturb_one_another(make)
     follow_until(first, key, "output")
     second = make()
     assert second.summary(key, "me").state == "running"
-    with pytest.raises(ConfigError, match="another program"):
+    with pytest.raises(ChatElsewhere, match="another server of this database is at work on this conversation: wait"):
         second.send(key, "me", "hello")
     other = second.create("me").id
     say(second, other, "hello")

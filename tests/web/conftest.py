@@ -56,7 +56,8 @@ def site(tmp_path_factory):
     home = tmp_path_factory.mktemp("site")
     (home / "guarded.py").write_text(GUARDED)
     model = Scripted()
-    site, end = run_server(home / "home", page=True, model=model, tools_allowed=[str(home / "guarded.py")])
+    site, end = run_server(home / "home", page=True, model=model, sandbox="auto",
+                           tools_allowed=[str(home / "guarded.py")])
     site.model = model
     yield site
     end()

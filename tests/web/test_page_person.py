@@ -42,7 +42,12 @@ def act(site):
 @pytest.fixture
 def defaults(site, monkeypatch):
     """Sets what a server's chats have by default, for a test."""
-    return lambda **values: [monkeypatch.setattr(site.chats, name, value) for name, value in values.items()]
+    def set_now(defaults=None, **powers):
+        monkeypatch.setattr(site.chats, "powers", replace(site.chats.powers, **powers))
+        if defaults is not None:
+            monkeypatch.setattr(site.chats, "defaults", defaults)
+
+    return set_now
 
 
 def a_conversation(site, *messages):
@@ -190,7 +195,7 @@ def test_a_conversation_that_is_deleted_while_it_is_open_is_said_to_be(site, act
 
 def test_where_models_are_offered_no_other_can_be_tried(site, act, defaults):
     key = a_conversation(site)
-    defaults(any_model=False, models_offered=("test", "larger"))
+    defaults(any_model=False, models=("test", "larger"))
 
     async def scenario(user):
         await user.open(f"/c/{key}")
@@ -202,11 +207,11 @@ def test_where_models_are_offered_no_other_can_be_tried(site, act, defaults):
         await seen(user, "It answers:")
 
     act(scenario)
-    assert "is not offered by this server; offered: test, larger" in dialogs._tried(site.chats, "scripted:/etc/passwd")
+    assert "is not offered by this server; offered: test, larger" in dialogs._tried(site.chats, "local", "scripted:/etc/passwd")
 
 
 def test_without_a_model_users_who_may_not_name_one_are_told_who_can(act, defaults):
-    defaults(any_model=False, models_offered=(), defaults=Options())
+    defaults(any_model=False, models=(), defaults=Options())
 
     async def scenario(user):
         await user.open("/")

@@ -188,7 +188,7 @@ def test_numbers_for_who_watches(served):
 
 
 def test_too_many_requests_are_slowed(served, monkeypatch):
-    monkeypatch.setattr("codeact.web.gate._PER_SECOND", 0.0)   # a slow machine must not be slow enough
+    monkeypatch.setattr("codeact.web.rates._PER_SECOND", 0.0)   # a slow machine must not be slow enough
     with served.client() as client:
         codes = [client.get("/api/v1/conversations").status_code for _ in range(700)]
     assert codes[0] == 200

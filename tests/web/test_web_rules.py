@@ -213,7 +213,7 @@ def test_a_login_by_a_name_that_is_none_is_refused_like_any_other(serve, name):
 
 
 def test_only_so_many_requests_of_a_user_are_answered_at_once(serve, monkeypatch):
-    monkeypatch.setattr("codeact.web.gate._AT_ONCE", 2)
+    monkeypatch.setattr("codeact.web.rates._AT_ONCE", 2)
     served = serve()
     key = served.chats.create("local").id
     path = f"/api/v1/conversations/{key}/events"

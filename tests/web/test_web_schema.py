@@ -63,7 +63,7 @@ def ask(served, *, examples: int) -> Counter:
 
 @pytest.fixture
 def unhurried(serve, monkeypatch):
-    monkeypatch.setattr("codeact.web.gate._BURST", 1e9)
+    monkeypatch.setattr("codeact.web.rates._BURST", 1e9)
     return serve(policy=Policy(token=TOKEN))
 
 

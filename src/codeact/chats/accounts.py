@@ -55,3 +55,8 @@ class Accounts(Database):
         """Somebody goes."""
         with self._engine.begin() as connection:
             connection.execute(logins.delete().where(logins.c.token == token_hash))
+
+    def end_logins(self, owner: str) -> int:
+        """Somebody goes everywhere: all logins and keys end; how many there were."""
+        with self._engine.begin() as connection:
+            return connection.execute(logins.delete().where(logins.c.owner == owner)).rowcount

@@ -9,25 +9,30 @@ import contextlib
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
-from codeact import plugins
+from codeact.chats.holding import Holding
 from codeact.chats.live import Live
+from codeact.chats.meter import Meter, Metered
 from codeact.chats.news import News
+from codeact.chats.powers import Powers
+from codeact.chats.quota import Quota
 from codeact.chats.settling import after_a_crash, missing_turns
 from codeact.chats.store import Store
-from codeact.chats.values import Options, Summary
+from codeact.chats.values import Summary
 from codeact.errors import ChatBusy, ChatRefused, ConfigError, LimitReached
 from codeact.protocols import Model
 from codeact.recording import is_free
 
-__all__ = ["BUSY", "Awake"]
+__all__ = ["AT_WORK", "BUSY", "Awake"]
 
 _log = logging.getLogger(__name__)
 
 _LOOK_SECONDS = 20.0
-_AT_WORK = ("running", "waiting")
+_SLACK_BYTES = 64 << 20
+AT_WORK = ("running", "waiting")
 BUSY = "something runs in this conversation: wait for it, or stop it"
 
 
@@ -35,33 +40,41 @@ class Awake:
     """Conversations that are awake, in a database and a folder; the arguments are those of `Chats`."""
 
     def __init__(self, store: Store, home: Path, *, model: Callable[[str], Model], sandbox: str, idle_seconds: float,
-                 max_live: int, max_running: int | None, tools_allowed: Sequence[str], models_offered: Sequence[str],
-                 any_model: bool) -> None:
+                 max_live: int, max_running: int | None, powers: Powers, quota: Quota) -> None:
         self._store, self.home = store, home
         self._model, self._sandbox = model, sandbox
         self._idle_seconds, self._max_live = idle_seconds, max_live
-        self._max_running, self.any_model = max_running, any_model
-        self.tools_allowed = tuple(tools_allowed)
-        self.models_offered = tuple(dict.fromkeys(filter(None, models_offered)))
+        self._max_running = max_running
+        self.powers = powers
+        self.meter = Meter(store, quota, home / "conversations")
         self._lives: dict[str, Live] = {}
         self._turns: dict[str, threading.RLock] = {}
         self._lock = threading.Lock()
         self._news = News()
         self._counts = {"evictions": 0.0, "restores": 0.0}
         self._closed, self._look = threading.Event(), threading.Event()
+        self._holding = Holding(store, self._give_up, place=home)
         for left in self._store.running():
             # Else it is another server's on the same database, which has it awake or its files elsewhere.
-            if self._folder(left.id).exists():
+            if self._folder(left.id).exists() and self._holding.is_left(left.id):
                 try:
-                    self._settle(left)
+                    if self._settle(left):
+                        self._store.release(left.id)
                 except Exception as error:   # one that is damaged must not keep the others from being had
                     _log.warning("what was left of conversation %s was not settled: %s", left.id, error)
         threading.Thread(target=self._look_after, name="codeact-chats", daemon=True).start()
 
-    @property
-    def model(self) -> Callable[[str], Model]:
-        """What makes the model of a name."""
-        return self._model
+    def model_for(self, owner: str) -> Callable[[str], Model]:
+        """What makes the model of a name for a user: it may be asked, and what it uses is counted.
+
+        Its fault is `ChatRefused` where the server does not offer the model: a name can be a module to import.
+        """
+
+        def make(name: str) -> Model:
+            self.powers.judge_model(name)
+            return Metered(self._model(name), self.meter, owner, name)
+
+        return make
 
     @property
     def store(self) -> Store:
@@ -83,7 +96,7 @@ class Awake:
         for live in lives:   # all at once, then one after another
             live.cancel()
         for live in lives:
-            live.close()
+            self._close(live)
         self._news.tell()
 
     def close(self) -> None:
@@ -93,6 +106,7 @@ class Awake:
         self._closed.set()
         self._look.set()
         self.rest()
+        self._holding.close()
         self._store.close()
 
     @property
@@ -100,48 +114,60 @@ class Awake:
         """Whether it is over."""
         return self._closed.is_set()
 
-    def judge(self, options: Options) -> None:
-        """Whether conversations may be had so.
-
-        Raises:
-            ChatRefused: A tool is not allowed, a model not offered, a format unknown.
-        """
-        for name in options.tools:
-            if name not in self.tools_allowed:
-                allowed = ", ".join(self.tools_allowed) or "none"
-                raise ChatRefused(f"the tool {name!r} is not allowed by this server; allowed: {allowed}")
-        if not self.any_model and options.model and options.model not in self.models_offered:
-            offered = ", ".join(self.models_offered) or "none"
-            raise ChatRefused(f"the model {options.model!r} is not offered by this server; offered: {offered}")
-        if options.format not in (formats := plugins.available("formats")):   # another would be a module to import
-            raise ChatRefused(f"there is no format {options.format!r}; there are {', '.join(formats)}")
-
-    # ------------------------------------------------------------------------------------------------------------------
-
     def _folder(self, key: str) -> Path:
         return self.home / "conversations" / key
 
     def _workspace(self, key: str) -> Path:
         return self._folder(key) / "workspace"
 
-    def _check_running(self, key: str, owner: str) -> None:
-        if self._max_running is None:
-            return
+    def _check_limits(self, key: str, owner: str, *, asks: bool = True) -> None:
+        """See that its owner may begin something in a conversation; to be called by who is alone with it.
+
+        Args:
+            asks: Whether a model is asked.
+
+        Raises:
+            LimitReached: Not now.
+        """
         with self._lock:
             others = [live for live in self._lives.values() if live.owner == owner and live.key != key]
         n_running = sum(live.is_at_work for live in others)
-        if n_running >= self._max_running:
+        if self._max_running is not None and n_running >= self._max_running:
             raise LimitReached(f"something runs in {n_running} of your conversations already, as many as may be; wait "
                                "for one of them, or stop it")
+        if asks:
+            self.meter.check_spending(owner)
+        room = self.meter.room(owner, self._awake_of(owner))
+        live = self._lives.get(key)
+        if room is not None and live is not None and not live.is_running and live.room > room + _SLACK_BYTES:
+            self._to_sleep(key)   # it wakes with what is left now
+
+    def _awake_of(self, owner: str) -> list[str]:
+        with self._lock:
+            return [live.key for live in self._lives.values() if live.owner == owner]
+
+    def used(self, owner: str) -> dict[str, Any]:
+        """What a user may use and has used: `Meter.told`."""
+        return self.meter.told(owner, self._awake_of(owner))
 
     @contextlib.contextmanager
     def _alone(self, key: str, owner: str) -> Iterator[Summary]:
-        """The conversation as it is, while nobody else begins something in it, wakes it, or leads it elsewhere."""
+        """The conversation as it is, while nobody else begins something in it, wakes it, or leads it elsewhere.
+
+        Raises:
+            ChatElsewhere: Another server of the database is at work on it.
+        """
         self._store.summary(key, owner)
         with self._lock:
             turn = self._turns.setdefault(key, threading.RLock())
-        with turn:
-            yield self._store.summary(key, owner)   # somebody may have deleted it meanwhile
+        with turn, self._holding.held(key):
+            summary = self._store.summary(key, owner)   # somebody may have deleted it meanwhile
+            yield self._store.summary(key, owner) if self._settle(summary) else summary
+
+    def _give_up(self, key: str) -> None:
+        """Another server has it now, or somebody there wants it to stop."""
+        if (live := self._lives.get(key)) is not None:
+            live.cancel()
 
     def _live(self, summary: Summary) -> Live:
         """The conversation, awake; to be called by who is alone with it."""
@@ -155,12 +181,17 @@ class Awake:
             raise ChatRefused("the server is about to end: try again when it is there")
         if not summary.options.model:
             raise ConfigError("no model is chosen for this conversation: choose one in its settings")
-        self.judge(summary.options)   # what is allowed may have changed since
+        self.powers.judge(summary.options)   # what is allowed may have changed since
         was_there = self._folder(summary.id).exists()
-        live = Live(self._store, summary, self._folder(summary.id), model=self._model,
-                    told=lambda: self._told_of(summary.id), sandbox=self._sandbox)
+        try:
+            room = self.meter.room(summary.owner, self._awake_of(summary.owner))
+        except LimitReached:   # it may be looked at all the same
+            room = 0
+        live = Live(self._store, summary, self._folder(summary.id), model=self.model_for(summary.owner),
+                    told=lambda: self._told_of(summary.id), sandbox=self._sandbox, room=room,
+                    holding=self._holding)
         self._counts["restores"] += was_there
-        if summary.state in _AT_WORK:   # its program has gone, or this one could not open its file
+        if summary.state in AT_WORK:   # its program has gone, or this one could not open its file
             after_a_crash(self._store, summary, live.file())
         self._caught_up(live)
         with self._lock:
@@ -170,7 +201,9 @@ class Awake:
     def _settle(self, left: Summary) -> bool:
         """Mark as interrupted what a program left running that has gone; whether there was something."""
         path = self._folder(left.id) / f"{left.branch}.jsonl"
-        if left.state not in _AT_WORK or not is_free(path):
+        live = self._lives.get(left.id)
+        rests = live is not None and not live.is_at_work   # it has the file open, and what ran was another server's
+        if left.state not in AT_WORK or not (rests or is_free(path)):
             return False
         after_a_crash(self._store, left, path)
         self._news.tell(left.id)
@@ -205,7 +238,14 @@ class Awake:
         with self._lock:
             self._lives.pop(key, None)
         if live is not None:
-            live.close()
+            self._close(live)
+
+    def _close(self, live: Live) -> None:
+        live.close()
+        try:
+            self.meter.measure(live.key)
+        except Exception as error:   # a database that is gone keeps nothing from its end
+            _log.warning("what a conversation has on disk was not stored: %s", error)
 
     def _look_after(self) -> None:
         while not self._closed.is_set():

@@ -13,6 +13,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from codeact.chats.powers import Powers
+from codeact.chats.quota import Quota
 from codeact.chats.shelf import Shelf
 from codeact.chats.store import Store
 from codeact.chats.values import Options, Summary
@@ -39,31 +41,49 @@ class Chats(Ways, Shelf):
         tools_allowed: What `Options.tools` may name: a tool runs with the server's rights.
         models_offered: Models to choose from. A model's name can name a module to import or a file to read.
         any_model: Whether users may name others too; they are trusted as who runs the server is, then.
+        hosts_allowed: What `Options.network` may name; None: every public host.
+        quota: What each user may use, where nothing else is set in the database; None: as much as there is.
 
     Raises:
-        ConfigError: The database or the folder cannot be used.
+        ConfigError: The database or the folder cannot be used, or an allowed host is none.
     """
 
     def __init__(self, url: str = "", *, home: Path | None = None, defaults: Options | None = None,
                  model: Callable[[str], Model] | None = None, sandbox: str = "auto", idle_seconds: float = 900.0,
                  max_live: int = 64, max_per_user: int = 2000, max_running: int | None = None,
-                 tools_allowed: Sequence[str] = (), models_offered: Sequence[str] = (), any_model: bool = True) -> None:
+                 tools_allowed: Sequence[str] = (), models_offered: Sequence[str] = (), any_model: bool = True,
+                 hosts_allowed: Sequence[str] | None = None, quota: Quota | None = None) -> None:
         home, self.defaults = home or _default_home(), defaults or Options()
+        offered = tuple(dict.fromkeys(filter(None, (self.defaults.model, *models_offered))))
+        try:
+            powers = Powers(offered, any_model, tuple(tools_allowed),
+                            None if hosts_allowed is None else tuple(hosts_allowed))
+        except ValueError as error:
+            raise ConfigError(str(error)) from None
         super().__init__(open_store(url, home), home, model=model or _configured, sandbox=sandbox,
-                         idle_seconds=idle_seconds, max_live=max_live, max_running=max_running,
-                         tools_allowed=tools_allowed, models_offered=(self.defaults.model, *models_offered),
-                         any_model=any_model)
+                         idle_seconds=idle_seconds, max_live=max_live, max_running=max_running, powers=powers,
+                         quota=quota or Quota())
         self._max_per_user = max_per_user
+
+    @property
+    def tools_allowed(self) -> tuple[str, ...]:
+        """What `Options.tools` may name."""
+        return self.powers.tools
+
+    @property
+    def models_offered(self) -> tuple[str, ...]:
+        """Models to choose from."""
+        return self.powers.models
 
     def create(self, owner: str, options: Options | None = None, *, title: str = "") -> Summary:
         """A new one.
 
         Raises:
             LimitReached: The owner has as many as may be.
-            ChatRefused: The options name a tool that is not allowed.
+            ChatRefused: The options name something that is not allowed.
         """
         options = options or self.defaults
-        self.judge(options)
+        self.powers.judge(options)
         if self._store.count(owner) >= self._max_per_user:
             raise LimitReached(f"there are {self._max_per_user} conversations, as many as may be; delete some")
         return self._store.create(owner, title, options)
@@ -98,7 +118,7 @@ class Chats(Ways, Shelf):
         if pinned is not None:
             values["pinned"] = pinned
         if options is not None:
-            self.judge(options)
+            self.powers.judge(options)
             with self._alone(key, owner):
                 self._to_sleep(key)
                 self._store.update(key, options=options)

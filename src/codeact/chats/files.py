@@ -3,6 +3,7 @@
 Nothing is read or written through a link, nor outside the folder, whatever a name says.
 """
 
+import contextlib
 import mimetypes
 import os
 import re
@@ -14,7 +15,7 @@ from pathlib import Path
 from codeact.chats.values import FileInfo
 from codeact.errors import ChatRefused, NotFound
 
-__all__ = ["archived", "listed", "read", "write"]
+__all__ = ["archived", "listed", "read", "remove", "write"]
 
 _MAX_FILES = 5_000
 _MAX_LOOKED_AT = 50_000
@@ -60,15 +61,16 @@ def read(folder: Path, name: str) -> bytes:
         NotFound: There is no such file.
         ChatRefused: It is larger than may be.
     """
-    parts = _parts(name)
+    at, last = _found(folder, name)
     try:
-        descriptor = _opened(folder, parts)
-    except NotFound:
-        bytes_of = re.sub(r"\\udc([89a-f][0-9a-f])", lambda found: chr(0xDC00 + int(found[1], 16)), name)
-        if bytes_of == name:
-            raise
-        descriptor = _opened(folder, _parts(bytes_of))
+        descriptor = os.open(last, os.O_RDONLY | os.O_NONBLOCK | _NO_LINKS, dir_fd=at)
+    except OSError:
+        raise NotFound(f"there is no file {name[:200]!r}") from None
+    finally:
+        os.close(at)
     with open(descriptor, "rb") as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):   # exchanged since
+            raise NotFound(f"{name[:200]!r} is no file")
         if os.fstat(file.fileno()).st_size > _MAX_BYTES:
             raise ChatRefused(f"{name} is larger than {_MAX_BYTES >> 20} MiB")
         return file.read(_MAX_BYTES)
@@ -95,6 +97,22 @@ def write(folder: Path, name: str, data: bytes) -> FileInfo:
             return _info(last, os.fstat(file.fileno()))
     except OSError as error:
         raise ChatRefused(f"cannot write {last}: {error.strerror}") from None
+
+
+def remove(folder: Path, name: str) -> None:
+    """Take a file away.
+
+    Raises:
+        NotFound: There is no such file.
+        ChatRefused: It cannot be taken away.
+    """
+    at, last = _found(folder, name)
+    try:
+        os.unlink(last, dir_fd=at)
+    except OSError as error:
+        raise ChatRefused(f"cannot remove {name[:200]}: {error.strerror}") from None
+    finally:
+        os.close(at)
 
 
 def archived(folder: Path) -> Iterator[bytes]:
@@ -141,20 +159,34 @@ def _parts(name: str) -> list[str]:
     return parts
 
 
-def _opened(folder: Path, parts: list[str]) -> int:
-    """A descriptor of a regular file, reached without following any link."""
-    at = os.open(folder, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        for part in parts[:-1]:
-            below = os.open(part, os.O_PATH | os.O_DIRECTORY | _NO_LINKS, dir_fd=at)
+def _found(folder: Path, name: str) -> tuple[int, str]:
+    """A descriptor of the folder that a regular file is in, reached without following any link, and its name there.
+
+    Raises:
+        NotFound: There is no such file.
+    """
+    bytes_of = re.sub(r"\\udc([89a-f][0-9a-f])", lambda found: chr(0xDC00 + int(found[1], 16)), name)
+    for one in dict.fromkeys((name, bytes_of)):
+        *above, last = _parts(one)
+        with contextlib.suppress(OSError, ValueError):   # ValueError: a name that the file system cannot have
+            at = _opened(folder, above)
+            try:
+                if stat.S_ISREG(os.stat(last, dir_fd=at, follow_symlinks=False).st_mode):
+                    return at, last
+            except BaseException:
+                os.close(at)
+                raise
             os.close(at)
-            at = below
-        descriptor = os.open(parts[-1], os.O_RDONLY | os.O_NONBLOCK | _NO_LINKS, dir_fd=at)
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            os.close(descriptor)
-            raise NotFound(f"{'/'.join(parts)!r} is no file")
-        return descriptor
-    except (OSError, ValueError):   # ValueError: a name that the file system cannot have
-        raise NotFound(f"there is no file {'/'.join(parts)[:200]!r}") from None
-    finally:
-        os.close(at)
+    raise NotFound(f"there is no file {name[:200]!r}")
+
+
+def _opened(folder: Path, parts: list[str]) -> int:
+    """A descriptor of a folder below another, reached without following any link."""
+    at = os.open(folder, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    for part in parts:
+        try:
+            below = os.open(part, os.O_PATH | os.O_DIRECTORY | _NO_LINKS, dir_fd=at)
+        finally:
+            os.close(at)
+        at = below
+    return at

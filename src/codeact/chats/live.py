@@ -11,11 +11,14 @@ import secrets
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from codeact.agent import Agent
+from codeact.chats.holding import Holding
 from codeact.chats.log import RunLog
+from codeact.chats.meter import size_of
 from codeact.chats.rebuilding import kept, rebuilt
 from codeact.chats.said import TOLD, unanswered
 from codeact.chats.settling import why_it_ended
@@ -23,6 +26,7 @@ from codeact.chats.store import Store
 from codeact.chats.values import Options, Summary
 from codeact.environments._watch import CellWatch
 from codeact.errors import Cancelled, ChatBusy, CodeActError
+from codeact.interpreter.limits import Limits
 from codeact.loop import Budget, Cancel
 from codeact.messages import Image
 from codeact.protocols import Model
@@ -45,13 +49,15 @@ class Live:
         model: Makes the model of a name.
         told: Called when something was stored.
         sandbox: The walls.
+        room: Bytes that its files may take; None: as much as an interpreter's may.
+        holding: Keeps other servers off while something runs.
     """
 
     def __init__(self, store: Store, summary: Summary, folder: Path, *, model: Callable[[str], Model],
-                 told: Callable[[], object], sandbox: str) -> None:
+                 told: Callable[[], object], sandbox: str, room: int | None, holding: Holding) -> None:
         self._store, self.key, self.owner, self._told = store, summary.id, summary.owner, told
         self.folder, self.options = folder, summary.options
-        self.branch = summary.branch
+        self.branch, self._holding = summary.branch, holding
         self._cancel: Cancel | None = None
         self._working = threading.Lock()
         self._idle = threading.Event()
@@ -59,6 +65,8 @@ class Live:
         self._log: RunLog | None = None
         self._asked: dict[str, tuple[threading.Event, list[bool]]] = {}
         self.used = time.monotonic()
+        self._limits = _limits_for(room)
+        self._n_bytes = size_of(self.workspace)
         self.agent, self.lost = self._agent(model(summary.options.model), sandbox)
 
     @property
@@ -83,6 +91,11 @@ class Live:
         """Its files."""
         return self.folder / "workspace"
 
+    @property
+    def room(self) -> int:
+        """Bytes that its cells may still add to its files."""
+        return ((self._limits.workspace_mb or 0) << 20) - (size_of(self.workspace) - self._n_bytes)
+
     def file(self, branch: str | None = None) -> Path:
         """The trajectory of a branch."""
         return self.folder / f"{branch or self.branch}.jsonl"
@@ -94,6 +107,7 @@ class Live:
             "tools": list(options.tools), "format": options.format, "budget": budget_of(options),
             "timeout": options.timeout, "approve": self._approve, "instructions": options.instructions,
             "workspace": self.workspace, "network": list(options.network) or "none", "sandbox": sandbox,
+            "limits": self._limits,
         }
         path = self.file()
         n_turns, (trajectory, aside) = self._store.n_turns(self.key), kept(path)
@@ -134,6 +148,11 @@ class Live:
         # A run that rests lets go a moment after it is seen to be idle
         if self.is_running or not self._working.acquire(timeout=1.0):
             raise ChatBusy("something runs in this conversation: wait for it, or stop it")
+        try:
+            self._holding.hold(self.key)
+        except BaseException:
+            self._working.release()
+            raise
         self._idle.clear()
         cancel = self._cancel = Cancel()
         try:
@@ -179,6 +198,7 @@ class Live:
             _faults.warning("the end of a run was not stored: %s", error)
         finally:
             self.used = time.monotonic()
+            self._holding.drop(self.key)
             self._idle.set()   # before another run can begin, which is not idle
             self._log = None
             self._working.release()
@@ -272,6 +292,13 @@ def budget_of(options: Options) -> Budget:
     return Budget(options.max_turns, options.max_seconds, options.max_tokens, options.max_cost)
 
 
+
+
+def _limits_for(room: int | None) -> Limits:
+    limits = Limits()
+    if room is None or limits.workspace_mb is None:
+        return limits
+    return replace(limits, workspace_mb=max(1, min(limits.workspace_mb, room >> 20)))
 
 
 def void(_: object) -> None:

@@ -88,11 +88,25 @@ class Shelf(Awake):
         return files.read(folder, name)
 
     def upload(self, key: str, owner: str, name: str, data: bytes) -> FileInfo:
-        """Put one there; see `files.write`."""
+        """Put one there; see `files.write`.
+
+        Raises:
+            LimitReached: Its owner has no room for it.
+        """
         self._store.summary(key, owner)
         folder = self._workspace(key)
-        folder.mkdir(parents=True, exist_ok=True)
-        return files.write(folder, name, data)
+        with self.meter.adding(key, owner, len(data), self._awake_of(owner)):
+            folder.mkdir(parents=True, exist_ok=True)
+            return files.write(folder, name, data)
+
+    def remove_file(self, key: str, owner: str, name: str) -> None:
+        """Take one away; see `files.remove`."""
+        self._store.summary(key, owner)
+        folder = self._workspace(key)
+        if not folder.exists():
+            raise NotFound(f"there is no file {name[:200]!r}")
+        files.remove(folder, name)
+        self.meter.measure(key)
 
     def archive(self, key: str, owner: str) -> Iterator[bytes]:
         """All of them as a zip, piece by piece."""

@@ -12,6 +12,8 @@ import sqlalchemy as sa
 from codeact.chats.accounts import Accounts
 from codeact.chats.database import line, spelled, word
 from codeact.chats.entries import PIECES, Entries, Item
+from codeact.chats.leases import Leases
+from codeact.chats.spending import Spending
 from codeact.chats.tables import branches, conversations, entries, names
 from codeact.chats.values import Options, Summary
 from codeact.errors import NotFound
@@ -20,7 +22,7 @@ from codeact.messages import Usage
 __all__ = ["PIECES", "Item", "Store"]
 
 
-class Store(Entries, Accounts):
+class Store(Entries, Accounts, Spending, Leases):
     """Conversations in a database; their entries and branches, users and logins by its parts.
 
     Args:

@@ -14,7 +14,18 @@ from sqlalchemy import (
     Text,
 )
 
-__all__ = ["branches", "conversations", "entries", "logins", "metadata", "names", "users"]
+__all__ = [
+    "branches",
+    "conversations",
+    "entries",
+    "leases",
+    "logins",
+    "metadata",
+    "names",
+    "quotas",
+    "spent",
+    "users",
+]
 
 metadata = MetaData()
 
@@ -35,8 +46,11 @@ conversations = Table(
     Column("prompt_tokens", BigInteger, nullable=False),
     Column("completion_tokens", BigInteger, nullable=False),
     Column("cost", Float, nullable=False),
+    Column("n_bytes", BigInteger),
     Index("conversations_of", "owner", "updated"),
 )
+
+"""`n_bytes`: on disk, when it was last put to sleep; null: not looked at yet."""
 
 branches = Table(
     "branches",
@@ -93,3 +107,32 @@ logins = Table(
     Column("owner", String(200), nullable=False),
     Column("expires", Float, nullable=False),
 )
+
+spent = Table(
+    "spent",
+    metadata,
+    Column("owner", String(200), primary_key=True),
+    Column("day", String(10), primary_key=True),
+    Column("tokens", BigInteger, nullable=False),
+    Column("cost", Float, nullable=False),
+)
+
+quotas = Table(
+    "quotas",
+    metadata,
+    Column("owner", String(200), primary_key=True),
+    Column("disk", String(40)),
+    Column("cost", String(40)),
+    Column("tokens", String(40)),
+)
+"""As `Quota.read` takes them; null: as the server has it."""
+
+leases = Table(
+    "leases",
+    metadata,
+    Column("conversation", String(32), primary_key=True),
+    Column("holder", String(40), nullable=False),
+    Column("expires", Float, nullable=False),
+    Column("stop", Boolean, nullable=False),
+)
+"""Which server is at work on a conversation; `stop`: another was asked to have it stopped."""

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 
-from codeact.chats.awake import Awake
+from codeact.chats.awake import AT_WORK, Awake
 from codeact.chats.said import asked
-from codeact.errors import ChatRefused, NotFound
+from codeact.errors import ChatElsewhere, ChatRefused, NotFound
 from codeact.messages import Image
 
 __all__ = ["Talk", "judge_code", "judge_text", "title_of"]
@@ -16,6 +17,8 @@ _MAX_IMAGES = 20
 _MAX_IMAGE_BYTES = 20 << 20
 _MAX_ATTACHED = 100
 _TITLE_CHARS = 60
+_STOPPED_SECONDS, _LOOK_SECONDS = 30.0, 0.2
+"""For what another server is to stop, and to see that it has."""
 
 
 class Talk(Awake):
@@ -45,7 +48,7 @@ class Talk(Awake):
             raise ChatRefused(f"the pictures of a message may have {_MAX_IMAGE_BYTES >> 20} MiB together")
         said = {"text": text, "images": [image.to_json() for image in images], "files": list(attached)}
         with self._alone(key, owner) as summary:
-            self._check_running(key, owner)
+            self._check_limits(key, owner)
             live = self._live(summary)
             seq = live.begin(("user", said, summary.n_turns), live.task(asked(said), tuple(images)))
             if not summary.title:
@@ -53,10 +56,22 @@ class Talk(Awake):
         return seq
 
     def stop(self, key: str, owner: str) -> bool:
-        """Stop whatever runs: the model's reply, a cell, a tool; gives when it has. Whether something ran."""
+        """Stop whatever runs: the model's reply, a cell, a tool; gives when it has. Whether something ran.
+
+        Where another server is at work on it, that one is asked to.
+        """
         summary = self._store.summary(key, owner)
         live = self._lives.get(key)
-        return live.stop() if live else self._settle(summary)
+        if (live is not None and live.is_at_work) or summary.state not in AT_WORK:
+            return live.stop() if live else False
+        if not self._holding.is_elsewhere(key):
+            with self._alone(key, owner) as settled:   # where a server that ended has left it
+                return settled.state not in AT_WORK
+        self._store.ask_to_stop(key)
+        until = time.monotonic() + _STOPPED_SECONDS
+        while self._holding.is_elsewhere(key) and time.monotonic() < until:
+            time.sleep(_LOOK_SECONDS)
+        return True
 
     def wait(self, key: str, owner: str, seconds: float | None = None) -> bool:
         """Wait until nothing runs; whether that came about."""
@@ -69,17 +84,20 @@ class Talk(Awake):
 
         Raises:
             NotFound: Nobody waits for that.
+            ChatElsewhere: Somebody does, on another server.
         """
         self._store.summary(key, owner)
         live = self._lives.get(key)
         if live is None or not live.answer(call, granted):
+            if self._holding.is_elsewhere(key):
+                raise ChatElsewhere("another server of this database asked for this: answer there, or stop it")
             raise NotFound("nobody waits for this answer any more")
 
     def run_cell(self, key: str, owner: str, code: str) -> int:
         """Run a cell of the user's own; the model is told of it with the next message."""
         judge_code(code)
         with self._alone(key, owner) as summary:
-            self._check_running(key, owner)
+            self._check_limits(key, owner, asks=False)
             live = self._live(summary)
             return live.begin(("cell", {"code": code}, summary.n_turns), live.cell(code))
 

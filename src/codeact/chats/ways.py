@@ -34,7 +34,7 @@ class Ways(Talk):
         with self._alone(key, owner) as summary:
             if not 0 <= turn < summary.n_turns:
                 raise ChatRefused(f"there is no turn {turn}: there are {summary.n_turns}")
-            self._check_running(key, owner)
+            self._check_limits(key, owner)
             said = self._store.said_at(key, turn)
             at_seq = said.seq - 1 if said else None
             branch = self._branch(summary, turn, at_seq, f"edited: {code.strip().splitlines()[0]}")
@@ -52,7 +52,7 @@ class Ways(Talk):
         with self._alone(key, owner) as summary:
             if (said := self._store.said_at(key, turn)) is None:
                 raise ChatRefused(f"no message began turn {turn}")
-            self._check_running(key, owner)
+            self._check_limits(key, owner)
             branch = self._branch(summary, turn, said.seq - 1, f"said anew: {title_of(text)}")
             self.send(key, owner, text, images=images_of(said), attached=said.data.get("files", ()))
         return branch
@@ -61,7 +61,7 @@ class Ways(Talk):
         """Have the last message done again, on a branch; gives the number of its entry."""
         with self._alone(key, owner) as summary:
             last = self._last_said(key, 1)
-            self._check_running(key, owner)
+            self._check_limits(key, owner)
             self._branch(summary, last.turn or 0, last.seq - 1, "done again")
             return self.send(key, owner, last.data["text"], images=images_of(last), attached=last.data.get("files", ()))
 

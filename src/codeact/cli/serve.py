@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import argparse
-import getpass
 import os
 import sys
-import time
 from collections.abc import Sequence
 from dataclasses import replace
 from importlib.util import find_spec
@@ -14,13 +12,12 @@ from pathlib import Path
 
 from codeact.cli._exit import guarded
 from codeact.cli._flags import positive
+from codeact.cli._serve_users import add_limits, add_store, limits_of, users
 from codeact.errors import ConfigError, MissingExtra
 
 __all__ = ["HELP", "main"]
 
 HELP = "the chat in the browser, and APIs for other programs"
-
-_TOKEN_SECONDS = 365 * 24 * 3600.0
 
 _EXAMPLES = """\
   codeact serve                                          prints an address with a token; open it
@@ -29,11 +26,14 @@ _EXAMPLES = """\
   codeact serve --auth --host 0.0.0.0 --name chat.example.org      accounts; put TLS in front
   codeact serve user add alice                           asks for a password
   codeact serve user token alice                         a key for programs, shown once; good for a year
+  codeact serve user limits alice --max-cost 5 --max-disk 2000    what one may use, in a day; shown without flags
+  codeact serve user logout alice                        ends all logins and keys
   codeact serve user list | delete alice
 
 Any client of OpenAI's API can be a front end: base URL http://HOST:PORT/v1, the token as its key, and the model
 codeact/NAME. The project's own API is at /api/v1, the code engine's at /engine (with one user), numbers at /metrics.
-Users with accounts, or named by a proxy, choose among the models of --model and --offer; who has the token, any.
+Users with accounts, or named by a proxy, choose among the models of --model and --offer, the tools of --tool and the
+hosts of --allow-network; who has the token chooses any model and any public host.
 """
 
 
@@ -64,6 +64,14 @@ def _parser() -> argparse.ArgumentParser:
         default=[],
         help="a tool that conversations may use, as `codeact --tool`; may be repeated",
     )
+    add(
+        "--allow-network",
+        metavar="HOST",
+        action="append",
+        default=[],
+        help="a host that cells may reach, where a conversation's options name it; all: every public one; may be "
+        "repeated (default: none with accounts, else all)",
+    )
     add("--host", metavar="ADDRESS", default="127.0.0.1", help="to listen on (default: this machine alone)")
     add("--port", metavar="PORT", type=int, default=8765, help="0 takes a free one (default: 8765)")
     add("--name", metavar="HOST", action="append", default=[], help="a further name the server is reached by")
@@ -78,8 +86,16 @@ def _parser() -> argparse.ArgumentParser:
         default=[],
         help="address or network of a proxy: its --auth-header and X-Forwarded-For are believed",
     )
+    add(
+        "--login-days",
+        metavar="N",
+        type=positive(float),
+        default=30.0,
+        help="so long a browser is known after a login (default: 30); one that was made with the token of --token-file "
+        "ends when another stands there",
+    )
     add("--https", action="store_true", help="browsers reach it by https (a proxy in front): cookies go by that alone")
-    _add_store(parser)
+    add_store(parser)
     add("--sandbox", metavar="WALLS", default="auto", help="as `codeact exec` takes it (default: auto)")
     add(
         "--idle",
@@ -95,22 +111,14 @@ def _parser() -> argparse.ArgumentParser:
         type=positive(int),
         help="of one user's conversations at work at once (default: 8 with accounts, else any number)",
     )
+    add_limits(parser, "(default: no limit)")
     return parser
-
-
-def _add_store(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--database",
-        metavar="URL",
-        default=os.environ.get("CODEACT_DATABASE", ""),
-        help="as SQLAlchemy takes it (default: CODEACT_DATABASE, else SQLite in the data folder)",
-    )
-    parser.add_argument("--data", metavar="DIR", type=Path, help="files and states (default: ~/.local/share/codeact)")
 
 
 def _serve(args: argparse.Namespace) -> int:
     _check_extra()
     from codeact.chats.chats import Chats
+    from codeact.chats.quota import Quota
     from codeact.chats.values import Options
     from codeact.server.guard import is_loopback
     from codeact.server.serve import listen, new_token, read_token
@@ -124,6 +132,7 @@ def _serve(args: argparse.Namespace) -> int:
     if args.auth_header and not args.proxy:
         raise ConfigError("--auth-header needs --proxy ADDRESS: a header is believed from addresses that are named")
     networks(args.proxy)  # judged before anything is begun
+    quota = Quota.read(limits_of(args))
     listener = listen(args.host, args.port)
     try:
         if args.no_token and not is_loopback(listener.getsockname()[0]):
@@ -142,6 +151,8 @@ def _serve(args: argparse.Namespace) -> int:
             header=args.auth_header,
             proxies=tuple(args.proxy),
             secure=args.https,
+            login_seconds=args.login_days * 24 * 3600,
+            bound=bool(token and args.token_file),
         )
         defaults = replace(Options(), model=settings.model or "", format=settings.format or "code")
         chats = Chats(
@@ -155,10 +166,14 @@ def _serve(args: argparse.Namespace) -> int:
             tools_allowed=args.tool,
             models_offered=args.offer,
             any_model=single,
+            hosts_allowed=_hosts_of(args.allow_network, single),
+            quota=quota,
         )
     except BaseException:
         listener.close()
         raise
+    if not single and args.sandbox == "none":
+        print("with --sandbox none every user has all that the account has which runs this server", file=sys.stderr)
     if args.auth and not chats.store.users():
         print("there is no account yet; make one: codeact serve user add NAME", file=sys.stderr)
     shown = "127.0.0.1" if args.host in ("0.0.0.0", "::") else args.host
@@ -174,6 +189,10 @@ def _serve(args: argparse.Namespace) -> int:
     return 0
 
 
+def _hosts_of(allowed: Sequence[str], single: bool) -> Sequence[str] | None:
+    return None if "all" in allowed or (single and not allowed) else allowed
+
+
 def _check_extra() -> None:
     """See that all of the extra is there before anything is begun.
 
@@ -187,37 +206,4 @@ def _check_extra() -> None:
 
 def _users(argv: Sequence[str]) -> int:
     _check_extra()
-    from codeact.chats.chats import open_store
-    from codeact.server.serve import new_token
-    from codeact.web.gate import hashed
-    from codeact.web.login import add_user
-
-    parser = argparse.ArgumentParser(
-        prog="codeact serve user", description="Accounts of `codeact serve --auth`.", allow_abbrev=False
-    )
-    parser.add_argument("what", choices=("add", "token", "list", "delete"))
-    parser.add_argument("name", nargs="?", default="")
-    _add_store(parser)
-    args = parser.parse_args(argv)
-    store = open_store(args.database, args.data)
-    try:
-        if args.what == "list":
-            print(*store.users(), sep="\n")
-        elif not args.name:
-            raise ConfigError(f"whose account? codeact serve user {args.what} NAME")
-        elif args.what == "delete":
-            if not store.delete_user(args.name):
-                raise ConfigError(f"there is no account {args.name!r}")
-        elif args.what == "token":
-            if store.user_hash(args.name) is None:
-                raise ConfigError(f"there is no account {args.name!r}; codeact serve user add {args.name} makes it")
-            token = new_token()
-            store.add_login(hashed(token), args.name, time.time() + _TOKEN_SECONDS)
-            print(token)
-        else:
-            password = getpass.getpass("password: ") if sys.stdin.isatty() else sys.stdin.readline().rstrip("\n")
-            add_user(store, args.name, password)
-            print(f"{args.name} can log in")
-    finally:
-        store.close()
-    return 0
+    return users(argv)

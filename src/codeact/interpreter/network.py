@@ -44,6 +44,14 @@ class Rule:
         """Whether it covers a host, as `host_of` writes it."""
         return port in self.ports and (host.endswith("." + self.host) if self.below else host == self.host)
 
+    def covers(self, other: Rule) -> bool:
+        """Whether it allows all that another rule does."""
+        if self.below:   # what is below a name that is below, is below
+            inside = other.host.endswith("." + self.host) or (other.below and other.host == self.host)
+        else:
+            inside = not other.below and other.host == self.host
+        return inside and set(other.ports) <= set(self.ports)
+
     def __str__(self) -> str:
         host = f"[{self.host}]" if ":" in self.host and self.ports != DEFAULT_PORTS else self.host
         return ("*." if self.below else "") + host + ("" if self.ports == DEFAULT_PORTS else f":{self.ports[0]}")
@@ -68,6 +76,10 @@ class AllowList:
     def allows(self, host: str, port: int) -> bool:
         """Whether a host, as `host_of` writes it, may be asked for at this port."""
         return any(rule.allows(host, port) for rule in self.rules)
+
+    def covers(self, rule: Rule) -> bool:
+        """Whether all that a rule allows may be reached."""
+        return all(any(one.covers(Rule(rule.host, rule.below, (port,))) for one in self.rules) for port in rule.ports)
 
     def __str__(self) -> str:
         more = f" and {len(self.rules) - MAX_TOLD} more" if len(self.rules) > MAX_TOLD else ""

@@ -11,6 +11,7 @@ from starlette.exceptions import HTTPException
 
 from codeact.errors import (
     ChatBusy,
+    ChatElsewhere,
     ChatRefused,
     CodeActError,
     ConfigError,
@@ -28,6 +29,7 @@ log = logging.getLogger("codeact.web")
 
 _STATUS: tuple[tuple[type[CodeActError], int, str], ...] = (
     (NotFound, 404, "not_found"),
+    (ChatElsewhere, 409, "elsewhere"),
     (ChatBusy, 409, "busy"),
     (LimitReached, 429, "limit_reached"),
     (ChatRefused, 422, "refused"),

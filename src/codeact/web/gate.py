@@ -17,10 +17,12 @@ import re
 import secrets
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from http.cookies import CookieError, SimpleCookie
 from typing import Any
 from urllib.parse import parse_qsl, quote, urlencode
+
+from sqlalchemy.exc import SQLAlchemyError
 
 from codeact.chats.chats import Chats
 from codeact.errors import ConfigError
@@ -41,6 +43,8 @@ from codeact.server.guard import (
     is_loopback,
 )
 from codeact.web.faults import spelled
+from codeact.web.rates import Rates
+from codeact.web.staying import staying
 from codeact.web.threads import in_thread
 
 __all__ = ["FORM_POLICY", "LOCAL", "Gate", "Policy", "hashed", "networks"]
@@ -48,14 +52,11 @@ __all__ = ["FORM_POLICY", "LOCAL", "Gate", "Policy", "hashed", "networks"]
 _COOKIE = "codeact_login"
 LOCAL = "local"
 """The one user where there are no accounts."""
-LOGIN_SECONDS = 30 * 24 * 3600.0
+_LOGIN_SECONDS = 30 * 24 * 3600.0
 
 _OPEN = ("/login", "/healthz", "/s/", "/api/v1/shared/", "/_nicegui")
 """Paths that need no login: a shared conversation proves itself by its token, the rest holds nothing of anybody."""
 _MAX_BODY, _MAX_UPLOAD = 40 << 20, 260 << 20
-_PER_SECOND, _BURST = 50.0, 500.0
-_AT_ONCE = 128
-"""Requests of one user's that are being answered, streams of events among them."""
 _PAGE_POLICY = (
     "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval'; "
     "style-src 'self' 'unsafe-inline'; "
@@ -70,7 +71,7 @@ FORM_POLICY = (
 _DATA_POLICY = "default-src 'none'; frame-ancestors 'none'; sandbox"
 _HEADERS = [
     (b"x-content-type-options", b"nosniff"),
-    (b"referrer-policy", b"no-referrer"),
+    (b"referrer-policy", b"same-origin"),  # with no-referrer browsers send forms of our own with `Origin: null`
     (b"cross-origin-opener-policy", b"same-origin"),
     (b"x-frame-options", b"DENY"),
 ]
@@ -93,18 +94,15 @@ class Policy:
     """Addresses or networks whose `header` and X-Forwarded-For are believed."""
     secure: bool = False
     """Whether browsers reach it by https, so that cookies are sent by that alone."""
+    login_seconds: float = _LOGIN_SECONDS
+    """So long a browser is known after somebody logged in, or came with the token."""
+    bound: bool = False
+    """Whether a login made with the token ends when the server has another one: somebody chose the token."""
 
 
 def hashed(token: str) -> str:
     """What the database knows of a login's token."""
     return hashlib.sha256(token.encode()).hexdigest()
-
-
-@dataclass
-class _Bucket:
-    left: float = _BURST
-    at: float = field(default_factory=time.monotonic)
-    at_once: int = 0
 
 
 class Gate:
@@ -113,7 +111,7 @@ class Gate:
     def __init__(self, app: App, chats: Chats, policy: Policy) -> None:
         self._app, self._chats, self.policy = app, chats, policy
         self._proxies = networks(policy.proxies)
-        self._buckets: dict[str, _Bucket] = {}
+        self._rates = Rates()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -139,15 +137,22 @@ class Gate:
             if self._came_with_token(scope) and owner is not None:
                 await self._take_token_off(scope, send_safely)
                 return
-            bucket = self._check_rate(owner or self.client_of(scope))
-            scope.setdefault("state", {})["owner"] = owner
+            bucket = self._rates.check(owner or self.client_of(scope))
+
+            def may_stay() -> bool:
+                try:
+                    return owner is None or self._owner(scope) == owner
+                except SQLAlchemyError:   # the next request tells that the database is gone
+                    return True
+
+            scope.setdefault("state", {}).update(owner=owner, may_stay=may_stay)
             if is_socket:
                 await self._app(scope, receive, send)
                 return
             bucket.at_once += 1
             try:
                 limit = _MAX_UPLOAD if "/files" in scope["path"] or "/_nicegui/" in scope["path"] else _MAX_BODY
-                await self._app(scope, _Counted(receive, limit), send_safely)
+                await self._app(scope, _Counted(receive, limit), staying(send_safely, may_stay))
             finally:
                 bucket.at_once -= 1
         except (Fault, TooLong) as error:
@@ -190,20 +195,6 @@ class Gate:
         if unsafe and not origin and _one(headers, "sec-fetch-site") in ("cross-site", "same-site"):
             raise Fault(403, "wrong_origin", "this comes from another site's page")
 
-    def _check_rate(self, who: str) -> _Bucket:
-        now = time.monotonic()
-        if len(self._buckets) > 10_000:
-            self._buckets = {name: one for name, one in self._buckets.items() if one.at_once}
-        bucket = self._buckets.setdefault(who, _Bucket())
-        bucket.left = min(_BURST, bucket.left + (now - bucket.at) * _PER_SECOND)
-        bucket.at = now
-        if bucket.left < 1:
-            raise Fault(429, "too_many_requests", "too many requests; wait a moment")
-        if bucket.at_once >= _AT_ONCE:
-            raise Fault(429, "too_many_requests", f"{_AT_ONCE} requests are being answered; wait until some are")
-        bucket.left -= 1
-        return bucket
-
     # Who --------------------------------------------------------------------------------------------------------------
 
     def _owner(self, scope: Scope) -> str | None:
@@ -216,7 +207,7 @@ class Gate:
         scheme, _, given = _one(headers, "authorization").partition(" ")
         if scheme.lower() == "bearer" and (owner := self._of_token(given.strip())):
             return owner
-        if (given := self.login_of(scope)) and (owner := self._chats.store.login(hashed(given))):
+        if (given := self.login_of(scope)) and (owner := self._of_login(given)):
             return owner
         return self._of_token(self._query(scope).get("token", "")) if self._came_with_token(scope) else None
 
@@ -225,7 +216,18 @@ class Gate:
         if token is not None and hmac.compare_digest(given.encode(errors="replace"), token.encode()):
             return LOCAL
         # A login's token is a program's key too.
-        return self._chats.store.login(hashed(given)) if self.policy.accounts and given else None
+        return self._of_login(given) if self.policy.accounts and given else None
+
+    def _of_login(self, given: str) -> str | None:
+        """Whose login it is, of those that this server lets in: it may have let in others in another life."""
+        owner, is_one = self._chats.store.login(self.hashed(given)), self.policy.accounts
+        if owner == LOCAL:
+            return owner if not is_one or self._chats.store.user_hash(LOCAL) is not None else None
+        return owner if is_one else None
+
+    def hashed(self, token: str) -> str:
+        """What the database knows of a login's token."""
+        return hashed(f"{self.policy.token}\n{token}" if self.policy.bound else token)
 
     def _came_with_token(self, scope: Scope) -> bool:
         return (
@@ -264,8 +266,8 @@ class Gate:
     def come_in(self, scope: Scope, owner: str) -> str:
         """The header of a cookie by which somebody is known from now on."""
         token = secrets.token_urlsafe(32)
-        self._chats.store.add_login(hashed(token), owner, time.time() + LOGIN_SECONDS)
-        return self.cookie(scope, token, LOGIN_SECONDS)
+        self._chats.store.add_login(self.hashed(token), owner, time.time() + self.policy.login_seconds)
+        return self.cookie(scope, token, self.policy.login_seconds)
 
     def cookie(self, scope: Scope, value: str, seconds: float) -> str:
         """A Set-Cookie header; with 0 seconds it takes the cookie away."""

@@ -14,7 +14,7 @@ from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
 from codeact.chats.store import Store
 from codeact.errors import ChatRefused
-from codeact.web.gate import FORM_POLICY, Gate, hashed
+from codeact.web.gate import FORM_POLICY, Gate
 from codeact.web.threads import in_thread
 
 __all__ = ["add_user", "mount", "right"]
@@ -129,8 +129,11 @@ def mount(app: FastAPI, gate: Gate, store: Store) -> None:
 
     @app.post("/logout", include_in_schema=False)
     async def log_out(request: Request) -> Response:
-        if token := gate.login_of(request.scope):
-            await in_thread(store.end_login, hashed(token))
+        given = parse_qs((await request.body()).decode(errors="replace"))
+        if "everywhere" in given:
+            await in_thread(store.end_logins, str(request.state.owner))
+        elif token := gate.login_of(request.scope):
+            await in_thread(store.end_login, gate.hashed(token))
         return RedirectResponse("/login", 303, headers={"set-cookie": gate.cookie(request.scope, "", 0)})
 
 

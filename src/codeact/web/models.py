@@ -20,6 +20,7 @@ __all__ = [
     "EntryAnswer",
     "ErrorAnswer",
     "FileAnswer",
+    "MeAnswer",
     "NewConversation",
     "NewMessage",
     "OnBranchAnswer",
@@ -31,6 +32,7 @@ __all__ = [
     "To",
     "TurnAnswer",
     "UsageAnswer",
+    "UseAnswer",
     "VariableAnswer",
 ]
 
@@ -274,3 +276,20 @@ class SharedAnswer(BaseModel):
     title: str
     updated: float
     n_turns: int
+
+
+class UseAnswer(BaseModel):
+    """How much of something a user may use, and has used."""
+
+    limit: float | None = Field(description="None: as much as there is")
+    used: float
+    per: str | None = Field(description="day or month (UTC); None: at any time")
+
+
+class MeAnswer(BaseModel):
+    """Who somebody is to the server."""
+
+    owner: str
+    disk: UseAnswer = Field(description="MB (2**20 bytes) of files and saved states")
+    cost: UseAnswer = Field(description="US dollars, as far as models tell what they cost")
+    tokens: UseAnswer

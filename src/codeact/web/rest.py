@@ -71,6 +71,19 @@ def mount(app: FastAPI, chats: Chats) -> None:
     async def do_slowly(work: Callable[[], T]) -> T:
         return await in_slow_thread(work)
 
+    @api.get("/me", response_model=models.MeAnswer)
+    async def me(request: Request) -> Any:
+        """Who one is, what one may use and has used: MB on disk; dollars and tokens of models by day or month."""
+        owner = _owner(request)
+        return _answer({"owner": owner, **await do(lambda: chats.used(owner))})
+
+    @api.delete("/me/logins", status_code=204)
+    async def log_out(request: Request) -> Response:
+        """End all of one's logins and keys, the one that this came with included."""
+        owner = _owner(request)
+        await do(lambda: chats.store.end_logins(owner))
+        return Response(status_code=204)
+
     @api.get("/conversations", response_model=list[models.ConversationAnswer])
     async def conversations(
         request: Request,
@@ -239,6 +252,12 @@ def mount(app: FastAPI, chats: Chats) -> None:
         """One of them, as a download: what a cell wrote is never shown as a page of this server's."""
         data = await do(lambda: chats.read_file(key, _owner(request), name))
         return Response(data, media_type="application/octet-stream", headers=_download(name.rpartition("/")[2]))
+
+    @api.delete("/conversations/{key}/files/{name:path}", status_code=204)
+    async def remove(request: Request, key: Key, name: str) -> Response:
+        """Take one away."""
+        await do(lambda: chats.remove_file(key, _owner(request), name))
+        return Response(status_code=204)
 
     @api.put(
         "/conversations/{key}/files/{name:path}",

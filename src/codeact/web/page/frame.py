@@ -13,9 +13,11 @@ from nicegui import background_tasks, ui
 from codeact.chats.chats import Chats
 from codeact.chats.values import Options, Summary
 from codeact.errors import CodeActError, NotFound
+from codeact.web.gate import LOCAL
 from codeact.web.page import dialogs, panels, start, words
 from codeact.web.page.conversation import Conversation
 from codeact.web.page.telling import refused
+from codeact.web.staying import AGAIN_SECONDS
 from codeact.web.threads import in_slow_thread, in_thread
 
 __all__ = ["mount"]
@@ -61,6 +63,14 @@ def _dress() -> None:
 async def _page(chats: Chats, request: Request, key: str | None) -> None:
     _dress()
     await _Frame(chats, str(request.state.owner), key).build()
+    client = ui.context.client
+
+    async def look() -> None:
+        if not await in_thread(request.state.may_stay):  # logged out elsewhere, or for too long here
+            ui.navigate.to("/login")
+            client.delete()
+
+    ui.timer(AGAIN_SECONDS, look, immediate=False)
 
 
 class _Frame:
@@ -105,6 +115,8 @@ class _Frame:
                 'outlined dense clearable debounce=300 aria-label="Search conversations"'
             ).classes("w-full search")
             self._list = ui.column().classes("w-full gap-0").props("role=list")
+            if self.owner != LOCAL:
+                dialogs.account(self.owner)
         with ui.right_drawer(bordered=True, value=False, bottom_corner=True).props(
             "width=320 breakpoint=1100"
         ) as self._right:
@@ -121,7 +133,7 @@ class _Frame:
             self._view = Conversation(self.chats, self.key, self.owner, changed=self._changed)
             await self._view.build()
         elif not self.chats.defaults.model:
-            dialogs.first_words(self.chats)
+            dialogs.first_words(self.chats, self.owner)
         else:
             start.begin(self.chats, self.owner)
 
@@ -277,4 +289,4 @@ class _Frame:
             await in_slow_thread(self.chats.update, key, self.owner, options=chosen)
             await self._view.refresh()
 
-        await dialogs.choose(self.chats, summary.options, keep)
+        await dialogs.choose(self.chats, self.owner, summary.options, keep)
