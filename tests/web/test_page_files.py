@@ -73,6 +73,55 @@ def test_what_a_cell_writes_is_listed_looked_at_by_its_kind_and_taken_away(visit
         assert packed.read("raw.bin") == bytes(range(256))
 
 
+STRANGE = """<execute>
+from pathlib import Path
+Path("<img src=x> name.txt").write_text("of a strange name")
+Path("n" * 200).write_text("of a long name")
+print("printed")
+</execute>"""
+
+
+def test_the_files_a_cell_wrote_stand_below_it_and_open_with_a_press(visit):
+    one = visit().new({"write strangely": [STRANGE, ANSWER]})
+    one.say("write strangely")
+    expect(one.text("That is all.")).to_be_visible()
+    written = one.page.get_by_role("list", name="Files written")
+    expect(written.get_by_role("listitem")).to_have_count(2)
+    expect(one.page.get_by_text("[files written")).to_have_count(0)   # not twice
+    box = one.page.get_by_role("dialog")
+    written.get_by_role("button", name="<img src=x> name.txt").click()
+    expect(box.get_by_text("of a strange name")).to_be_visible()
+    with one.page.expect_download() as found:
+        box.get_by_role("link", name="Download").click()
+    assert found.value.path().read_text() == "of a strange name"
+    one.shot("file-chips-box")
+    box.get_by_role("button", name="Close").click()
+    expect(box).to_have_count(0)
+    one.button("A cell of your own").click()
+    one.page.get_by_role("dialog").get_by_role("textbox").fill("open('mine.csv', 'w').write('a,b\\n1,2\\n');")
+    one.page.get_by_role("dialog").get_by_role("button", name="Run").click()
+    written.last.get_by_role("button", name="mine.csv").click()
+    expect(one.page.get_by_role("dialog").get_by_role("cell", name="2")).to_be_visible()
+    one.page.get_by_role("dialog").get_by_role("button", name="Close").click()
+    one.page.reload()
+    expect(written).to_have_count(2)
+    one.shot("file-chips")
+
+
+def test_enter_pressed_before_the_page_is_connected_sends_the_message_once(visit):
+    one = visit().new({"typed early": [ANSWER]})
+    one.page.evaluate("window.did_handshake = false")   # as between a load and its handshake
+    message = one.page.get_by_label("Message", exact=True)
+    message.fill("typed early")
+    message.press("Enter")
+    message.press("Enter")
+    expect(one.page.locator(".said")).to_have_count(0)
+    one.page.evaluate("window.did_handshake = true")
+    expect(one.text("That is all.")).to_be_visible()
+    expect(one.page.locator(".said")).to_have_count(1)
+    expect(message).to_have_value("")
+
+
 def test_a_file_whose_name_is_none_is_refused_in_words(visit):
     one = visit().new()
     one.page.locator(".q-uploader input[type=file]").first.set_input_files(

@@ -224,7 +224,8 @@ class Live:
                 result = self.agent.execute(code, on_output=watch)
             watch.end(result)
             outputs = [plain(bundle) for bundle in result.outputs]
-            log.put("cell_done", {"status": result.status, "text": result.text, "outputs": outputs}, log.n_turns)
+            log.put("cell_done", {"status": result.status, "text": result.text, "outputs": outputs,
+                                  "files": result.files}, log.n_turns)
             if then and not cancel.stop:
                 then(log, cancel)
 

@@ -17,11 +17,11 @@ from codeact.chats.values import Entry, Summary
 from codeact.errors import CodeActError, NotFound
 from codeact.messages import Image
 from codeact.web.following import follow
-from codeact.web.page import turns
+from codeact.web.page import panels, turns
 from codeact.web.page.telling import refused, tell
 from codeact.web.threads import in_slow_thread, in_thread
 
-__all__ = ["ON_ENTER", "Conversation"]
+__all__ = ["ON_ENTER", "Conversation", "written_in"]
 
 _PAGE_TURNS = 30
 _ENDS = ("ended", "stopped", "interrupted", "error")
@@ -155,7 +155,7 @@ class Conversation:
                 self._end_live()
                 if data["action"]["type"] == "answer":
                     self._last = "ended"
-                turns.turn(data, entry.turn or 0, edit=self._edit_cell, branch=self._branch)
+                turns.turn(data, entry.turn or 0, edit=self._edit_cell, branch=self._branch, look=self._look)
             case "cell":
                 with ui.column().classes("w-full gap-0") as place:
                     turns.own_cell(data["code"], None)
@@ -166,7 +166,7 @@ class Conversation:
                     place, code = self._cell
                     place.clear()
                     with place:
-                        turns.own_cell(code, data)
+                        turns.own_cell(code, data, self._look)
                     self._cell = None
             case "approval":
                 self._ask(data)
@@ -225,8 +225,8 @@ class Conversation:
             refused(error)
             return error
 
-    async def _send(self) -> None:
-        text = str(self._box.value or "")
+    async def _send(self, event: events.GenericEventArguments | events.ClickEventArguments) -> None:
+        text = written_in(self._box, event)
         if not text.strip() and not self._pictures:
             return
         pictures, files = self._pictures, self._files
@@ -258,6 +258,9 @@ class Conversation:
         done = await self._do(self.chats.branch, number)
         if not isinstance(done, CodeActError):
             tell("On a branch of its own; the other way is kept under Branches.")
+
+    async def _look(self, name: str) -> None:
+        await panels.preview(self.chats, self.key, self.owner, name)
 
     async def _edit_cell(self, number: int) -> None:
         found = await in_thread(self.chats.turns, self.key, self.owner, before=number + 1, limit=1)
@@ -346,8 +349,15 @@ class Conversation:
         )
 
 
-ON_ENTER = "(e) => { if (!e.shiftKey && !e.isComposing) { e.preventDefault(); emit(); } }"
+ON_ENTER = "(e) => { if (!e.shiftKey && !e.isComposing) { e.preventDefault(); whenConnected(e.target, emit); } }"
+"""`written_in` has what it sends."""
 _UP = "(e) => { if (!e.target.value) { e.preventDefault(); emit(); } }"
+
+
+def written_in(box: ui.textarea, event: events.GenericEventArguments | events.ClickEventArguments) -> str:
+    """What is to be sent: what came with the event, from a page that was not connected when Enter was pressed."""
+    told = getattr(event, "args", None)
+    return told if isinstance(told, str) else str(box.value or "")
 
 
 async def _edited(title: str, words: str, text: str, button: str) -> str | None:

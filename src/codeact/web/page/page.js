@@ -34,6 +34,24 @@ function uploadAll(files) {
   window.getElement(Number(id))?.$refs?.qRef?.addFiles?.(files);
 }
 
+// Events of a page that is not connected yet come later, in any order: what is in the box goes along then, after them
+function whenConnected(box, emit) {
+  if (window.did_handshake && !box.dataset.waits) { emit(); return; }
+  if (box.dataset.waits) return;
+  box.dataset.waits = 1;
+  const send = () => {
+    delete box.dataset.waits;
+    emit(box.value);
+    box.value = '';
+    box.dispatchEvent(new Event('input', {bubbles: true}));
+  };
+  const waiting = setInterval(() => {
+    if (!window.did_handshake) return;
+    clearInterval(waiting);
+    setTimeout(send, 100);
+  }, 50);
+}
+
 const box = () => document.querySelector('textarea[aria-label="Message"]');
 const draft = 'draft ' + location.pathname;
 window.addEventListener('pagehide', () => { if (box()) sessionStorage.setItem(draft, box().value); });

@@ -14,7 +14,7 @@ from codeact.errors import CodeActError
 from codeact.web.page.telling import refused, tell
 from codeact.web.threads import in_slow_thread, in_thread
 
-__all__ = ["branches", "files", "sharing", "variables"]
+__all__ = ["branches", "files", "preview", "sharing", "variables"]
 
 _PREVIEW_BYTES, _PREVIEW_ROWS, _PREVIEW_COLUMNS = 200_000, 100, 30
 _SHOWN_FILES = 200
@@ -33,16 +33,21 @@ async def files(chats: Chats, key: str, owner: str) -> None:
         with ui.row().classes("w-full items-center no-wrap gap-1"):
             ui.label(one.name).classes("grow ellipsis").tooltip(one.name)
             ui.label(_size(one.size)).classes("aside")
-            ui.button(icon="visibility", on_click=lambda name=one.name: _preview(chats, key, owner, name)).props(
+            ui.button(icon="visibility", on_click=lambda name=one.name: preview(chats, key, owner, name)).props(
                 f'flat round dense size=sm aria-label="Preview {_plain(one.name)}"'
             )
-            ui.button(icon="download").props(
-                f'flat round dense size=sm href="{base}/files/{quote(one.name)}" download '
-                f'aria-label="Download {_plain(one.name)}"'
-            )
+            _download(key, one.name)
 
 
-async def _preview(chats: Chats, key: str, owner: str, name: str) -> None:
+def _download(key: str, name: str) -> None:
+    ui.button(icon="download").props(
+        f'flat round dense size=sm href="/api/v1/conversations/{key}/files/{quote(name)}" download '
+        f'aria-label="Download {_plain(name)}"'
+    )
+
+
+async def preview(chats: Chats, key: str, owner: str, name: str) -> None:
+    """Show a file in a box, by its kind, with its download."""
     from codeact.web.page.outputs import bundle, printed
 
     try:
@@ -58,6 +63,7 @@ async def _preview(chats: Chats, key: str, owner: str, name: str) -> None:
     ):
         with ui.row().classes("w-full items-center no-wrap"):
             ui.label(name).classes("text-h6 grow ellipsis")
+            _download(key, name)
             ui.button(icon="close", on_click=dialog.close).props('flat round dense aria-label="Close"')
         kind = _picture(data)
         if kind:

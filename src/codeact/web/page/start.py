@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from nicegui import ui
+from nicegui import events, ui
 
 from codeact.chats.chats import Chats
 from codeact.errors import CodeActError, NotFound
 from codeact.web.page import turns
-from codeact.web.page.conversation import ON_ENTER
+from codeact.web.page.conversation import ON_ENTER, written_in
 from codeact.web.page.telling import refused
 from codeact.web.threads import in_slow_thread, in_thread
 
@@ -17,8 +17,8 @@ __all__ = ["begin", "shared"]
 def begin(chats: Chats, owner: str) -> None:
     """A first message makes its conversation."""
 
-    async def send() -> None:
-        text = str(box.value or "")
+    async def send(event: events.GenericEventArguments | events.ClickEventArguments) -> None:
+        text = written_in(box, event)
         if not text.strip():
             return
         box.set_value("")   # at once, so that a key pressed twice sends it once

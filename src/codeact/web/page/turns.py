@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 from nicegui import ui
@@ -16,6 +16,7 @@ from codeact.web.page.words import Source, Written, source, written
 __all__ = ["LiveTurn", "cut", "note", "own_cell", "said", "turn"]
 
 _NOTHING = "[no output]"
+_SHOWN_FILES = 12
 _SETTINGS = "say something to go on, or set another under the tools."
 _ENDED = {
     "turn_limit": f"Ended at the limit of turns; {_SETTINGS}",
@@ -28,7 +29,10 @@ _ENDED = {
 _NOT_REAL = "written before the result was there: not real"
 _IGNORED = re.compile(r"\n\[what you wrote after the code was ignored[^\n]*\]\Z")
 
+_FILES_WRITTEN = re.compile(r"\n?^\[files written: .*\]$", re.M)
+
 Act = Callable[[int], Awaitable[None]]
+Look = Callable[[str], Awaitable[None]]
 
 
 def said(data: Mapping[str, Any]) -> None:
@@ -43,12 +47,20 @@ def said(data: Mapping[str, Any]) -> None:
                 ui.label(name).classes("words")
 
 
-def turn(data: Mapping[str, Any], number: int, *, edit: Act | None = None, branch: Act | None = None) -> None:
+def turn(
+    data: Mapping[str, Any],
+    number: int,
+    *,
+    edit: Act | None = None,
+    branch: Act | None = None,
+    look: Look | None = None,
+) -> None:
     """A finished turn.
 
     Args:
         data: As `Turn.to_json` spells it.
         edit, branch: What the buttons do; None: there are none, as in a shared conversation.
+        look: What a press on a file that was written does, likewise.
     """
     action, seen, completion = data["action"], data["observation"], data["completion"]
     with ui.element("article").classes("turn").props('aria-label="The agent"'):
@@ -65,7 +77,8 @@ def turn(data: Mapping[str, Any], number: int, *, edit: Act | None = None, branc
             ui.label("This reply could not be read; the model was told so.").classes("aside")
         else:
             code = action.get("code") or _call(action)
-            _cell(code, seen, data.get("seconds", 0.0), number, edit, branch)
+            with _cell(code, seen, data.get("seconds", 0.0), number, edit, branch):
+                _files(seen.get("files", ()), look)
         if ignored := action.get("ignored"):
             with ui.expansion(_NOT_REAL).classes("folded ignored w-full"):
                 printed(ignored)
@@ -78,9 +91,9 @@ def _call(action: Mapping[str, Any]) -> str:
 
 def _cell(
     code: str, seen: Mapping[str, Any], seconds: float, number: int, edit: Act | None, branch: Act | None
-) -> None:
+) -> ui.element:
     status = seen.get("status", "ok")
-    with ui.element("section").classes("cell").props(f'aria-label="cell {number + 1}"'):
+    with ui.element("section").classes("cell").props(f'aria-label="cell {number + 1}"') as cell:
         with ui.row().classes("bar items-center no-wrap"):
             told = "" if status == "ok" else f"{status}, "
             failed = " failed" if status not in ("ok", "none") else ""
@@ -91,8 +104,30 @@ def _cell(
                 _button("call_split", "Go on from after this cell on a branch", lambda: branch(number + 1))
         source(code)
         # What the model invented is shown apart, and marked
-        text = _IGNORED.sub("", "" if seen["text"] == _NOTHING else seen["text"])
+        text = _IGNORED.sub("", seen["text"])
+        if seen.get("files"):   # they are shown below
+            text = _FILES_WRITTEN.sub("", text)
+        text = "" if text == _NOTHING else text
         results(text, seen.get("outputs", ()), error=status not in ("ok", "none"))
+    return cell
+
+
+def _files(names: Sequence[str], look: Look | None) -> None:
+    """Files that were written, each to be looked at."""
+    if not names:
+        return
+    with ui.row().classes("files gap-1").props('role=list aria-label="Files written"'):
+        for name in names[:_SHOWN_FILES]:
+            with ui.element("div").props("role=listitem"):
+                if look is None:
+                    ui.chip(name, icon="description").props("outline dense")
+                    continue
+                chip = ui.button(icon="description", on_click=lambda name=name: look(name))
+                chip.props("flat dense no-caps").classes("file").tooltip(name)
+                with chip:
+                    ui.label(name).classes("ellipsis")
+        if len(names) > _SHOWN_FILES:
+            ui.label(f"and {len(names) - _SHOWN_FILES} more, under Files").classes("aside")
 
 
 def _button(icon: str, label: str, act: Callable[[], Any]) -> None:
@@ -110,14 +145,15 @@ def cut(data: Mapping[str, Any]) -> None:
     live.freeze()
 
 
-def own_cell(code: str, done: Mapping[str, Any] | None) -> None:
-    """A cell of the user's own."""
+def own_cell(code: str, done: Mapping[str, Any] | None, look: Look | None = None) -> None:
+    """A cell of the user's own; `look` as for `turn`."""
     with ui.element("section").classes("cell own").props('aria-label="your cell"'):
         ui.label("your cell").classes("aside")
         source(code)
         if done is not None:
             text = "" if done.get("text") == _NOTHING else done.get("text", "")
             results(text, done.get("outputs", ()), error=done.get("status") not in ("ok", None))
+            _files(done.get("files", ()), look)
 
 
 def note(kind: str, data: Mapping[str, Any]) -> None:
