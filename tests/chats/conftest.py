@@ -33,8 +33,21 @@ def chats(make):
     return make()
 
 
+@pytest.fixture
+def postgres(postgres_server):
+    """The URL of an empty database."""
+    import sqlalchemy as sa
+
+    engine = sa.create_engine(postgres_server)
+    with engine.begin() as connection:
+        connection.execute(sa.text("drop schema public cascade"))
+        connection.execute(sa.text("create schema public"))
+    engine.dispose()
+    return postgres_server
+
+
 @pytest.fixture(scope="session")
-def postgres():
+def postgres_server():
     """The URL of a server of the tests' own, on loopback."""
     pytest.importorskip("psycopg", reason="psycopg is not installed")
     beside = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))

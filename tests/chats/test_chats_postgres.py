@@ -5,26 +5,14 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-import sqlalchemy as sa
 from talk import OPTIONS, say
 
 from codeact.chats.store import Store
 from codeact.errors import NotFound
 
 
-@pytest.fixture
-def url(postgres):
-    """An empty database."""
-    yield postgres
-    engine = sa.create_engine(postgres)
-    with engine.begin() as connection:
-        connection.execute(sa.text("drop schema public cascade"))
-        connection.execute(sa.text("create schema public"))
-    engine.dispose()
-
-
-def test_a_conversation_is_had_branched_found_and_brought_back(make, url):
-    chats = make(url=url)
+def test_a_conversation_is_had_branched_found_and_brought_back(make, postgres):
+    chats = make(url=postgres)
     key = chats.create("me").id
     at = say(chats, key, "`x = 1`")
     assert chats.follow(key, "me", at, timeout=0)
@@ -38,7 +26,7 @@ def test_a_conversation_is_had_branched_found_and_brought_back(make, url):
     assert chats.shared(token).id == key
     assert chats.stats()["turns"] == 6
     chats.close()
-    again = make(url=url)
+    again = make(url=postgres)
     say(again, key, "`print(x + 10)`")
     assert again.turns(key, "me")[-1].answer == "11"
     again.delete(key, "me")
@@ -46,8 +34,8 @@ def test_a_conversation_is_had_branched_found_and_brought_back(make, url):
         again.summary(key, "me")
 
 
-def test_characters_that_are_none_get_nowhere_in_postgresql(make, url):
-    chats = make(url=url)
+def test_characters_that_are_none_get_nowhere_in_postgresql(make, postgres):
+    chats = make(url=postgres)
     key = chats.create("me").id
     say(chats, key, "half \ud800 and \0 nothing `print(chr(0xd800), chr(0))`")
     json.dumps([entry.to_json() for entry in chats.entries(key, "me")], ensure_ascii=False).encode()
@@ -61,12 +49,12 @@ def test_characters_that_are_none_get_nowhere_in_postgresql(make, url):
             chats.shared(wrong)
 
 
-def test_of_programs_that_start_and_write_at_once_each_number_is_given_once(url):
+def test_of_programs_that_start_and_write_at_once_each_number_is_given_once(postgres):
     gate = threading.Barrier(4)
 
     def start(_):
         gate.wait()
-        return Store(url)
+        return Store(postgres)
 
     with ThreadPoolExecutor(4) as pool:
         stores = list(pool.map(start, range(4)))
