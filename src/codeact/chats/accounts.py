@@ -16,7 +16,7 @@ class Accounts(Database):
 
     def add_user(self, name: str, password_hash: str) -> None:
         """Add a user, or give one another password."""
-        with self._engine.begin() as connection:
+        with self._changing() as connection:
             connection.execute(users.delete().where(users.c.name == name))
             connection.execute(users.insert().values(name=name, password=password_hash, created=time.time()))
             connection.execute(logins.delete().where(logins.c.owner == name))
@@ -35,13 +35,13 @@ class Accounts(Database):
 
     def delete_user(self, name: str) -> bool:
         """Remove a user, with all logins; the conversations stay. Whether there was one."""
-        with self._engine.begin() as connection:
+        with self._changing() as connection:
             connection.execute(logins.delete().where(logins.c.owner == name))
             return connection.execute(users.delete().where(users.c.name == name)).rowcount > 0
 
     def add_login(self, token_hash: str, owner: str, expires: float) -> None:
         """Somebody has come in; what has run out is forgotten."""
-        with self._engine.begin() as connection:
+        with self._changing() as connection:
             connection.execute(logins.delete().where(logins.c.expires < time.time()))
             connection.execute(logins.insert().values(token=token_hash, owner=owner, expires=expires))
 
@@ -53,10 +53,10 @@ class Accounts(Database):
 
     def end_login(self, token_hash: str) -> None:
         """Somebody goes."""
-        with self._engine.begin() as connection:
+        with self._changing() as connection:
             connection.execute(logins.delete().where(logins.c.token == token_hash))
 
     def end_logins(self, owner: str) -> int:
         """Somebody goes everywhere: all logins and keys end; how many there were."""
-        with self._engine.begin() as connection:
+        with self._changing() as connection:
             return connection.execute(logins.delete().where(logins.c.owner == owner)).rowcount

@@ -6,6 +6,9 @@ SQLite by default, PostgreSQL by URL. What is kept in it is said by the parts of
 from __future__ import annotations
 
 import json
+import threading
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -36,8 +39,10 @@ class Database:
     def __init__(self, url: str) -> None:
         try:
             self._engine = sa.create_engine(url, pool_pre_ping=True)
+            self._writer: AbstractContextManager[Any] = nullcontext()
             if self._engine.dialect.name == "sqlite":
                 sa.event.listen(self._engine, "connect", _as_we_use_it)
+                self._writer = threading.Lock()
             self._migrate()
         except (sa.exc.SQLAlchemyError, CommandError, ImportError) as error:
             said = str(getattr(error, "orig", None) or error).split("\n", 1)[0]
@@ -55,6 +60,16 @@ class Database:
                 connection.exec_driver_sql("BEGIN IMMEDIATE")
             config.attributes["connection"] = connection
             command.upgrade(config, "head")
+
+    @contextmanager
+    def _changing(self) -> Iterator[sa.Connection]:
+        """A transaction that writes.
+
+        SQLite has one writer at a time, and has the others sleep, look, and sleep for longer. Those of this program
+        wait in line instead.
+        """
+        with self._writer, self._engine.begin() as connection:
+            yield connection
 
     def ping(self) -> None:
         """Ask the database for nothing; raises what SQLAlchemy does where it does not answer."""

@@ -49,7 +49,7 @@ class Entries(Database):
         """
         now = time.time()
         changed: dict[str, Any] = {} if state is None else {"state": state}
-        with self._engine.begin() as connection:
+        with self._changing() as connection:
             # Written before it is read: from here on no other program numbers entries of this conversation.
             found = connection.execute(
                 conversations.update().where(conversations.c.id == key)
@@ -196,7 +196,7 @@ class Entries(Database):
         """Make a branch of the current one, of so many turns and entries, and make it the current one."""
         new, now = secrets.token_hex(8), time.time()
         parent = sa.select(conversations.c.branch).where(conversations.c.id == key).scalar_subquery()
-        with self._engine.begin() as connection:
+        with self._changing() as connection:
             connection.execute(branches.insert().values(
                 id=new, conversation=key, parent=parent, at_turn=at_turn, at_seq=at_seq, n_turns=at_turn,
                 label=line(label), created=now))
@@ -211,13 +211,13 @@ class Entries(Database):
         """
         if branch not in {one.id for one in self.branches(key)}:
             raise NotFound(f"the conversation has no branch {branch!r}")
-        with self._engine.begin() as connection:
+        with self._changing() as connection:
             connection.execute(conversations.update().where(conversations.c.id == key).values(branch=branch))
 
     def name(self, name: str, key: str, branch: str, turn: int) -> None:
         """Know a place in a conversation by a name (64 characters at most); very old names are forgotten."""
         now = time.time()
-        with self._engine.begin() as connection:
+        with self._changing() as connection:
             connection.execute(names.delete().where((names.c.name == name) | (names.c.at < now - _NAME_SECONDS)))
             connection.execute(names.insert().values(name=name, conversation=key, branch=branch, turn=turn, at=now))
 

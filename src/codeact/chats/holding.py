@@ -43,7 +43,8 @@ class Holding:
         self._place = hashlib.sha256(f"{socket.gethostname()} {place.resolve()}".encode()).hexdigest()[:16]
         self.name = f"{self._place}.{secrets.token_hex(8)}"
         self._counts: dict[str, int] = {}
-        self._lock = threading.Lock()
+        self._locks: dict[str, threading.Lock] = {}
+        """Of conversations: the database may let one wait, and none for another."""
         self._closed = threading.Event()
         self._thread = threading.Thread(target=self._renew_now_and_then, name="codeact-leases", daemon=True)
         self._thread.start()
@@ -63,7 +64,7 @@ class Holding:
         Raises:
             ChatElsewhere: Another server does.
         """
-        with self._lock:
+        with self._lock(key):
             n_holds = self._counts.get(key, 0)
             if not n_holds and not self._store.take(key, self.name, self._seconds):
                 raise ChatElsewhere("another server of this database is at work on this conversation: wait until it is "
@@ -73,7 +74,7 @@ class Holding:
 
     def drop(self, key: str) -> None:
         """Let go, the last time for good; what the database does not take is over when its time is up."""
-        with self._lock:
+        with self._lock(key):
             n_holds = self._counts[key] - 1
             if n_holds:
                 self._counts[key] = n_holds
@@ -83,6 +84,9 @@ class Holding:
                 self._store.release(key, self.name)
             except Exception as error:
                 _log.warning("a conversation was not let go of: %s", error)
+
+    def _lock(self, key: str) -> threading.Lock:
+        return self._locks.setdefault(key, threading.Lock())
 
     def is_elsewhere(self, key: str) -> bool:
         """Whether another server is at work on it."""
@@ -99,9 +103,7 @@ class Holding:
 
     def _renew_now_and_then(self) -> None:
         while not self._closed.wait(self._seconds / _RENEWALS):
-            with self._lock:
-                keys = tuple(self._counts)
-            if not keys:
+            if not (keys := tuple(self._counts)):
                 continue
             try:
                 still = self._store.renew(keys, self.name, self._seconds)
@@ -113,5 +115,5 @@ class Holding:
                     self._stop(key)
 
     def _is_lost(self, key: str) -> bool:
-        with self._lock:   # it may have been let go of meanwhile, and held anew
+        with self._lock(key):   # it may have been let go of meanwhile, and held anew
             return key in self._counts and not self._store.take(key, self.name, self._seconds)

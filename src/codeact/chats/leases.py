@@ -25,7 +25,7 @@ class Leases(Database):
         new = {"holder": holder, "expires": self._now() + seconds, "stop": False}
         ours = (leases.c.conversation == key) & ((leases.c.holder == holder) | (leases.c.expires < self._now()))
         try:
-            with self._engine.begin() as connection:
+            with self._changing() as connection:
                 if not connection.execute(leases.update().where(ours).values(**new)).rowcount:
                     connection.execute(leases.insert().values(conversation=key, **new))
         except sa.exc.IntegrityError:   # somebody has it
@@ -36,14 +36,14 @@ class Leases(Database):
         """Hold them for longer: those that are still held, each with whether it is to be stopped."""
         ours = leases.c.conversation.in_(keys) & (leases.c.holder == holder)
         renewed = leases.update().where(ours).values(expires=self._now() + seconds)
-        with self._engine.begin() as connection:
+        with self._changing() as connection:
             rows = connection.execute(renewed.returning(leases.c.conversation, leases.c.stop)).all()
         return {row.conversation: bool(row.stop) for row in rows}
 
     def release(self, key: str, holder: str | None = None) -> None:
         """Let go of one; with None, whoever holds it."""
         of_it = leases.c.conversation == key
-        with self._engine.begin() as connection:
+        with self._changing() as connection:
             connection.execute(leases.delete().where(of_it if holder is None else of_it & (leases.c.holder == holder)))
 
     def holder(self, key: str) -> str | None:
@@ -54,7 +54,7 @@ class Leases(Database):
 
     def ask_to_stop(self, key: str) -> None:
         """Have its holder stop what runs, when it next renews."""
-        with self._engine.begin() as connection:
+        with self._changing() as connection:
             connection.execute(leases.update().where(leases.c.conversation == key).values(stop=True))
 
     def _now(self) -> Any:

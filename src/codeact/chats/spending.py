@@ -55,5 +55,5 @@ class Spending(Database):
         return (postgresql if self._engine.dialect.name == "postgresql" else sqlite).insert(table)
 
     def _run(self, statement: Any) -> None:
-        with self._engine.begin() as connection:
+        with self._changing() as connection:
             connection.execute(statement)

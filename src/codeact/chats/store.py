@@ -35,7 +35,7 @@ class Store(Entries, Accounts, Spending, Leases):
     def create(self, owner: str, title: str, options: Options) -> Summary:
         """Add one, with its first branch."""
         key, branch, now = secrets.token_hex(8), secrets.token_hex(8), time.time()
-        with self._engine.begin() as connection:
+        with self._changing() as connection:
             connection.execute(conversations.insert().values(
                 id=key, owner=owner, title=line(title), pinned=False, options=json.dumps(options.to_json()),
                 created=now, updated=now, state="idle", branch=branch, seq=0, prompt_tokens=0, completion_tokens=0,
@@ -99,12 +99,12 @@ class Store(Entries, Accounts, Spending, Leases):
             values["options"] = json.dumps(values["options"].to_json())
         if "title" in values:
             values["title"] = line(values["title"])
-        with self._engine.begin() as connection:
+        with self._changing() as connection:
             connection.execute(conversations.update().where(conversations.c.id == key).values(**values))
 
     def delete(self, key: str) -> None:
         """Remove one with all it has."""
-        with self._engine.begin() as connection:
+        with self._changing() as connection:
             for table in (entries, branches, names):
                 connection.execute(table.delete().where(table.c.conversation == key))
             connection.execute(conversations.delete().where(conversations.c.id == key))

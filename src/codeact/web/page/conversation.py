@@ -6,10 +6,11 @@ second tab, a connection that was lost: the same entries again, each once.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from nicegui import background_tasks, events, ui
+from nicegui import Client, background_tasks, events, ui
 
 from codeact.chats.chats import Chats
 from codeact.chats.store import PIECES
@@ -21,9 +22,10 @@ from codeact.web.page import panels, turns
 from codeact.web.page.telling import refused, tell
 from codeact.web.threads import in_slow_thread, in_thread
 
-__all__ = ["ON_ENTER", "Conversation", "written_in"]
+__all__ = ["ON_ENTER", "Conversation", "is_seen", "written_in"]
 
 _PAGE_TURNS = 30
+_SEEN_SECONDS = 0.1
 _ENDS = ("ended", "stopped", "interrupted", "error")
 
 
@@ -85,8 +87,9 @@ class Conversation:
             self._status = ui.label("").classes("aside").props("role=status")
         self._upload = upload
         await self._reload()
-        following = background_tasks.create(self._follow(), name=f"follow {self.key}")
-        ui.context.client.on_delete(following.cancel)
+        client = ui.context.client
+        following = background_tasks.create(self._follow(client), name=f"follow {self.key}")
+        client.on_delete(following.cancel)
 
     async def _reload(self) -> None:
         entries = await in_thread(self.chats.shown, self.key, self.owner, limit=_PAGE_TURNS)
@@ -118,7 +121,8 @@ class Conversation:
             "if (below) setTimeout(() => window.scrollTo(0, document.body.scrollHeight - below), 60)"
         )
 
-    async def _follow(self) -> None:
+    async def _follow(self, client: Client) -> None:
+        await is_seen(client)
         try:
             async for found in follow(self.chats, self.key, self.owner, self._seen):
                 with self._column:
@@ -352,6 +356,12 @@ class Conversation:
 ON_ENTER = "(e) => { if (!e.shiftKey && !e.isComposing) { e.preventDefault(); whenConnected(e.target, emit); } }"
 """`written_in` has what it sends."""
 _UP = "(e) => { if (!e.target.value) { e.preventDefault(); emit(); } }"
+
+
+async def is_seen(client: Client) -> None:
+    """Until the page is in a browser: a program that reads it, or a reader who has gone, needs nothing to follow."""
+    while not client.has_socket_connection:
+        await asyncio.sleep(_SEEN_SECONDS)
 
 
 def written_in(box: ui.textarea, event: events.GenericEventArguments | events.ClickEventArguments) -> str:

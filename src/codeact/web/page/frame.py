@@ -8,14 +8,15 @@ from importlib import resources
 from typing import Any
 
 from fastapi import FastAPI, Request
-from nicegui import background_tasks, ui
+from nicegui import Client, background_tasks, ui
 
+from codeact.chats.awake import AT_WORK
 from codeact.chats.chats import Chats
 from codeact.chats.values import Options, Summary
 from codeact.errors import CodeActError, NotFound
 from codeact.web.gate import LOCAL
 from codeact.web.page import dialogs, panels, plots, start, words
-from codeact.web.page.conversation import Conversation
+from codeact.web.page.conversation import Conversation, is_seen
 from codeact.web.page.telling import refused
 from codeact.web.staying import AGAIN_SECONDS
 from codeact.web.threads import in_slow_thread, in_thread
@@ -81,7 +82,8 @@ class _Frame:
         self.chats, self.owner, self.key = chats, owner, key
         self._search, self._beside = "", ""
         self._told: tuple[object, ...] | None = None
-        self._listed: tuple[object, ...] = ()
+        self._rows: dict[str, tuple[object, ui.row]] = {}
+        """Of the list: what each shows, and its element."""
         self._listing, self._filling = asyncio.Lock(), asyncio.Lock()
         self._left: Any = None
         self._right: Any = None
@@ -116,6 +118,7 @@ class _Frame:
                 'outlined dense clearable debounce=300 aria-label="Search conversations"'
             ).classes("w-full search")
             self._list = ui.column().classes("w-full gap-0").props("role=list")
+            self._none = ui.label("").classes("aside q-pa-sm")
             if self.owner != LOCAL:
                 dialogs.account(self.owner)
         with ui.right_drawer(bordered=True, value=False, bottom_corner=True).props(
@@ -128,8 +131,9 @@ class _Frame:
                 )
             self._panel = ui.column().classes("w-full gap-1")
         await self._fill_list()
-        following = background_tasks.create(self._follow_list(), name="follow the list")
-        ui.context.client.on_delete(following.cancel)
+        client = ui.context.client
+        following = background_tasks.create(self._follow_list(client), name="follow the list")
+        client.on_delete(following.cancel)
         if summary is not None and self.key is not None:
             self._view = Conversation(self.chats, self.key, self.owner, changed=self._changed)
             await self._view.build()
@@ -164,18 +168,23 @@ class _Frame:
     async def _fill_list(self) -> None:
         async with self._listing:   # of two at once, the one that was asked for first could be shown last
             found = await in_thread(self.chats.find, self.owner, search=self._search, limit=100)
-            listed = self._search, *((one.id, one.title, one.pinned, one.state) for one in found)
-            if listed == self._listed:
-                return
-            self._listed = listed
-            self._list.clear()
-            with self._list:
-                for one in found:
-                    self._row(one)
-                if not found:
-                    ui.label("None yet." if not self._search else "Nothing found.").classes("aside q-pa-sm")
+            looks = {one.id: (one.title, one.pinned, one.state in AT_WORK) for one in found}
+            for gone in self._rows.keys() - looks.keys():
+                self._rows.pop(gone)[1].delete()
+            for place, one in enumerate(found):
+                look, row = self._rows.get(one.id, (None, None))
+                if row is None or look != looks[one.id]:   # a row is some twenty elements: no more than have to be
+                    if row is not None:
+                        row.delete()
+                    with self._list:
+                        row = self._row(one)
+                    self._rows[one.id] = looks[one.id], row
+                if self._list.default_slot.children[place] is not row:
+                    row.move(target_index=place)
+            self._none.set_text("None yet." if not self._search else "Nothing found.")
+            self._none.set_visibility(not found)
 
-    async def _follow_list(self) -> None:
+    async def _follow_list(self, client: Client) -> None:
         """What happens in other conversations, and in other tabs."""
         loop, news = asyncio.get_running_loop(), asyncio.Event()
         end = self.chats.watch(lambda _: loop.call_soon_threadsafe(news.set))
@@ -183,29 +192,35 @@ class _Frame:
             while not self.chats.is_closed:
                 await news.wait()
                 await asyncio.sleep(_LIST_SECONDS)   # much happens while something is written
+                await is_seen(client)
                 news.clear()
                 await self._fill_list()
         finally:
             end()
 
-    def _row(self, one: Summary) -> None:
+    def _row(self, one: Summary) -> ui.row:
         current = " current" if one.id == self.key else ""
         title = one.title or "New conversation"
-        with ui.row().classes(f"conversation items-center no-wrap gap-0{current}").props("role=listitem"):
+        with ui.row().classes(f"conversation items-center no-wrap gap-0{current}").props("role=listitem") as row:
             if one.pinned:
                 ui.icon("push_pin", size="xs")
             ui.link(title, f"/c/{one.id}").classes("grow ellipsis q-pa-sm no-underline text-inherit").style(
                 "color: inherit"
             )
-            if one.state in ("running", "waiting"):
+            if one.state in AT_WORK:
                 ui.spinner(size="xs")
-            with (
-                ui.button(icon="more_vert").props('flat round dense size=sm aria-label="More about this conversation"'),
-                ui.menu().props("auto-close"),
-            ):
-                ui.menu_item("Rename", on_click=lambda: self._rename(one))
-                ui.menu_item("Unpin" if one.pinned else "Pin", on_click=lambda: self._pin(one))
-                ui.menu_item("Delete", on_click=lambda: self._delete(one))
+            more: ui.button = ui.button(icon="more_vert", on_click=lambda: self._menu(more, one)).props(
+                'flat round dense size=sm aria-label="More about this conversation"'
+            )
+        return row
+
+    def _menu(self, at: ui.button, one: Summary) -> None:
+        at.clear()
+        with at, ui.menu().props("auto-close no-parent-event") as menu:
+            ui.menu_item("Rename", on_click=lambda: self._rename(one))
+            ui.menu_item("Unpin" if one.pinned else "Pin", on_click=lambda: self._pin(one))
+            ui.menu_item("Delete", on_click=lambda: self._delete(one))
+        menu.open()
 
     async def _new(self) -> None:
         try:
