@@ -32,6 +32,13 @@ def test_a_run_says_what_it_did_and_what_to_do_next(tmp_path):
     assert "16/16" in again.stderr
 
 
+def test_a_run_in_no_format_is_refused(tmp_path):
+    done = run(*TOY, "--model", "toys.adder", "--format", " , ", "--out", tmp_path / "run")
+    assert done.returncode == 2
+    assert "in which formats? available: code, json, native, text" in done.stderr
+    assert not (tmp_path / "run").exists()
+
+
 def test_settings_of_the_suite_can_be_changed(tmp_path):
     done = run(*TOY, "--model", "toys.adder:wrong", "--max-turns", "3", "--max-answers", "1", "--max-reply-tokens", "0", "--check", "exact",
                "--only", "odd", "--limit", "1", "--temperature", "0.5", "--out", tmp_path / "run")

@@ -48,6 +48,12 @@ def test_prints_errors_displays_and_children_keep_their_order(py):
                                    "Out[1]:", "'nine'"]
     assert result.stderr == "two\n"
 
+def test_what_is_printed_and_displayed_is_told_in_its_order(make):
+    seen = []
+    make().run("print('one')\ndisplay('two')\nprint('three')\ndisplay(4)\nprint('five')", on_output=seen.append)
+    told = "".join(event.text if hasattr(event, "text") else event.bundle["text/plain"] + "\n" for event in seen)
+    assert told == "one\n'two'\nthree\n4\nfive\n"
+
 
 def test_output_is_streamed_while_the_cell_runs(make):
     came = threading.Event()

@@ -9,6 +9,8 @@ pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 
 from playwright.sync_api import expect
 
+from codeact.web.page import turns
+
 ANSWER = "<solution>That is all.</solution>"
 WRITE = """<execute>
 import matplotlib.pyplot as plt
@@ -106,6 +108,22 @@ def test_the_files_a_cell_wrote_stand_below_it_and_open_with_a_press(visit):
     one.page.reload()
     expect(written).to_have_count(2)
     one.shot("file-chips")
+
+
+def test_a_message_that_cannot_be_drawn_does_not_end_what_follows(visit, monkeypatch):
+    drawn = turns.said
+
+    def said(data):
+        if "cannot be drawn" in data["text"]:
+            raise RuntimeError("a fault of the page's own")
+        drawn(data)
+
+    monkeypatch.setattr(turns, "said", said)
+    one = visit().new({"cannot be drawn": [ANSWER]})
+    one.say("cannot be drawn")
+    expect(one.page.get_by_text("This part could not be shown")).to_be_visible()
+    expect(one.text("That is all.")).to_be_visible()
+    expect(one.button("Send")).to_be_visible()
 
 
 def test_enter_pressed_before_the_page_is_connected_sends_the_message_once(visit):

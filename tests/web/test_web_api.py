@@ -244,3 +244,15 @@ def test_the_schema_of_the_api_is_whole(served):
         schema = client.get("/api/openapi.json").json()
     assert len(schema["paths"]) >= 18
     assert json.dumps(schema).count('"summary"') >= 18
+
+
+@pytest.mark.parametrize("page", [False, True])
+def test_what_nothing_is_at_is_told_as_each_api_tells_it(serve, page):
+    with serve(page=page).client() as client:
+        found = client.get("/api/v1/nope")
+        assert (found.status_code, found.json()["error"]) == (404, "unknown_path")
+        found = client.put("/api/v1/conversations", json={})
+        assert (found.status_code, found.json()["error"]) == (405, "wrong_method")
+        found = client.post("/v1/completions", json={})
+        assert (found.status_code, found.json()["error"]["type"]) == (404, "not_found_error")
+        assert client.get("/engine/nope").status_code == 404

@@ -9,7 +9,7 @@ from codeact.cli import load, verbs
 from codeact.cli._files import OUTPUT_FOLDER
 
 __all__ = ["add_agent", "add_backend", "add_memory", "add_network", "add_number", "add_packages", "network_of",
-           "packages_of", "parser", "positive", "sentence"]
+           "packages_of", "parser", "port", "positive", "sentence"]
 
 MOST = 1_000_000_000
 """As `interpreter.limits.MOST`, which is not imported before it is needed."""
@@ -154,6 +154,13 @@ def packages_of(named: list[str], allow: bool) -> str | list[str]:
 def sentence(words: str) -> str:
     """The one line of a verb as a sentence."""
     return f"{words[0].upper()}{words[1:]}."
+
+
+def port(text: str) -> int:
+    """For a flag that takes a port to listen on."""
+    if not text.isascii() or not text.isdigit() or int(text) > 65535:
+        raise argparse.ArgumentTypeError(f"{text!r} is no port: one is a number from 0 to 65535")
+    return int(text)
 
 
 def positive(kind: type) -> Callable[[str], Any]:

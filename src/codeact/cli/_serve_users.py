@@ -39,7 +39,7 @@ def users(argv: Sequence[str]) -> int:
     store = open_store(args.database, args.data)
     try:
         if args.what == "list":
-            print(*store.users(), sep="\n")
+            print(*(store.users() or ["no accounts; make one: codeact serve user add NAME"]), sep="\n")
         elif not args.name:
             raise ConfigError(f"whose account? codeact serve user {args.what} NAME")
         else:
@@ -53,8 +53,9 @@ def _add(store: Store, args: argparse.Namespace) -> None:
     from codeact.web.login import add_user
 
     password = getpass.getpass("password: ") if sys.stdin.isatty() else sys.stdin.readline().rstrip("\n")
+    was_there = store.user_hash(args.name) is not None
     add_user(store, args.name, password)
-    print(f"{args.name} can log in")
+    print(f"{args.name} has another password" if was_there else f"{args.name} can log in")
 
 
 def _token(store: Store, args: argparse.Namespace) -> None:
@@ -83,6 +84,8 @@ def _limits(store: Store, args: argparse.Namespace) -> None:
     given = {name: text for name, text in limits_of(args).items() if text is not None}
     set_now = {name: None if text == "default" else Quota.read({name: text}).spelled()[name]
                for name, text in given.items()}
+    if store.user_hash(args.name) is None:
+        print(f"there is no account {args.name!r}: this is for a user of that name whom a proxy names", file=sys.stderr)
     if set_now:
         store.set_quota(args.name, **set_now)
     now = store.quota_of(args.name)

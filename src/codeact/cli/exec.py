@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from codeact.cli._control import cleaned
-from codeact.cli._flags import positive, sentence
+from codeact.cli._flags import port, positive, sentence
 from codeact.cli._printer import Printer
 from codeact.cli._session import add_flags, arguments_of, in_flags, limits_of, told, walls_of
 from codeact.errors import ConfigError, InterpreterError
@@ -59,7 +59,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--load", metavar="FILE", help="go on with the session in FILE")
     parser.add_argument("--json", action="store_true", help="print the result as one JSON object")
     group = parser.add_argument_group("serving over HTTP")
-    group.add_argument("--serve", metavar="PORT", type=_port, help="answer requests on this port; 0 takes a free one")
+    group.add_argument("--serve", metavar="PORT", type=port, help="answer requests on this port; 0 takes a free one")
     group.add_argument("--host", metavar="ADDRESS", default="127.0.0.1",
                        help="address to serve on (default: %(default)s, this machine)")
     group.add_argument("--token-file", metavar="FILE", help="the token that requests need; made, if it is not there "
@@ -70,12 +70,6 @@ def _parser() -> argparse.ArgumentParser:
     group.add_argument("--idle", metavar="SECONDS", type=positive(float), default=600.0,
                        help="save a session that was not used for so long (default: %(default)g)")
     return parser
-
-
-def _port(text: str) -> int:
-    if not text.isascii() or not text.isdigit() or int(text) > 65535:
-        raise argparse.ArgumentTypeError(f"{text!r} is no port: one is a number from 0 to 65535")
-    return int(text)
 
 
 def main(argv: list[str]) -> int:

@@ -11,7 +11,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from codeact.cli._exit import guarded
-from codeact.cli._flags import positive
+from codeact.cli._flags import port, positive
 from codeact.cli._serve_users import add_limits, add_store, limits_of, users
 from codeact.errors import ConfigError, MissingExtra
 
@@ -73,7 +73,7 @@ def _parser() -> argparse.ArgumentParser:
         "repeated (default: none with accounts, else all)",
     )
     add("--host", metavar="ADDRESS", default="127.0.0.1", help="to listen on (default: this machine alone)")
-    add("--port", metavar="PORT", type=int, default=8765, help="0 takes a free one (default: 8765)")
+    add("--port", metavar="PORT", type=port, default=8765, help="0 takes a free one (default: 8765)")
     add("--name", metavar="HOST", action="append", default=[], help="a further name the server is reached by")
     add("--token-file", metavar="FILE", type=Path, help="the token stands there, or is put there")
     add("--no-token", action="store_true", help="let everybody on this machine in; with loopback alone")
@@ -123,7 +123,7 @@ def _serve(args: argparse.Namespace) -> int:
     from codeact.server.guard import is_loopback
     from codeact.server.serve import listen, new_token, read_token
     from codeact.server.sessions import Sessions
-    from codeact.settings import settle
+    from codeact.settings import create_model, settle
     from codeact.web.gate import Policy, networks
     from codeact.web.running import run
 
@@ -138,6 +138,8 @@ def _serve(args: argparse.Namespace) -> int:
         if args.no_token and not is_loopback(listener.getsockname()[0]):
             raise ConfigError("without a token the server is for this machine alone: leave --host away, or --no-token")
         settings = settle(args)
+        if args.model:
+            create_model(settings)  # told now, not with the first message
         if args.base_url:
             os.environ["OPENAI_BASE_URL"] = args.base_url  # where the models of conversations are looked for
         single = not (args.auth or args.auth_header)
@@ -177,8 +179,8 @@ def _serve(args: argparse.Namespace) -> int:
     if args.auth and not chats.store.users():
         print("there is no account yet; make one: codeact serve user add NAME", file=sys.stderr)
     shown = "127.0.0.1" if args.host in ("0.0.0.0", "::") else args.host
-    port = listener.getsockname()[1]
-    print(f"http://{shown}:{port}/{f'?token={token}' if token else ''}", flush=True)
+    place = listener.getsockname()[1]
+    print(f"http://{shown}:{place}/{f'?token={token}' if token else ''}", flush=True)
     print(
         "Ctrl-C ends it; conversations are kept" + ("" if settings.model else "; no model is set: the page says how"),
         file=sys.stderr,

@@ -113,6 +113,8 @@ class Player:
         checker = plan.checker or self.suite.checkers[0]
         if checker not in self.suite.checkers:
             raise ConfigError(f"{plan.suite} has no checker {checker!r}; it has: {', '.join(self.suite.checkers)}")
+        if not plan.formats:
+            raise ConfigError(f"in which formats? available: {', '.join(plugins.available('formats'))}")
         for form in plan.formats:
             plugins.create("formats", form, envelope=self.settings.envelope)
         self._playing = Playing(self.suite, self.settings, checker, plan.sandbox, plan.max_seconds)

@@ -212,8 +212,11 @@ class _Cell:
         self.cpu_before: float | None = None
         self.disk_before: int | None = None
         self.display_bytes = self.nameless_bytes = 0
-        on_text: Any = None if on_output is None else lambda stream, text: self._show(Text(stream, text))
-        self.reader = OutputReader(running.output, self.session.nonce, self.limits.output_kb << 10, on_text)
+        self.to_show: deque[Text | int] = deque()
+        """What was printed, and where displays stand in it: one that has not come yet holds up what follows."""
+        self.reader = OutputReader(running.output, self.session.nonce, self.limits.output_kb << 10)
+        if on_output is not None:
+            self.reader.on_text, self.reader.on_display = self._printed, self._displayed
         self.session.forget_usage()
 
     # The wait ---------------------------------------------------------------------------------------------------------
@@ -242,7 +245,7 @@ class _Cell:
             except BaseException as error:
                 # Ours to raise once the cell is stopped, and not before: the next one must find an idle worker
                 self.outcome.fault = self.outcome.fault or error
-                self.on_output = self.reader.on_text = None
+                self.on_output = self.reader.on_text = self.reader.on_display = None
                 if self.kill_at is None:
                     self.stop("interrupted", "interrupted by the user")
 
@@ -265,6 +268,24 @@ class _Cell:
         if self.on_output is not None:
             self._show_news()
             self.on_output(event)
+
+    def _printed(self, stream: str, text: str) -> None:
+        self.to_show.append(Text("stderr" if stream == "stderr" else "stdout", text))
+        self._show_in_order()
+
+    def _displayed(self, number: int) -> None:
+        self.to_show.append(number)
+        self._show_in_order()
+
+    def _show_in_order(self, *, all_came: bool = False) -> None:
+        while self.to_show:
+            if not isinstance(first := self.to_show[0], int):
+                self._show(first)
+            elif bundle := self.outcome.displays.get(first):
+                self._show(Display(bundle))
+            elif not all_came and -1 not in self.outcome.displays:   # else it may be one that is left out
+                return
+            self.to_show.popleft()
 
     def _show_news(self) -> None:
         news = self.runner._news
@@ -404,7 +425,7 @@ class _Cell:
         number = header.get("id")
         if bundle and type(number) is int:
             self.outcome.displays[number] = bundle
-            self._show(Display(bundle))
+            self._show_in_order()
 
     def _input(self, header: dict[str, Any]) -> None:
         self.reader.read()
@@ -446,9 +467,10 @@ class _Cell:
             self._show_news()
             if not self.read_all:
                 self.reader.read()
+            self._show_in_order(all_came=True)
         except BaseException as error:   # a callback's
             self.outcome.fault = self.outcome.fault or error
-            self.on_output = self.reader.on_text = None
+            self.on_output = self.reader.on_text = self.reader.on_display = None
             self.reader.read()
         self.outcome.pieces = self.reader.finish()
         self.outcome.seconds = max(0.0, time.monotonic() - self.started)

@@ -32,6 +32,8 @@ class Collected:
 
     def __init__(self, max_bytes: int, on_text: Callable[[str, str], None] | None = None):
         self._max, self.on_text = max_bytes, on_text
+        self.on_display: Callable[[int], None] | None = None
+        """Called where a rich output stands, with its number."""
         self._stream = "stdout"
         self._decoders: dict[str, codecs.IncrementalDecoder] = {}
         self._tail = b""
@@ -48,6 +50,8 @@ class Collected:
         """The rich output of this number belongs here."""
         self._flush()
         self.pieces.append(("display", number))
+        if self.on_display is not None:
+            self.on_display(number)
 
     def _text(self, data: bytes) -> None:
         if not data:

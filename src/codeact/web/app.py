@@ -45,6 +45,7 @@ def create_app(chats: Chats, policy: Policy, *, engine: Sessions | None = None, 
     login.mount(app, gate, chats.store)
     if served is not None:
         app.mount("/engine", served)
+    faults.end(app, ("/api", "/v1", "/engine"))
     if page:
         from codeact.web.page import frame
 

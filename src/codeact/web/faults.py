@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response
 from starlette.exceptions import HTTPException
+from starlette.routing import Match
 
 from codeact.errors import (
     ChatBusy,
@@ -23,7 +25,7 @@ from codeact.errors import (
 from codeact.server.answers import Json
 from codeact.server.faults import Fault
 
-__all__ = ["fault_of", "handle", "spelled"]
+__all__ = ["end", "fault_of", "handle", "spelled"]
 
 log = logging.getLogger("codeact.web")
 
@@ -37,6 +39,7 @@ _STATUS: tuple[tuple[type[CodeActError], int, str], ...] = (
     (ModelError, 502, "model_failed"),
     (InterpreterError, 503, "interpreter_failed"),
 )
+_METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 _CODES = {400: "bad_request", 404: "unknown_path", 405: "wrong_method"}
 _KINDS = {401: "authentication_error", 403: "permission_error", 404: "not_found_error", 429: "rate_limit_error"}
 
@@ -77,3 +80,16 @@ def handle(app: FastAPI) -> None:
 
     for kind in (CodeActError, RequestValidationError, HTTPException, Exception):
         app.add_exception_handler(kind, answer)
+
+
+def end(app: FastAPI, prefixes: Sequence[str]) -> None:
+    """Answer what nothing else under these prefixes does; to be mounted last but for the page, which takes all."""
+
+    async def answer(request: Request) -> Response:
+        path = request.url.path
+        found = [route for route in app.routes if route.matches(request.scope)[0] is Match.PARTIAL]
+        raise HTTPException(405, f"{path} does not take {request.method}") if found else \
+            HTTPException(404, f"there is nothing at {path}; GET /api/openapi.json lists what there is")
+
+    for prefix in prefixes:
+        app.add_route(f"{prefix}/{{rest:path}}", answer, methods=list(_METHODS), include_in_schema=False)

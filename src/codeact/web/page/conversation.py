@@ -7,6 +7,7 @@ second tab, a connection that was lost: the same entries again, each once.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -23,6 +24,8 @@ from codeact.web.page.telling import refused, tell
 from codeact.web.threads import in_slow_thread, in_thread
 
 __all__ = ["ON_ENTER", "Conversation", "is_seen", "written_in"]
+
+_log = logging.getLogger(__name__)
 
 _PAGE_TURNS = 30
 _SEEN_SECONDS = 0.1
@@ -148,6 +151,13 @@ class Conversation:
     # Entries ----------------------------------------------------------------------------------------------------------
 
     def _show(self, entry: Entry) -> None:
+        try:
+            self._draw(entry)
+        except Exception:   # one entry that cannot be drawn must not be the last that is
+            _log.exception("an entry could not be drawn")
+            ui.label("This part could not be shown; exports and the API have it.").classes("note aside")
+
+    def _draw(self, entry: Entry) -> None:
         data, self._last = entry.data, entry.kind
         match entry.kind:
             case "user":

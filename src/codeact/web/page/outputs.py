@@ -133,8 +133,11 @@ def _without(text: str, output: Mapping[str, Any]) -> str:
     words = next((output[mime] for mime in ("text/markdown", "text/plain", "text/latex") if _text(output, mime)), None)
     if words is None:
         return _KIND_NAMED.sub("", text, count=1)
-    before, found, after = text.rpartition(words)
-    return before + after if found else text
+    for shown in (words, words.strip()):   # at the text's beginning its blanks are gone
+        before, found, after = text.rpartition(shown)
+        if found:
+            return before + after
+    return text
 
 
 def framed(content: str) -> None:

@@ -1,0 +1,35 @@
+"""What `codeact serve` is told wrong is said at once."""
+
+import pytest
+
+pytest.importorskip("nicegui", reason="nicegui is not installed")
+
+from codeact.cli.serve import main
+
+
+@pytest.mark.parametrize("port", ["99999", "-1", "1.5", "", "65536"])
+def test_a_port_that_is_none_is_refused(port, capsys):
+    assert main([f"--port={port}"]) == 2
+    assert "a number from 0 to 65535" in capsys.readouterr().err
+
+
+def test_a_model_there_is_not_is_told_before_an_address_is(tmp_path, capsys):
+    assert main(["--port", "0", "--data", str(tmp_path), "--model", "foo:bar"]) == 2
+    told = capsys.readouterr()
+    assert "unknown model 'foo'" in told.err
+    assert "http" not in told.out
+
+
+def test_accounts_that_are_not_there_or_there_already_are_told(tmp_path, capsys, monkeypatch):
+    import io
+
+    def user(*words, typed="correct horse battery\n"):
+        monkeypatch.setattr("sys.stdin", io.StringIO(typed))
+        code = main(["user", *words, "--data", str(tmp_path)])
+        return code, capsys.readouterr()
+
+    assert "no accounts" in user("list")[1].out
+    assert "ann can log in" in user("add", "ann")[1].out
+    assert "another password" in user("add", "ann")[1].out
+    assert "no account 'nobody'" in user("limits", "nobody", "--max-tokens", "5")[1].err
+    assert user("limits", "ann", "--max-tokens", "5")[1].err == ""
