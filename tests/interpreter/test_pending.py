@@ -2,6 +2,7 @@
 
 import logging
 import os
+import shutil
 import signal
 import stat
 import tempfile
@@ -72,15 +73,14 @@ def no_overlay(*_):
 
 
 @pytest.fixture
-def state(tmp_path_factory, monkeypatch):
-    """The user's state folder; root's sessions at levels 1 and 2 have to walk through it."""
-    home = tmp_path_factory.mktemp("state")
-    for place in (home, home.parent):
-        place.chmod(0o711)
-    if os.getuid() == 0:
-        home.parent.parent.chmod(0o711)
+def state(monkeypatch):
+    """The user's state folder. Not where pytest keeps its own, which other runs of it close: root's sessions at levels 1
+    and 2 have to walk through it."""
+    home = Path(tempfile.mkdtemp(prefix="state-"))
+    home.chmod(0o711)
     monkeypatch.setenv("XDG_STATE_HOME", str(home))
-    return home
+    yield home
+    shutil.rmtree(home, ignore_errors=True)
 
 
 def tree(folder):
@@ -362,6 +362,7 @@ def test_hard_links_and_deep_folders_of_a_session(work, folder):
     py = work()
     result = py.run("""
 import os
+import shutil
 open('one', 'w').write('1'); os.link('one', 'two')
 here = os.getcwd()
 for _ in range(120): os.mkdir('d' * 100); os.chdir('d' * 100)
