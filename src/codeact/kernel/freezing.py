@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import os
 import random
+import select
 import signal
 import socket
 import sys
 import threading
-from typing import Any, Dict, List, Optional
+from contextlib import suppress
+from typing import Any, Dict, List, Optional, Tuple
 
 from .link import Link, Shield
 from .streams import Output
@@ -120,35 +122,55 @@ class Freezing:
     def _freeze(self, channel: Connection, dice: Any) -> None:
         """In the copy: sleep until the host resumes it; each resumption is a fork that goes on as the worker."""
         signal.signal(signal.SIGINT, signal.SIG_IGN)
-        before = signal.signal(signal.SIGCHLD, lambda *_: _report_deaths(channel))
         self.link.connection.sock.close()
         null = os.open(os.devnull, os.O_RDWR)
         for fd in (1, 2):
             os.dup2(null, fd)
         os.close(null)
+        # A handler alone would not do: a signal that comes just before the wait begins does not end it
+        woken, waker = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+        handler = signal.signal(signal.SIGCHLD, lambda *_: None)
+        waked = signal.set_wakeup_fd(waker, warn_on_full_buffer=False)
+        header, control, output = self._sleep(channel, woken)
+        signal.set_wakeup_fd(-1)
+        with suppress(OSError, ValueError):   # the user's own may be closed by now
+            signal.set_wakeup_fd(waked)
+        signal.signal(signal.SIGCHLD, handler or signal.SIG_DFL)
+        os.close(woken)
+        os.close(waker)
+        channel.close()
+        self._resume(Connection(socket.socket(fileno=control)), output)
+        self._move_to(header["workspace"])
+        if header.get("reseed"):
+            reseed()
+        else:
+            random.setstate(dice)
+        self.link.send({"t": "ready", "pid": self.pid})
+
+    def _sleep(self, channel: Connection, woken: int) -> Tuple[Dict[str, Any], int, int]:
+        """Returns in a fork that is to go on as the worker: the host's frame, and the two descriptors that came."""
+        poll = select.poll()
+        poll.register(woken, select.POLLIN)
+        poll.register(channel, select.POLLIN)
         while True:
-            frame = channel.receive()
-            if frame is None:
+            ready = [fd for fd, _ in poll.poll()]
+            if woken in ready:
+                os.read(woken, 4096)
+                _report_deaths(channel)
+            if channel.fileno() in ready and not channel.fill():
                 os._exit(0)
-            if frame[0]["t"] != "resume":
-                continue
-            control, output = channel.take_fd(), channel.take_fd()
-            self._may_speak_after_fork = True
-            pid = os.fork()
-            self._may_speak_after_fork = False
-            if pid == 0:
-                signal.signal(signal.SIGCHLD, before or signal.SIG_DFL)
-                channel.close()
-                self._resume(Connection(socket.socket(fileno=control)), output)
-                self._move_to(frame[0]["workspace"])
-                if frame[0].get("reseed"):
-                    reseed()
-                else:
-                    random.setstate(dice)
-                self.link.send({"t": "ready", "pid": self.pid})
-                return
-            os.close(control)
-            os.close(output)
+            frame = channel.take()
+            while frame is not None:
+                if frame[0]["t"] == "resume":
+                    control, output = channel.take_fd(), channel.take_fd()
+                    self._may_speak_after_fork = True
+                    pid = os.fork()
+                    self._may_speak_after_fork = False
+                    if pid == 0:
+                        return frame[0], control, output
+                    os.close(control)
+                    os.close(output)
+                frame = channel.take()
 
     def _resume(self, connection: Connection, output: int) -> None:
         if 0 < self._config["level"] < 3 and min(landlock.abi(), self._config["abi_cap"]) < 6:
