@@ -189,12 +189,12 @@ class LiveSession:
         if session.base is not None:
             self._held.callback(session.base.give_up, session.workspace)
         self._held.callback(lambda: self._session.close())
-        self._held.callback(history.close)
+        self._held.callback(history.copies.close)
         self._watch = self._pending.watch() if self._pending is not None else session.take_watch()
         self._held.callback(lambda: self._watch.close())
         self._beside = Beside(lambda: self._session)
         self._held.callback(self._beside.close)
-        self._runner = CellRunner(session, self.limits, self._disk_bytes, history.take)
+        self._runner = CellRunner(session, self.limits, self._disk_bytes, history.copies.take)
         self._held.callback(self._runner.close)
 
     def _disk_bytes(self) -> int:
@@ -334,8 +334,8 @@ class LiveSession:
     def _is_settled(self) -> bool:
         """Whether the copy asked for after the last cell has come: before this one changes the files it goes with."""
         try:
-            if not self._history.is_settled:
-                self._history.settle(self._runner)
+            if not self._history.copies.is_settled:
+                self._history.copies.settle(self._runner)
             return True
         except (OSError, ProtocolError):
             return False
@@ -352,8 +352,8 @@ class LiveSession:
             touched = self._watch.take()[1]
             if self._mirror is not None:
                 self._mirror.touched(touched)
-            if not self._history.alive() or lost:
-                self._history.freeze()
+            if not self._history.copies.alive() or lost:
+                self._history.copies.freeze(self._history.entries)
             return lost
 
     def _go_to_anew(self, entries: tuple[Entry, ...], files: bool) -> list[str]:
@@ -374,7 +374,7 @@ class LiveSession:
             self._watch.close()   # it looks into the session that is gone
         self._session = self._open_session(old.base, old.workspace.name)
         old.close()
-        self._history.close()
+        self._history.copies.close()
         self._runner.session = self._session
         self._history.move(self._session)
         self._serve_network()
@@ -429,7 +429,7 @@ class LiveSession:
         """Go back without what cells left running, and so without running again those that left it."""
         held, suspects = self._history.suspects(2 ** self._kills)   # more each time it does not help
         if not suspects and self._kills:   # what goes on are copies, which should sleep
-            self._history.close()
+            self._history.copies.close()
             held, suspects = self._history.suspects(2 ** self._kills)
         killed = "It was there again, and was killed again" if self._kills else \
             "What earlier cells had left running went over the session's limits and was killed"
