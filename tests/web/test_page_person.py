@@ -5,6 +5,7 @@ Its own fixture makes an application of its own; ours is mounted once a process,
 
 import asyncio
 from dataclasses import replace
+from types import SimpleNamespace
 
 import httpx
 import pytest
@@ -14,7 +15,7 @@ from nicegui.testing.user_interaction import UserInteraction
 from serving import TOKEN
 
 from codeact.chats.values import Options
-from codeact.web.page import dialogs
+from codeact.web.page import dialogs, turns
 
 ANSWER = "<solution>That is all.</solution>"
 
@@ -217,5 +218,32 @@ def test_without_a_model_users_who_may_not_name_one_are_told_who_can(act, defaul
         await user.open("/")
         await seen(user, "This server has no model yet; who runs it can name one")
         await user.should_not_see("Use it")
+
+    act(scenario)
+
+
+def test_a_text_that_is_slow_to_set_is_not_set_anew_for_each_of_its_words(act, monkeypatch):
+    clock, times_set = [0.0], []
+
+    def set_slowly(written, text):
+        clock[0] += 1.0
+        times_set.append(text)
+
+    monkeypatch.setattr(turns, "time", SimpleNamespace(monotonic=lambda: clock[0]))
+    monkeypatch.setattr(turns.Written, "set", set_slowly)
+
+    async def scenario(user):
+        await user.open("/")
+        with user.client.content:
+            live = turns.LiveTurn()
+            for n in range(100):
+                live.take("text", {"text": f"{n} ", "channel": "reply"})
+            assert times_set == ["0 "]
+            clock[0] += 10.0
+            live._tick()
+            assert times_set[1:] == ["".join(f"{n} " for n in range(100))], "what came meanwhile is shown later"
+            live.take("text", {"text": "end", "channel": "reply"})
+            live.freeze()
+            assert times_set[-1].endswith("99 end")
 
     act(scenario)
