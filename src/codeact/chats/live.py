@@ -64,6 +64,8 @@ class Live:
         self._idle.set()
         self._log: RunLog | None = None
         self._asked: dict[str, tuple[threading.Event, list[bool]]] = {}
+        self._asking = threading.Lock()
+        """Of who writes that a run waits or goes on, and of who writes that it rests: that is the last word."""
         self.used = time.monotonic()
         self._limits = _limits_for(room)
         self._n_bytes = size_of(self.workspace)
@@ -191,7 +193,11 @@ class Live:
         """Nothing runs any more, whatever the database says to that."""
         try:
             if self._log is not None:
-                self._log.ended = True   # who comes from here on waits
+                with self._asking:
+                    self._log.ended = True   # who comes from here on waits
+                for call in tuple(self._asked):   # of a thread that a cell left: nobody waits for it any more
+                    if self.answer(call, granted=False):
+                        self._log.put("answered", {"call": call, "granted": False, "why": "its cell has ended"})
                 self._log.close()
             self._store.update(self.key, state="idle")
         except Exception as error:
@@ -261,16 +267,22 @@ class Live:
             return False
         event: threading.Event = threading.Event()
         said: list[bool] = []
-        self._asked[call] = (event, said)
         shown = {name: str(value)[:2000] for name, value in arguments.items()}
-        try:
-            log.put("approval", {"type": "approval", "tool": tool, "arguments": shown, "granted": None, "call": call},
-                    state="waiting")
-        except BaseException:
-            self._asked.pop(call, None)
-            raise
+        with self._asking:
+            if log.ended:
+                return False
+            self._asked[call] = (event, said)
+            try:
+                log.put("approval", {"type": "approval", "tool": tool, "arguments": shown, "granted": None,
+                                     "call": call}, state="waiting")
+            except BaseException:
+                self._asked.pop(call, None)
+                raise
         event.wait()
-        log.put("answered", {"call": call, "granted": said[0]}, state="waiting" if self._asked else "running")
+        with self._asking:
+            if log.ended:   # that it was open then is told by the run's end
+                return False
+            log.put("answered", {"call": call, "granted": said[0]}, state="waiting" if self._asked else "running")
         return said[0]
 
     def answer(self, call: str, granted: bool) -> bool:
