@@ -167,9 +167,12 @@ def test_a_server_that_lost_what_it_was_at_work_on_stops(two):
     here.send(key, "me", "wait")
     here.store.release(key)                                    # as when it was not heard of for too long
     assert there.store.take(key, there._holding.name, 60)
+    there.store.add(key, [("text", {"type": "text", "text": "what is said there", "channel": "reply"}, 0)], state="running")
     assert here.wait(key, "me", 30)
-    assert "stopped" in kinds(here, key)
     assert there.store.holder(key) == there._holding.name      # which it does not take away
+    assert there.summary(key, "me").state == "running"
+    assert "text" in (found := kinds(there, key))              # nor settles what is under way there
+    assert not {"cut", "stopped", "ended"} & set(found)
 
 
 # The row itself ---------------------------------------------------------------------------------------------------------
@@ -218,6 +221,32 @@ def test_it_is_held_as_long_as_anybody_here_needs_it(store, tmp_path):
     holding.close()
     other.close()
     assert stopped == []
+
+
+def test_a_fault_while_one_is_held_on_to_does_not_end_the_holding_of_all(tmp_path):
+    renewed, again = [], threading.Event()
+
+    class Store:
+        def take(self, key, holder, seconds):
+            if renewed:
+                raise OSError("the database is gone for a moment")
+            return True
+
+        def renew(self, keys, holder, seconds):
+            renewed.append(keys)
+            if len(renewed) > 2:
+                again.set()
+            return {}
+
+        def release(self, key, holder=None):
+            pass
+
+    holding = Holding(Store(), lambda key: None, place=tmp_path, seconds=0.05)
+    try:
+        with holding.held("one"):
+            assert again.wait(30)
+    finally:
+        holding.close()
 
 
 def test_a_database_that_does_not_answer_ends_nothing(store, monkeypatch, tmp_path):

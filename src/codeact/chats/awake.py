@@ -167,6 +167,8 @@ class Awake:
     def _give_up(self, key: str) -> None:
         """Another server has it now, or somebody there wants it to stop."""
         if (live := self._lives.get(key)) is not None:
+            if self._holding.is_elsewhere(key):
+                live.lose()
             live.cancel()
 
     def _live(self, summary: Summary) -> Live:

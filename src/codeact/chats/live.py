@@ -199,7 +199,8 @@ class Live:
                     if self.answer(call, granted=False):
                         self._log.put("answered", {"call": call, "granted": False, "why": "its cell has ended"})
                 self._log.close()
-            self._store.update(self.key, state="idle")
+            if self._log is None or not self._log.is_lost:
+                self._store.update(self.key, state="idle")
         except Exception as error:
             _faults.warning("the end of a run was not stored: %s", error)
         finally:
@@ -243,6 +244,11 @@ class Live:
             self._cancel.set(Stop.CANCELLED)
         for call in tuple(self._asked):
             self.answer(call, granted=False)
+
+    def lose(self) -> None:
+        """Another server has the conversation, and has settled what was here: nothing more of it is stored."""
+        if (log := self._log) is not None:
+            log.is_lost = True
 
     def stop(self) -> bool:
         """Stop what runs, and wait until it has; whether something did."""

@@ -40,6 +40,8 @@ class RunLog:
         self.n_turns = n_turns
         self.ended = False
         """Whether the agent is done, and only the run's own end is left."""
+        self.is_lost = False
+        """Whether the conversation is another server's now: nothing more is stored, which has its own turns."""
         self._lock = threading.Lock()
         self._waiting: list[Item] = []
         self._text: list[str] = []
@@ -96,6 +98,8 @@ class RunLog:
             self._close_text()
             held = kind in ("turn", "cell_done")   # it has what waits
             items = [*([] if held else self._waiting), (kind, data, self.n_turns if turn is None else turn)]
+            if self.is_lost:
+                return 0
             seq = self._store.add(self._key, items, state=state, branch=self._branch)[-1].seq
             self._waiting = []
         self._told()
@@ -108,7 +112,7 @@ class RunLog:
             why: Why not, in words.
         """
         self._flush()
-        if ends := loose_ends(self._store, self._key, self._branch, self.n_turns, why):
+        if not self.is_lost and (ends := loose_ends(self._store, self._key, self._branch, self.n_turns, why)):
             self._store.add(self._key, ends, branch=self._branch)
             self._told()
 
@@ -139,7 +143,7 @@ class RunLog:
     def _flush(self) -> None:
         with self._lock:
             self._close_text()
-            if not self._waiting:
+            if not self._waiting or self.is_lost:
                 return
             self._store.add(self._key, self._waiting, branch=self._branch)
             self._waiting = []
