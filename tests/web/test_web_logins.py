@@ -99,6 +99,15 @@ def test_another_site_cannot_log_anybody_out(serve, browser):
     assert is_known(one)
 
 
+def test_who_has_not_come_in_sends_no_more_than_a_form(serve, browser):
+    served = serve(policy=Policy(accounts=True))
+    add_user(served.chats.store, "alice", PASSWORD)
+    with served.client(token="") as client:
+        assert client.post("/login", content=b"a=1&" * 20_000).json()["error"] == "too_large"
+    one = browser(served, "alice")
+    assert one.post("/logout", content=b"a=1&" * 20_000).status_code == 413
+
+
 def test_a_stream_of_events_ends_soon_after_a_logout(serve, monkeypatch, browser):
     monkeypatch.setattr("codeact.web.staying.AGAIN_SECONDS", 0)
     served = serve(policy=Policy(accounts=True))

@@ -274,22 +274,23 @@ class Live:
         event: threading.Event = threading.Event()
         said: list[bool] = []
         shown = {name: str(value)[:2000] for name, value in arguments.items()}
+        self._asked[call] = (event, said)
+        try:
+            asked = {"type": "approval", "tool": tool, "arguments": shown, "granted": None, "call": call}
+            if not self._told_while_it_runs(log, "approval", asked):
+                return False
+            event.wait()
+        finally:
+            self._asked.pop(call, None)
+        return self._told_while_it_runs(log, "answered", {"call": call, "granted": said[0]}) and said[0]
+
+    def _told_while_it_runs(self, log: RunLog, kind: str, data: dict[str, Any]) -> bool:
+        """Store what is asked and answered; not after the run's end, which has told of what was open then."""
         with self._asking:
             if log.ended:
                 return False
-            self._asked[call] = (event, said)
-            try:
-                log.put("approval", {"type": "approval", "tool": tool, "arguments": shown, "granted": None,
-                                     "call": call}, state="waiting")
-            except BaseException:
-                self._asked.pop(call, None)
-                raise
-        event.wait()
-        with self._asking:
-            if log.ended:   # that it was open then is told by the run's end
-                return False
-            log.put("answered", {"call": call, "granted": said[0]}, state="waiting" if self._asked else "running")
-        return said[0]
+            log.put(kind, data, state="waiting" if self._asked else "running")
+        return True
 
     def answer(self, call: str, granted: bool) -> bool:
         """Answer a question; whether it was open: the first answer counts."""
