@@ -175,6 +175,17 @@ def test_a_server_that_lost_what_it_was_at_work_on_stops(two):
     assert not {"cut", "stopped", "ended"} & set(found)
 
 
+def test_a_search_looks_through_what_was_said_and_through_nothing_else(two):
+    chats, _ = two
+    key = chats.create("me", title="a title").id
+    say(chats, key, 'say "hello", \\ and `print(\'back\' + chr(46) + \'tick\')`\nin a line of its own')
+    for words in ('"HELLO", \\', "a line of", "chr(46)", "I run it", "<execute>", "back.tick", ".own", "own", "\nin"):
+        expected = [key] if words != ".own" else []
+        assert [one.id for one in chats.find("me", search=words)] == expected, words
+    for words in ("completion", "prompt_tokens", "observation", "images", "text", '{"text"'):
+        assert chats.find("me", search=words) == [], words
+
+
 # The row itself ---------------------------------------------------------------------------------------------------------
 
 
