@@ -13,9 +13,10 @@ from nicegui import core, ui
 from nicegui.testing import User
 from nicegui.testing.user_interaction import UserInteraction
 from serving import TOKEN
+from sqlalchemy.exc import OperationalError
 
 from codeact.chats.values import Options
-from codeact.web.page import dialogs, turns
+from codeact.web.page import conversation, dialogs, turns
 
 ANSWER = "<solution>That is all.</solution>"
 
@@ -109,6 +110,35 @@ def test_undo_takes_the_last_message_back(site, act):
 
     act(scenario)
     assert [one.answer for one in site.chats.turns(key, "local")] == ["One."]
+
+
+def test_a_page_follows_again_when_the_database_has_been_gone_for_a_moment(site, act, monkeypatch):
+    site.model.script["say two"] = ["<solution>Two.</solution>"]
+    key, gone = a_conversation(site), []
+    real = {name: getattr(site.chats, name) for name in ("entries", "find")}
+    monkeypatch.setattr(conversation, "_AGAIN_SECONDS", 0.05)
+
+    def fails_twice(name):
+        def work(*of, **more):
+            if gone.count(name) < 2:
+                gone.append(name)
+                raise OperationalError("select", {}, Exception("the server closed the connection"))
+            return real[name](*of, **more)
+
+        return work
+
+    async def scenario(user):
+        await user.open(f"/c/{key}")
+        for name in real:
+            monkeypatch.setattr(site.chats, name, fails_twice(name))
+        await asyncio.to_thread(site.chats.send, key, "local", "say two")
+        await seen(user, "Two.")
+        while len(gone) < 4:
+            await asyncio.sleep(0.05)
+        site.chats.update(key, "local", title="a name that the list shows")
+        await seen(user, "a name that the list shows")
+
+    act(scenario)
 
 
 def test_what_cannot_be_done_is_told(site, act):

@@ -171,7 +171,7 @@ def mount(app: FastAPI, chats: Chats) -> None:
                     if not found:
                         yield ": nothing new\n\n"
                     for one in found:
-                        yield f"id: {one.seq}\nevent: {one.kind}\ndata: {json.dumps(one.to_json())}\n\n"
+                        yield f"id: {one.seq}\nevent: {one.kind}\ndata: {_spelled(one.to_json())}\n\n"
             except NotFound:  # it was deleted
                 return
 
@@ -312,6 +312,13 @@ def _answer(content: Any, status: int = 200) -> Response:
         return Json(content, status)
     except ValueError:  # what a cell showed may hold numbers that JSON has not
         return Json(_plain(content), status)
+
+
+def _spelled(data: Any) -> str:
+    try:
+        return json.dumps(data, allow_nan=False)
+    except ValueError:
+        return json.dumps(_plain(data))
 
 
 def _plain(value: Any) -> Any:
