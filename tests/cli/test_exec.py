@@ -223,7 +223,7 @@ def test_an_interrupt_ends_it_without_a_traceback():
         assert run.stdout.readline() == b"0\n"
         run.send_signal(signal.SIGINT)
         assert run.stderr.read() == b""
-        assert run.wait(10) == 130
+        assert run.wait(60) == 130
 
 
 def test_a_terminal_gets_colours_and_nothing_that_talks_to_it():

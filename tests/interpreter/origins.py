@@ -84,8 +84,8 @@ class Door:
         self.gateway.serve(listener)
 
     def connect(self) -> socket.socket:
-        client = socket.create_connection(self.address, 10)
-        client.settimeout(10)
+        client = socket.create_connection(self.address, 60)
+        client.settimeout(60)
         return client
 
     def talk(self, request: bytes) -> bytes:

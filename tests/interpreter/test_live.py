@@ -160,13 +160,13 @@ def test_closing_stops_a_cell_that_is_just_about_to_begin(monkeypatch):
 
     def run(self, *arguments, **options):
         about.set()
-        assert go.wait(10)
+        assert go.wait(60)
         return real(self, *arguments, **options)
 
     monkeypatch.setattr(CellRunner, "run", run)
     runs = threading.Thread(target=py.run, args=("import time\ntime.sleep(600)",), kwargs={"timeout": 600})
     runs.start()
-    assert about.wait(10)
+    assert about.wait(60)
     closes = threading.Thread(target=py.close)
     closes.start()
     while not py._backend._closed:

@@ -72,12 +72,12 @@ def test_a_cell_that_runs_is_not_disturbed():
     def hold() -> None:
         """Holds the cell."""
         inside.set()
-        leave.wait(10)
+        leave.wait(60)
 
     with Interpreter([hold], imports=()) as py:
         runner = threading.Thread(target=py.run, args=("hold()",))
         runner.start()
-        assert inside.wait(10)
+        assert inside.wait(60)
         with pytest.raises(InterpreterBusy):
             py.variables()
         leave.set()

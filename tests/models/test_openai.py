@@ -139,7 +139,7 @@ def test_the_end_of_a_reply_that_goes_on_is_not_waited_for_without_end(monkeypat
     monkeypatch.setattr("codeact.models._chat_reply.PATIENCE_SECONDS", 0.01)
     returned, in_time = threading.Event(), []
     whole = chunk("<execute>\n1\n</execute>")
-    with FakeServer(streamed(whole, chunk("Obs"), each=lambda: in_time.append(returned.wait(5)))) as server:
+    with FakeServer(streamed(whole, chunk("Obs"), each=lambda: in_time.append(returned.wait(60)))) as server:
         assert complete(model(server, timeout_seconds=60.0)).text == "<execute>\n1\n</execute>"
         returned.set()
     assert False not in in_time

@@ -38,6 +38,7 @@ _faults = logging.getLogger(__name__)
 
 _SETTLED_SECONDS = 30.0
 _END_SECONDS = 2.0
+_AGAIN_SECONDS = 0.05
 
 
 class Live:
@@ -145,9 +146,10 @@ class Live:
         """
         if (before := self._log) is not None and before.ended:
             self._idle.wait(_SETTLED_SECONDS)   # the answer is there already; on a busy machine its keeping takes time
-        # A run that rests lets go a moment after it is seen to be idle
-        if self.is_running or not self._working.acquire(timeout=1.0):
-            raise ChatBusy("something runs in this conversation: wait for it, or stop it")
+        until = time.monotonic() + _SETTLED_SECONDS
+        while self.is_running or not self._working.acquire(timeout=_AGAIN_SECONDS):
+            if self.is_running or time.monotonic() > until:
+                raise ChatBusy("something runs in this conversation: wait for it, or stop it")
         try:
             self._holding.hold(self.key)
         except BaseException:
