@@ -1,4 +1,4 @@
-"""Makes this folder's helper modules (jupyter_gateway, docker_stand_in) importable from every test below it.
+"""Makes this folder's helper modules (jupyter_gateway, docker_stand_in, ports) importable from every test below it.
 
 And gives back what a shell takes from a program that it runs in the background, and takes the time from Hypothesis: how
 long an example takes says how busy the machine is, and fails nothing.

@@ -53,7 +53,7 @@ class Origin:
 
     def wait(self) -> bytes:
         """What came on the connection that ends next, or has ended."""
-        assert self.ended.acquire(timeout=10)
+        assert self.ended.acquire(timeout=60)
         return self.connections[-1]
 
     def close(self) -> None:

@@ -177,7 +177,7 @@ def test_a_redirect_to_a_metadata_service_ends_at_the_list(serving):
     door = Door([f"origin.test:{origin.port}"], serving)
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({"http": "http://{}:{}".format(*door.address)}))
     with pytest.raises(urllib.error.HTTPError, match="403") as caught:
-        opener.open(f"http://origin.test:{origin.port}/", timeout=10)
+        opener.open(f"http://origin.test:{origin.port}/", timeout=50)
     with caught.value as error:
         assert b"169.254.169.254:80 cannot be reached from this session: it is not on the list" in error.read()
     assert [(entry.host, entry.allowed) for entry in door.access.log] == [("origin.test", True), ("169.254.169.254", False)]

@@ -142,12 +142,12 @@ def test_a_first_process_that_cannot_rest_goes_on():
     line, other = Keeper(Connection(ours), -1, 3), Connection(theirs)
     lent = []
     line.rest(lent.append)
-    assert other.receive(timeout=5)[0] == {"t": "rest"}
+    assert other.receive(timeout=60)[0] == {"t": "rest"}
     other.send({"t": "exit", "pid": 5, "status": 9})
     other.send({"t": "stays"})
     with line.called():
         line.send({"t": "usage"})
-        assert other.receive(timeout=5)[0] == {"t": "usage"}
+        assert other.receive(timeout=60)[0] == {"t": "usage"}
     assert lent == []
     assert line.exit_status(5, 0) == 9
     assert line.watched() == line.fileno() >= 0

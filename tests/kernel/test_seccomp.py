@@ -369,7 +369,7 @@ b.sendall(b'x')
         assert os.getpriority(os.PRIO_PROCESS, other.pid) == os.getpriority(os.PRIO_PROCESS, 0)
     finally:
         other.stdin.close()
-        assert other.wait(timeout=10) is not None
+        assert other.wait(timeout=60) is not None
 
 
 @pytest.mark.skipif(os.uname().machine != "x86_64", reason="x86_64 has the second ABI")

@@ -10,6 +10,7 @@ import pytest
 
 from codeact.models import _local
 from codeact.models._local import Place, find
+from ports import free_port
 
 OPENAI = json.dumps({"object": "list", "data": [{"id": "qwen3:8b", "object": "model"}, {"id": "llama3"}]}).encode()
 
@@ -95,9 +96,7 @@ def test_somebody_else_at_the_port_is_no_server(answer):
 
 
 def test_nobody_at_the_port_is_no_server():
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
-    assert find([Place("Ollama", port)], seconds=30) == []
+    assert find([Place("Ollama", free_port())], seconds=30) == []
 
 
 def test_a_flood_is_not_read_to_its_end():

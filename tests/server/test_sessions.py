@@ -214,6 +214,15 @@ def test_a_session_in_use_or_used_lately_is_not_saved():
     sessions.close()
 
 
+def test_a_session_that_a_request_has_taken_since_it_was_seen_idle_is_not_saved():
+    sessions = Sessions(open=Savable)
+    session, py = use(sessions, "a")
+    with session.claimed():
+        assert not sessions._put_away(session)
+        assert (session.py, py.closed) == (py, False)
+    sessions.close()
+
+
 def test_a_session_that_cannot_be_saved_stays(monkeypatch, caplog):
     sessions = Sessions(open=Savable, idle_seconds=0.001)
     session, py = use(sessions, "a")

@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from ports import free_port
+
 pytest.importorskip("mcp")
 
 from codeact import Interpreter
@@ -224,12 +226,9 @@ def running(word: bytes) -> list[int]:
 
 
 def test_nobody_at_an_address_is_told():
-    import socket
-
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port = listener.getsockname()[1]
+    port = free_port()
     with pytest.raises(ConfigError, match=r"the server 127\.0\.0\.1 cannot be reached") as failed:
-        mcp.connect(f"http://user:secret@127.0.0.1:{port}/mcp?key=secret", start_timeout=20)
+        mcp.connect(f"http://user:secret@127.0.0.1:{port}/mcp?key=secret", start_timeout=60)
     assert "secret" not in str(failed.value)
 
 

@@ -158,7 +158,7 @@ def test_the_login_page_runs_no_script_and_is_framed_by_nobody(serve):
 def test_a_websocket_of_another_site_is_refused(served):
     import socket
 
-    with socket.create_connection(("127.0.0.1", served.port), timeout=10) as raw:
+    with socket.create_connection(("127.0.0.1", served.port), timeout=60) as raw:
         raw.sendall((f"GET /_nicegui_ws/socket.io/ HTTP/1.1\r\nHost: 127.0.0.1:{served.port}\r\nOrigin: http://evil.example\r\n"
                      "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
                      "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n").encode())
