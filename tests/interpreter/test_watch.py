@@ -117,6 +117,16 @@ def test_two_that_watch_one_folder_are_both_told_and_go_their_own_way(watched, t
     assert other.take()[0] == []
 
 
+def test_a_few_folders_are_watched_before_anything_runs_however_slow_the_machine(tmp_path, monkeypatch):
+    (tmp_path / "a" / "b" / "c").mkdir(parents=True)
+    monkeypatch.setattr(watch, "SYNCHRONOUS_SECONDS", -1.0)
+    monkeypatch.setattr(watch.threading, "Thread", lambda **_: pytest.fail("it goes on in the background"))
+    one = Watch(tmp_path)
+    (tmp_path / "a" / "b" / "c" / "deep.txt").write_text("1")
+    assert one.take()[0] == ["a/b/c/deep.txt"]
+    one.close()
+
+
 def test_closed_while_a_large_folder_is_still_walked_it_holds_nothing(tmp_path, monkeypatch):
     for n in range(30):
         (tmp_path / f"{n}").mkdir()
