@@ -45,3 +45,12 @@ def test_a_cell_that_asks_for_something_else_and_keeps_quiet_about_it_is_not_tak
         died = py.run(DIE)
         assert (died.status, len(died.lost)) == ("died", 1)
         assert "it asked tools or the user for something else" in died.lost[0]
+
+
+def test_a_cell_that_shows_something_else_is_not_taken_for_the_same():
+    with Interpreter(imports=()) as py:
+        py.run("import asyncio\nawait asyncio.to_thread(len, [])")   # its thread stays, so no state can be frozen
+        py.run("import time\nx = time.time_ns()\nprint(x)")
+        died = py.run(DIE)
+        assert (died.status, len(died.lost)) == ("died", 1)
+        assert "it showed something else" in died.lost[0]
