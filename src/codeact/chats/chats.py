@@ -43,6 +43,7 @@ class Chats(Ways, Shelf):
         any_model: Whether users may name others too; they are trusted as who runs the server is, then.
         hosts_allowed: What `Options.network` may name; None: every public host.
         quota: What each user may use, where nothing else is set in the database; None: as much as there is.
+        memory_mb: What the code of one conversation may have; None: as much as an interpreter's may.
 
     Raises:
         ConfigError: The database or the folder cannot be used, or an allowed host is none.
@@ -52,7 +53,8 @@ class Chats(Ways, Shelf):
                  model: Callable[[str], Model] | None = None, sandbox: str = "auto", idle_seconds: float = 900.0,
                  max_live: int = 64, max_per_user: int = 2000, max_running: int | None = None,
                  tools_allowed: Sequence[str] = (), models_offered: Sequence[str] = (), any_model: bool = True,
-                 hosts_allowed: Sequence[str] | None = None, quota: Quota | None = None) -> None:
+                 hosts_allowed: Sequence[str] | None = None, quota: Quota | None = None,
+                 memory_mb: int | None = None) -> None:
         home, self.defaults = home or _default_home(), defaults or Options()
         offered = tuple(dict.fromkeys(filter(None, (self.defaults.model, *models_offered))))
         try:
@@ -62,7 +64,7 @@ class Chats(Ways, Shelf):
             raise ConfigError(str(error)) from None
         super().__init__(open_store(url, home), home, model=model or _configured, sandbox=sandbox,
                          idle_seconds=idle_seconds, max_live=max_live, max_running=max_running, powers=powers,
-                         quota=quota or Quota())
+                         quota=quota or Quota(), memory_mb=memory_mb)
         self._max_per_user = max_per_user
 
     @property

@@ -11,6 +11,7 @@ from fastapi.responses import Response
 from starlette.exceptions import HTTPException
 from starlette.routing import Match
 
+from codeact.chats.advice import in_chat
 from codeact.errors import (
     ChatBusy,
     ChatElsewhere,
@@ -58,7 +59,7 @@ def fault_of(error: Exception) -> Fault:
         case CodeActError():
             for kind, status, code in _STATUS:
                 if isinstance(error, kind):
-                    return Fault(status, code, str(error))
+                    return Fault(status, code, in_chat(str(error)))
     log.error("a request failed", exc_info=error)
     return Fault(500, "failed", "the server made a mistake, which its log tells; no conversation is harmed by it")
 
