@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -76,6 +77,11 @@ class Chats(Ways, Shelf):
     def models_offered(self) -> tuple[str, ...]:
         """Models to choose from."""
         return self.powers.models
+
+    def begin_with(self, model: str) -> None:
+        """Have new conversations with another model from now on; it is offered, too."""
+        self.defaults = replace(self.defaults, model=model)
+        self.powers = replace(self.powers, models=tuple(dict.fromkeys((model, *self.powers.models))))
 
     def create(self, owner: str, options: Options | None = None, *, title: str = "") -> Summary:
         """A new one.

@@ -51,8 +51,9 @@ class Options:
     def kept(cls, data: Mapping[str, Any]) -> Self:
         """Read what a conversation was begun with: it is there, whatever may be chosen by now."""
         known = {one.name for one in fields(cls)}
-        return cls(**{name: tuple(value) if isinstance(value, list) else value
-                      for name, value in data.items() if name in known})
+        given: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value
+                                 for name, value in data.items() if name in known}
+        return cls(**given)
 
 
 @dataclass(frozen=True)

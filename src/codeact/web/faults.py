@@ -9,6 +9,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.routing import Match
 
 from codeact.chats.advice import in_chat
@@ -79,6 +80,10 @@ def handle(app: FastAPI) -> None:
         fault = fault_of(error)
         return Json(spelled(fault, request.url.path), fault.status)
 
+    async def gone(request: Request, error: Exception) -> Response:
+        return Response(status_code=400)   # nobody reads it: they left while they sent something
+
+    app.add_exception_handler(ClientDisconnect, gone)
     for kind in (CodeActError, RequestValidationError, HTTPException, Exception):
         app.add_exception_handler(kind, answer)
 

@@ -43,11 +43,12 @@ from codeact.server.guard import (
     is_loopback,
 )
 from codeact.web.faults import spelled
+from codeact.web.plain import POLICY, field, plain
 from codeact.web.rates import Rates
 from codeact.web.staying import staying
 from codeact.web.threads import in_thread
 
-__all__ = ["FORM_POLICY", "LOCAL", "Gate", "Policy", "hashed", "networks"]
+__all__ = ["LOCAL", "Gate", "Policy", "hashed", "networks"]
 
 _COOKIE = "codeact_login"
 LOCAL = "local"
@@ -64,10 +65,6 @@ _PAGE_POLICY = (
     "object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
 )
 """The page's framework makes its views in the browser, hence the 'unsafe' words; nothing comes from elsewhere."""
-FORM_POLICY = (
-    "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
-)
-"""Of pages without the framework: no script at all."""
 _DATA_POLICY = "default-src 'none'; frame-ancestors 'none'; sandbox"
 _HEADERS = [
     (b"x-content-type-options", b"nosniff"),
@@ -289,10 +286,7 @@ class Gate:
         if self.policy.accounts:
             await _redirect(f"/login?to={quote(scope['path'])}", send)
             return
-        body = (
-            b"<!doctype html><title>codeact</title><p>Open the address with the token that was printed when the "
-            b"server started."
-        )
+        body = self._stranger(scope).encode()
         await send(
             {
                 "type": "http.response.start",
@@ -300,11 +294,27 @@ class Gate:
                 "headers": [
                     (b"content-type", b"text/html; charset=utf-8"),
                     (b"content-length", str(len(body)).encode()),
-                    (b"content-security-policy", FORM_POLICY.encode()),
+                    (b"content-security-policy", POLICY.encode()),
                 ],
             }
         )
         await send({"type": "http.response.body", "body": body})
+
+    def _stranger(self, scope: Scope) -> str:
+        """The page for who came without a token, or with a wrong one."""
+        if self.policy.header:
+            words = "This server is reached through a proxy, which says who you are; it did not."
+            return plain("Not let in", f"<h1>Who are you?</h1><p role=alert>{words}</p>")
+        said = "<p>This page is opened with the token of its server.</p>"
+        if "token" in self._query(scope):
+            said = "<p role=alert>This token is not, or no longer, the server's.</p>"
+        return plain(
+            "The token",
+            f"<h1>The token, please</h1>{said}<p>It stands at the end of the address that was printed when the server "
+            "started; each start makes another, unless --token-file keeps it.</p><form>"
+            + field("Token", "token", 'type="password" autocomplete="off" autofocus')
+            + "<button>Go on</button></form>",
+        )
 
     async def _take_token_off(self, scope: Scope, send: Send) -> None:
         """So that it is in no history and no address bar; a strict cookie takes its place."""

@@ -15,9 +15,10 @@ from codeact.chats.chats import Chats
 from codeact.chats.values import Options, Summary
 from codeact.errors import CodeActError, NotFound
 from codeact.web.gate import LOCAL
-from codeact.web.page import dialogs, panels, plots, start, words
+from codeact.web.page import dialogs, options, panels, plots, start, words
 from codeact.web.page.conversation import Conversation, is_seen
 from codeact.web.page.telling import refused
+from codeact.web.page.welcome import welcome
 from codeact.web.staying import AGAIN_SECONDS
 from codeact.web.threads import in_slow_thread, in_thread
 
@@ -138,7 +139,7 @@ class _Frame:
             self._view = Conversation(self.chats, self.key, self.owner, changed=self._changed)
             await self._view.build()
         elif not self.chats.defaults.model:
-            dialogs.first_words(self.chats, self.owner)
+            await welcome(self.chats, self.owner)
         else:
             start.begin(self.chats, self.owner)
 
@@ -150,7 +151,7 @@ class _Frame:
             ("data_object", "Variables", lambda: self._open("Variables")),
             ("folder_open", "Files", lambda: self._open("Files")),
             ("call_split", "Branches", lambda: self._open("Branches")),
-            ("tune", "Model, format, tools, limits", self._choose),
+            ("tune", "Settings", self._choose),
             ("ios_share", "Share or export", lambda: self._open("Share and export")),
         ]
         with ui.row().classes("no-wrap gap-2 wide-only"):
@@ -305,4 +306,4 @@ class _Frame:
             await in_slow_thread(self.chats.update, key, self.owner, options=chosen)
             await self._view.refresh()
 
-        await dialogs.choose(self.chats, self.owner, summary.options, keep)
+        await options.choose(self.chats, self.owner, summary.options, keep)
