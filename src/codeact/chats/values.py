@@ -173,10 +173,10 @@ class Branch:
 
 @dataclass(frozen=True)
 class TurnView:
-    """One finished turn, as a page shows it."""
+    """One turn."""
 
     number: int
-    """From 0, in its branch."""
+    """From 0, in its branch; of one that came to no end, the number of the turn that comes, or came, instead."""
     seq: int
     user: Mapping[str, Any] | None
     """The message that began it: `text`, `images`, `files`; None where it goes on from the turn before."""
@@ -184,13 +184,14 @@ class TurnView:
     reasoning: str
     code: str
     action: str
-    """code, tool_call, answer, say, malformed."""
+    """code, tool_call, answer, say, malformed; or cut: it came to no end, and `text` says why, or has not yet."""
     outputs: tuple[Mapping[str, Any], ...]
     """Rich outputs by MIME type; bytes as `{"base64": ...}`."""
     text: str
     """What the model was shown."""
     answer: str | None
     status: str
+    """How its cell ended, as `Observation.status`; of a `cut`, interrupted or running."""
     seconds: float
     usage: Mapping[str, Any]
     ignored: str

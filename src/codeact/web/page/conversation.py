@@ -262,7 +262,7 @@ class Conversation:
             "Change this cell",
             "It runs with the variables as they were then, and the agent goes on from "
             "it. The other way is kept under Branches.",
-            found[-1].code if found else "",
+            next((one.code for one in found if one.number == number and one.action != "cut"), ""),
             "Run from here",
             is_code=True,
         )

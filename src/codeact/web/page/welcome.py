@@ -38,8 +38,8 @@ async def welcome(chats: Chats, owner: str) -> None:
         _server(chats, owner)
         _provider(chats, owner)
         ui.label(
-            f"What you use is kept in {config_path()}, which is closed to others, as by “codeact config”; “codeact serve "
-            "--model MODEL” names any other."
+            f"What you use is kept in {config_path()}, which is closed to others, as by “codeact config”; “codeact "
+            "serve --model MODEL” names any other."
         ).classes("aside")
 
 
