@@ -70,24 +70,24 @@ class Codeact:
     """Sessions of `codeact.Interpreter`, from the zygote or from the standby pool, as the benchmark says.
 
     The pool refills itself after each session taken, which would disturb what is measured next. So it is held empty
-    here (`zygotes.STANDBY`), and filled by `fill` alone, outside of what is timed.
+    here (`pool.STANDBY`), and filled by `fill` alone, outside of what is timed.
     """
 
     stateful = True
 
     def __init__(self, sandbox: str = "auto") -> None:
         from codeact import Interpreter
-        from codeact.interpreter import supervisor
-        from codeact.interpreter import zygote as zygotes
+        from codeact.interpreter import pool, supervisor
 
         self._make, self._supervisor = Interpreter, supervisor
-        self._zygotes, self._standby, zygotes.STANDBY = zygotes, zygotes.STANDBY, 0
+        self._pool_module, self._standby, pool.STANDBY = pool, pool.STANDBY, 0
         self.sandbox = sandbox
         self._settings = replace(supervisor.Settings(), sandbox=sandbox)
         with self.open() as first:
             first.run("pass")
             self.level = first.level
         self._zygote = supervisor.zygote_of(self._settings)
+        self._pool = supervisor.pool_of(self._settings)
         if not self._zygote.preload_done.wait(ANSWER_SECONDS):
             raise Missing("the zygote did not import its modules in time")
         self.title = f"codeact (level {self.level})"
@@ -102,24 +102,24 @@ class Codeact:
 
     def fill(self) -> None:
         """Have one session stand by."""
-        self._zygotes.STANDBY = 1
+        self._pool_module.STANDBY = 1
         try:
-            self._zygote._pools.setdefault(self._settings.limits, deque())
-            self._zygote._taken.put(self._settings)
+            self._pool._standing_by.setdefault(self._settings.limits, deque())
+            self._pool._taken.put(self._settings)
             deadline = time.monotonic() + ANSWER_SECONDS
-            while not self._zygote._pools[self._settings.limits]:
+            while not self._pool._standing_by[self._settings.limits]:
                 if time.monotonic() > deadline:
                     raise TimeoutError("the standby pool did not fill")
                 time.sleep(0.002)
         finally:
-            self._zygotes.STANDBY = 0
+            self._pool_module.STANDBY = 0
 
     def pids(self) -> list[int]:
         """Every process of ours but this one: zygotes, keepers, workers, frozen copies."""
         return descendants(self._zygote.process.pid)
 
     def close(self) -> None:
-        self._zygotes.STANDBY = self._standby
+        self._pool_module.STANDBY = self._standby
         self._supervisor.shutdown()
 
 

@@ -4,6 +4,7 @@ import io
 import json
 import multiprocessing
 import os
+import sqlite3
 import threading
 import time
 import zipfile
@@ -453,6 +454,17 @@ def test_of_programs_that_start_at_once_one_makes_the_tables(tmp_path):
     for one in started:
         one.join(60)
     assert [one.exitcode for one in started] == [0, 0, 0, 0]
+
+
+def test_a_program_waits_for_another_that_makes_the_tables_in_a_file_not_yet_in_wal_mode(tmp_path):
+    with sqlite3.connect(tmp_path / "new.db", isolation_level=None, check_same_thread=False) as other:
+        other.execute("BEGIN IMMEDIATE")
+        other.execute("CREATE TABLE another (a)")
+        timer = threading.Timer(0.5, lambda: other.execute("COMMIT"))
+        timer.start()
+        Store(f"sqlite:///{tmp_path}/new.db").close()
+        timer.join()
+    other.close()
 
 
 def test_pinned_conversations_come_once_when_lists_are_read_in_parts(chats):

@@ -98,7 +98,7 @@ def test_logging_is_as_it_was(no_sessions):
 
 def test_on_other_systems(monkeypatch, capsys):
     monkeypatch.setattr(platform, "system", lambda: "Darwin")
-    monkeypatch.setattr(supervisor, "_zygotes", {})   # those of other tests run on Linux
+    monkeypatch.setattr(supervisor, "_pools", {})   # those of other tests run on Linux
     assert main(["doctor"]) == 3
     out = capsys.readouterr().out
     assert "the walls need Linux, and this is Darwin" in out

@@ -9,7 +9,7 @@ import pytest
 
 from codeact import Interpreter, Limits, tool
 from codeact.errors import InterpreterBusy, InterpreterGone
-from codeact.interpreter import history, mirror, transfer
+from codeact.interpreter import copies, mirror, transfer
 
 
 def value(py, code):
@@ -36,17 +36,17 @@ def test_a_branch_begins_with_the_state_of_now_and_goes_its_own_way(py):
         assert value(branch, "x") == "[1, 2, 3]"
 
 
-@pytest.mark.parametrize("cells", [2, history.REPLAY_IN_BRANCH_CELLS + 1])
+@pytest.mark.parametrize("cells", [2, copies.REPLAY_IN_BRANCH_CELLS + 1])
 def test_a_branch_after_pure_cells_has_what_they_did_and_needs_no_copy_for_a_few(py, cells, monkeypatch):
-    monkeypatch.setattr(history, "REPLAY_IN_BRANCH_SECONDS", 60.0)   # a busy machine takes long for a short cell
+    monkeypatch.setattr(copies, "REPLAY_IN_BRANCH_SECONDS", 60.0)   # a busy machine takes long for a short cell
     py.run("import math\nx = [1]")
     py.checkpoint()
-    copies = len(py._backend._history.states)
+    held = len(py._backend._history.copies.states)
     for number in range(cells):
         py.run(f"y = {number}\nprint(y)\ny + 1")
     with py.branch() as branch:
-        few = cells <= history.REPLAY_IN_BRANCH_CELLS
-        assert len(py._backend._history.states) == copies + (not few)
+        few = cells <= copies.REPLAY_IN_BRANCH_CELLS
+        assert len(py._backend._history.copies.states) == held + (not few)
         assert value(branch, "x, y, _, len(In)") == value(py, "x, y, _, len(In)") == f"([1], {cells - 1}, {cells}, {cells + 3})"
         branch.undo(2)
         assert value(branch, "y") == str(cells - 2)

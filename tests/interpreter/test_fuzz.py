@@ -49,7 +49,7 @@ def run_against(sent: bytes, printed: bytes, from_keeper: bytes) -> Outcome:
     session.config = {"workspace": "/", "nonce": "ab"}
     session.running = Running(Connection(control), out, 1)
     history = History(session, Limits(), None, network=False)
-    runner = CellRunner(session, Limits(), lambda: 0, history.take)
+    runner = CellRunner(session, Limits(), lambda: 0, history.copies.take)
     try:
         keeper_peer.sendall(from_keeper)
         os.write(into, printed)

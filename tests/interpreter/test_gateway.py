@@ -5,6 +5,7 @@ import socket
 import subprocess
 import sys
 import textwrap
+import threading
 
 import pytest
 from origins import Door, Origin, proxying
@@ -13,7 +14,8 @@ from codeact import Agent, Interpreter, NetworkRequest, SandboxUnavailable
 from codeact.addresses import why_refused
 from codeact.interpreter import proxy, supervisor
 from codeact.interpreter.gateway import PROXY_PORT
-from codeact.interpreter.supervisor import Settings, zygote_of
+from codeact.interpreter.pool import Pool
+from codeact.interpreter.supervisor import Settings, pool_of, zygote_of
 from codeact.models.scripted import ScriptedModel
 
 
@@ -250,8 +252,9 @@ def test_a_list_shares_the_zygote_of_sessions_without_network_and_leaves_their_s
     zygote = zygote_of(Settings(imports=()))
     py = make(["a.example"])
     assert zygote_of(Settings(imports=(), proxied=True)) is zygote
-    assert py._backend._session not in [session for pool in zygote._pools.values() for session in pool]
-    assert all(session.listener is None for pool in zygote._pools.values() for session in pool)
+    standing_by = [session for waiting in pool_of(Settings(imports=()))._standing_by.values() for session in waiting]
+    assert py._backend._session not in standing_by
+    assert all(session.listener is None for session in standing_by)
     assert "proxy" not in make("none").run("import os; dict(os.environ)").text.lower()
 
 
@@ -278,6 +281,10 @@ def test_weaker_walls_that_stand_already_do_not_take_a_list(monkeypatch):
     class Weaker:
         level = supervisor.candidates("landlock")[0]
         process = type("Process", (), {"poll": lambda self: None})()
+        end = threading.Event()
+
+        def close(self):
+            pass
 
         def is_closed(self):
             return False
@@ -285,7 +292,7 @@ def test_weaker_walls_that_stand_already_do_not_take_a_list(monkeypatch):
         def has_ended(self, seconds=1.0):
             return False
 
-    monkeypatch.setitem(supervisor._zygotes, Settings(imports=("seen_before",)).zygote_key(), Weaker())
+    monkeypatch.setitem(supervisor._pools, Settings(imports=("seen_before",)).zygote_key(), Pool(Weaker()))
     with pytest.raises(SandboxUnavailable, match=r"needs walls of level 3.*those of level 2 are the strongest"):
         Interpreter(network=["a.example"], imports=("seen_before",))
 

@@ -6,7 +6,7 @@ import threading
 import pytest
 
 from codeact import Interpreter, Limits
-from codeact.interpreter import history, live
+from codeact.interpreter import copies, leftovers
 
 TAKE_HOLD = """
 import sys
@@ -54,7 +54,7 @@ for n in range(1, 16):
 
 def test_one_that_talks_of_something_else_for_ever_is_given_up(py, monkeypatch):
     py.run("x = 1")
-    monkeypatch.setattr(history.History.settle, "__defaults__", (0.5,))
+    monkeypatch.setattr(copies.Copies.settle, "__defaults__", (0.5,))
     py.run(TAKE_HOLD + """
 import struct
 def talk(header):
@@ -86,7 +86,7 @@ worker.on_checkpoint = lambda header: worker.link.connection.send(
 @pytest.mark.parametrize("wait", ["run", "checkpoint"])
 def test_the_user_need_not_wait_for_one_that_does_not_answer(py, monkeypatch, wait):
     py.run("x = 1")
-    monkeypatch.setattr(history.History.settle, "__defaults__", (120.0,))
+    monkeypatch.setattr(copies.Copies.settle, "__defaults__", (120.0,))
     py.run(TAKE_HOLD + "import time\nworker.on_checkpoint = lambda header: time.sleep(600)\nopen('f', 'w').close()")
     got = []
     thread = threading.Thread(target=lambda: got.append(py.run("y = 2\nimport time; time.sleep(60)") if wait == "run" else py.checkpoint()))
@@ -194,7 +194,7 @@ def test_what_cells_use_themselves_is_not_taken_for_what_they_left_running():
 
 
 def test_while_short_cells_follow_one_another_nobody_is_asked_what_runs(py, monkeypatch):
-    monkeypatch.setattr(live, "DOUBT_SECONDS", 600.0)
+    monkeypatch.setattr(leftovers, "DOUBT_SECONDS", 600.0)
     asked = []
     wait_usage = py._backend._session.wait_usage
     monkeypatch.setattr(py._backend._session, "wait_usage", lambda *a, **k: asked.append(1) or wait_usage(*a, **k))
@@ -203,6 +203,6 @@ def test_while_short_cells_follow_one_another_nobody_is_asked_what_runs(py, monk
     assert not asked
     py.run("import math\nmath.sqrt(2)")
     assert until(lambda: asked)
-    assert until(lambda: py._backend._only_doubt)   # nothing ran for a while
+    assert until(lambda: py._backend._leftovers.only_doubt)   # nothing ran for a while
     py.run("x = 2")
     assert 0 < py._backend.look_after() <= 600

@@ -11,7 +11,7 @@ from origins import proxying
 
 from codeact import Interpreter, SandboxUnavailable
 from codeact.errors import InterpreterGone
-from codeact.interpreter import live, proxy, watch, zygote
+from codeact.interpreter import live, pool, proxy, watch
 from codeact.interpreter.cell import CellRunner
 from codeact.interpreter.history import History
 from codeact.interpreter.keeper import readable
@@ -32,7 +32,7 @@ def serving(monkeypatch):
 def level():
     """None stands by: such sessions watch their folders too, and come when they please."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(zygote, "STANDBY", 0)
+        patch.setattr(pool, "STANDBY", 0)
         try:
             Interpreter(sandbox=3, **NONE).close()
         except SandboxUnavailable as error:

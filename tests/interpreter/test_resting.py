@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from codeact import Interpreter, Limits, SandboxUnavailable
-from codeact.interpreter import zygote
+from codeact.interpreter import pool
 from codeact.interpreter.keeper import Keeper, pid_of, readable
 from codeact.kernel.walls import landlock
 from codeact.kernel.wire import Connection
@@ -21,7 +21,7 @@ RESTS = platform.machine() == "x86_64" and landlock.abi() >= 6
 @pytest.fixture(scope="module", autouse=True)
 def level():
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(zygote, "STANDBY", 0)
+        patch.setattr(pool, "STANDBY", 0)
         try:
             Interpreter(sandbox=3, **NONE).close()
         except SandboxUnavailable as error:

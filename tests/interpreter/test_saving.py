@@ -269,9 +269,9 @@ def test_a_crash_after_a_load_brings_the_loaded_state_back(file):
         result = py.run("x.append(3); import os; os._exit(1)")
         assert (result.status, result.lost) == ("died", [])
         assert py.run("y['k'] is x, x").text == "Out[4]: (True, [1, 2])"
-        py._backend._history.close()        # and without any frozen copy
+        py._backend._history.copies.close()        # and without any frozen copy
         py.run("1")
-        py._backend._history.close()
+        py._backend._history.copies.close()
         assert py.run("os._exit(1)").lost == []
         assert py.run("x").text.endswith("[1, 2]")
         py.reset()

@@ -13,10 +13,9 @@ from pathlib import Path
 import pytest
 
 from codeact import Interpreter, InterpreterGone, Limits, SandboxUnavailable
-from codeact.interpreter import folders, levels, supervisor
-from codeact.interpreter import zygote as zygotes
+from codeact.interpreter import folders, levels, pool, supervisor
 from codeact.interpreter.keeper import readable
-from codeact.interpreter.supervisor import Settings, open_session, zygote_of
+from codeact.interpreter.supervisor import Settings, open_session, pool_of, zygote_of
 from codeact.kernel.birth import AHEAD_SECONDS
 
 
@@ -27,6 +26,10 @@ def preloaded():
     zygote = zygote_of(Settings())
     assert zygote.preload_done.wait(120)
     return zygote
+
+
+def standing_by(zygote):
+    return pool_of(zygote.settings)._standing_by
 
 
 def test_what_users_need_is_imported_without_a_thread_with_pyarrow_and_sklearn_present(preloaded):
@@ -65,7 +68,7 @@ def test_interpreters_of_equal_settings_share_a_zygote(preloaded):
 def test_standby_sessions_are_ready_and_have_everything_imported(preloaded):
     Interpreter().close()
     deadline = time.monotonic() + 30
-    while not any(preloaded._pools.values()) and time.monotonic() < deadline:
+    while not any(standing_by(preloaded).values()) and time.monotonic() < deadline:
         time.sleep(0.02)
     with Interpreter() as py:
         assert py.run("import sys; 'pandas' in sys.modules, 'matplotlib.pyplot' in sys.modules").text.endswith("(True, True)")
@@ -190,7 +193,7 @@ def test_a_first_interpreter_in_a_folder_of_the_users_gives_no_standby_session_t
     with Interpreter(workspace=tmp_path, **options), Interpreter(**options):
         zygote = zygote_of(Settings(**options))
         deadline = time.monotonic() + 30
-        while not any(zygote._pools.values()) and time.monotonic() < deadline:
+        while not any(standing_by(zygote).values()) and time.monotonic() < deadline:
             time.sleep(0.02)
         with Interpreter(**options) as py:
             assert py.workspace != tmp_path
@@ -221,24 +224,24 @@ def ahead(preloaded, monkeypatch):
     """The zygote with the next session's processes forked, and no session standing by."""
     if preloaded.level.number != 3:
         pytest.skip("processes are forked ahead at level 3")
-    monkeypatch.setattr(zygotes, "STANDBY", 0)
-    for pool in preloaded._pools.values():
-        while pool:
-            pool.pop().close()
+    monkeypatch.setattr(pool, "STANDBY", 0)
+    for sessions in standing_by(preloaded).values():
+        while sessions:
+            sessions.pop().close()
     Interpreter().close()
-    until(lambda: preloaded._ahead is not None)
+    until(lambda: pool_of(preloaded.settings)._ahead is not None)
     return preloaded
 
 
 def test_the_next_session_takes_the_processes_forked_ahead_whatever_its_limits_and_folder(ahead, tmp_path):
-    keeper, newborn = ahead._ahead
+    keeper, newborn = pool_of(ahead.settings)._ahead
     tmp_path.chmod(0o777)
     with Interpreter(workspace=tmp_path, limits=Limits(tmp_mb=7)) as py:
         assert py._backend._session.keeper is keeper
         assert py._backend._session.running.connection is newborn.connection
         room = py.run("import os; stat = os.statvfs('/tmp'); print(stat.f_blocks * stat.f_frsize >> 20, os.getcwd())")
         assert room.stdout == f"7 {tmp_path}\n"
-    until(lambda: ahead._ahead is not None)
+    until(lambda: pool_of(ahead.settings)._ahead is not None)
 
 
 def test_two_sessions_at_once_need_only_one_of_them_forked_ahead(ahead):
@@ -247,9 +250,20 @@ def test_two_sessions_at_once_need_only_one_of_them_forked_ahead(ahead):
         assert one.run("1").text == two.run("1").text
 
 
+def test_a_zygote_is_asked_by_one_thread_at_a_time(preloaded):
+    forked = []
+    asks = threading.Thread(target=lambda: forked.append(preloaded.fork_keeper()))
+    with preloaded._asking:   # as who waits for an answer does
+        asks.start()
+        asks.join(0.2)
+        assert not forked
+    asks.join(60)
+    forked[0].close()
+
+
 @pytest.mark.parametrize("part", ["keeper", "worker"])
 def test_processes_forked_ahead_that_have_ended_are_not_used(ahead, part):
-    keeper, newborn = ahead._ahead
+    keeper, newborn = pool_of(ahead.settings)._ahead
     if part == "keeper":
         signal.pidfd_send_signal(keeper.pidfd, signal.SIGKILL)
     else:
@@ -265,12 +279,12 @@ def test_numbers_drawn_in_sessions_forked_ahead_differ(ahead):
     for _ in range(2):
         with Interpreter() as py:
             drawn.add(py.run("import random, numpy\nprint(random.random(), numpy.random.rand())").stdout)
-        until(lambda: ahead._ahead is not None)
+        until(lambda: pool_of(ahead.settings)._ahead is not None)
     assert len(drawn) == 2
 
 
 def test_what_a_rehearsal_ahead_printed_is_not_seen(ahead):
-    keeper, _ = ahead._ahead
+    keeper, _ = pool_of(ahead.settings)._ahead
     time.sleep(2 * AHEAD_SECONDS)   # it rehearses
     with Interpreter() as py:
         assert py._backend._session.keeper is keeper
@@ -301,12 +315,12 @@ def test_of_a_zygote_that_was_killed_nothing_is_left(bare):
 
 
 def test_sessions_of_few_kinds_of_limits_stand_by(preloaded):
-    for n in range(zygotes.STANDBY_KINDS + 3):
+    for n in range(pool.STANDBY_KINDS + 3):
         Interpreter(limits=Limits(memory_mb=500 + n)).close()
-    latest = Limits(memory_mb=500 + zygotes.STANDBY_KINDS + 2)
-    until(lambda: len(preloaded._pools.get(latest, ())) == zygotes.STANDBY and len(preloaded._pools) <= zygotes.STANDBY_KINDS)
+    latest = Limits(memory_mb=500 + pool.STANDBY_KINDS + 2)
+    until(lambda: len(standing_by(preloaded).get(latest, ())) == pool.STANDBY and len(standing_by(preloaded)) <= pool.STANDBY_KINDS)
     Interpreter(limits=latest).close()
-    assert Limits(memory_mb=500) not in preloaded._pools
+    assert Limits(memory_mb=500) not in standing_by(preloaded)
 
 
 def test_a_folder_is_cleaned_up_after_a_kill_at_any_moment(tmp_path, monkeypatch):

@@ -36,7 +36,7 @@ from traces import (
 from codeact import Interpreter, SandboxUnavailable
 from codeact.errors import InterpreterError
 from codeact.interpreter import folders, supervisor
-from codeact.interpreter.zygote import STANDBY, STANDBY_KINDS
+from codeact.interpreter.pool import STANDBY, STANDBY_KINDS
 
 pytestmark = pytest.mark.slow
 
@@ -134,23 +134,24 @@ def test_nothing_is_left_of_sessions_killed_at_random_moments(place, caplog):
 def assert_only_zygotes_stand_by():
     """Between batches zygotes run, with what stands by; no session, and no more descriptors than zygotes need."""
     def most():
-        zygotes = list(supervisor._zygotes.values())
+        pools = list(supervisor._pools.values())
         # Of each: who waits for it, itself, the one that preloads, a spare keeper; of a session: keeper and worker
-        return sum(4 + 2 * STANDBY * min(STANDBY_KINDS + 1, len(zygote._pools) + 1) for zygote in zygotes)
+        return sum(4 + 2 * STANDBY * min(STANDBY_KINDS + 1, len(pool._standing_by) + 1) for pool in pools)
 
     def living():
         reap_orphans_of_others()
         return [pid for pid, state in descendants().items() if state not in "ZX"]
 
     assert until(lambda: len(living()) <= most()), [command(pid) for pid in living()]
-    for zygote in supervisor._zygotes.values():
-        for pid in (zygote.process.pid, *lives.children(zygote.process.pid)):
+    for pool in supervisor._pools.values():
+        waiting = pool.zygote.process.pid
+        for pid in (waiting, *lives.children(waiting)):
             assert len(descriptors(pid)) <= ZYGOTE_DESCRIPTORS, descriptors(pid)
 
 
 def reap_orphans_of_others():
     """Adopted ones, and not what `Popen` waits for."""
-    mine = {zygote.process.pid for zygote in list(supervisor._zygotes.values())}
+    mine = {pool.zygote.process.pid for pool in list(supervisor._pools.values())}
     for pid in lives.children(os.getpid()):
         if pid not in mine:
             with suppress(ChildProcessError):

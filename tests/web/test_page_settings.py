@@ -36,7 +36,7 @@ def test_what_is_chosen_for_a_conversation_is_used_by_its_next_turn_alone(visit)
     box.get_by_role("spinbutton", name="Seconds for a cell").fill("7")
     box.get_by_role("textbox", name="Instructions to the agent").fill("Be brief.")
     one.shot("settings")
-    for name, wrong, right in (("Tokens for a message", "-5", "1 to 1,000,000,000, whole"), ("Turns for a message", "1e30", "1 to 10,000"),
+    for name, wrong, right in (("Tokens for a message", "-5", "1 to 1,000,000,000"), ("Turns for a message", "1e30", "1 to 10,000"),
                                ("Seconds for a cell", "", "0.1 to 100,000")):
         number = box.get_by_role("spinbutton", name=name)
         before = number.input_value()

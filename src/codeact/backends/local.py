@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Literal
 
 from codeact.errors import InterpreterError
 from codeact.interpreter.backend import Request
-from codeact.interpreter.history import Checkpoint, State, has_seed, not_put_back
+from codeact.interpreter.copies import State
+from codeact.interpreter.history import Checkpoint, has_seed, not_put_back
 from codeact.interpreter.journal import Entry, all_cells
 from codeact.interpreter.live import LiveSession
 from codeact.interpreter.mirror import Files, Mirror
@@ -151,10 +152,10 @@ class LocalBackend(LiveSession):
         with self._tending:
             self._revive()
             self._notice_files()
-            state = self._history.nearly_now()
+            state = self._history.copies.nearly(self._history.entries)
             if state is None:
                 mark = self._history.checkpoint(None, self._runner)
-                state = self._history.nearly_now()
+                state = self._history.copies.nearly(self._history.entries)
                 if state is None and (self._pending is not None or self._packages is not None):
                     raise InterpreterError(f"no branch can be made now: {mark.reason}; and with mode='copy' or "
                                            "packages it cannot be made by running the cells again")

@@ -161,7 +161,8 @@ class Live:
         self._idle.clear()
         cancel = self._cancel = Cancel()
         try:
-            log = self._log = RunLog(self._store, self.key, self.branch, self._store.n_turns(self.key), self._told)
+            log = self._log = RunLog(self._store, self.key, self.branch, self._store.n_turns(self.key), self._told,
+                                     self._holding.name)
             log.settle("it was stopped")   # where the end of the run before could not be stored
             seq = log.put(*first, state="running")
         except BaseException:
@@ -198,7 +199,7 @@ class Live:
             if self._log is not None:
                 self._log.ended = True   # who comes from here on waits
                 self._log.close()
-            self._store.update(self.key, state="idle")
+            self._store.update(self.key, holder=self._holding.name, state="idle")
         except Exception as error:
             _faults.warning("the end of a run was not stored: %s", error)
         finally:

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from codeact.chats.accounts import Accounts
 from codeact.chats.database import line, spelled, word
 from codeact.chats.entries import PIECES, Entries, Item
-from codeact.chats.leases import Leases
+from codeact.chats.leases import Leases, held_by
 from codeact.chats.spending import Spending
 from codeact.chats.tables import branches, conversations, entries, names
 from codeact.chats.values import Options, Summary
@@ -103,14 +103,15 @@ class Store(Entries, Accounts, Spending, Leases):
             query = sa.select(sa.func.count()).where(conversations.c.owner == owner)
             return int(connection.execute(query).scalar_one())
 
-    def update(self, key: str, **values: Any) -> None:
-        """Change columns of a conversation."""
+    def update(self, key: str, *, holder: str | None = None, **values: Any) -> None:
+        """Change columns of a conversation; where a holder is named, only if it holds it."""
         if "options" in values:
             values["options"] = json.dumps(values["options"].to_json())
         if "title" in values:
             values["title"] = line(values["title"])
         with self._changing() as connection:
-            connection.execute(conversations.update().where(conversations.c.id == key).values(**values))
+            connection.execute(
+                conversations.update().where(conversations.c.id == key, held_by(holder)).values(**values))
 
     def delete(self, key: str) -> None:
         """Remove one with all it has."""

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import select
-import sys
 import threading
 import time
 from collections import deque
@@ -17,11 +16,11 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from codeact.interpreter.limits import Limits
 from codeact.interpreter.outcome import Outcome, death_in_words
-from codeact.interpreter.output import Display, OnOutput, Text
+from codeact.interpreter.output import OnOutput
 from codeact.interpreter.result import ErrorInfo, Status
 from codeact.interpreter.session import Running, Session
+from codeact.interpreter.showing import Showing, bundle_of
 from codeact.interpreter.streams import OutputReader
-from codeact.kernel import values
 from codeact.kernel.wire import Frame, ProtocolError
 
 if TYPE_CHECKING:
@@ -34,9 +33,6 @@ GRACE_SECONDS = 1.0
 
 LOOK_SECONDS = 0.05
 """Between two looks at memory, processor time and disk, while a cell runs."""
-
-MAX_DISPLAYS = 500
-MAX_DISPLAY_BYTES = 64 << 20
 
 
 class Answers(Protocol):
@@ -197,7 +193,7 @@ class _Cell:
     def __init__(self, runner: CellRunner, running: Running, answers: Answers, started: float, seconds: float | None,
                  on_output: OnOutput | None):
         self.runner, self.session, self.limits = runner, runner.session, runner.limits
-        self.running, self.answers, self.on_output = running, answers, on_output
+        self.running, self.answers = running, answers
         self.outcome = Outcome()
         self.done = False
         self.started = self.now = started
@@ -211,12 +207,9 @@ class _Cell:
         self.look_at = self.started + LOOK_SECONDS
         self.cpu_before: float | None = None
         self.disk_before: int | None = None
-        self.display_bytes = self.nameless_bytes = 0
-        self.to_show: deque[Text | int] = deque()
-        """What was printed, and where displays stand in it: one that has not come yet holds up what follows."""
+        self.nameless_bytes = 0
         self.reader = OutputReader(running.output, self.session.nonce, self.limits.output_kb << 10)
-        if on_output is not None:
-            self.reader.on_text, self.reader.on_display = self._printed, self._displayed
+        self.showing = Showing(self.reader, runner._news, on_output)
         self.session.forget_usage()
 
     # The wait ---------------------------------------------------------------------------------------------------------
@@ -229,7 +222,7 @@ class _Cell:
             try:
                 ready = dict(poll.poll(self._wait_ms()))
                 self._tick()
-                self._show_news()
+                self.showing.tell_news()
                 if output in ready:
                     self._read_output()
                 if control in ready:
@@ -245,7 +238,7 @@ class _Cell:
             except BaseException as error:
                 # Ours to raise once the cell is stopped, and not before: the next one must find an idle worker
                 self.outcome.fault = self.outcome.fault or error
-                self.on_output = self.reader.on_text = self.reader.on_display = None
+                self.showing.stop()
                 if self.kill_at is None:
                     self.stop("interrupted", "interrupted by the user")
 
@@ -262,37 +255,6 @@ class _Cell:
         if self.deadline is not None and self.kill_at is None and self.answers.waiting():
             self.deadline += self.now - before
             self.started += self.now - before
-
-    def _show(self, event: Text | Display) -> None:
-        """Pass on what the cell shows, after what its tools did before it went on."""
-        if self.on_output is not None:
-            self._show_news()
-            self.on_output(event)
-
-    def _printed(self, stream: str, text: str) -> None:
-        self.to_show.append(Text("stderr" if stream == "stderr" else "stdout", text))
-        self._show_in_order()
-
-    def _displayed(self, number: int) -> None:
-        self.to_show.append(number)
-        self._show_in_order()
-
-    def _show_in_order(self, *, all_came: bool = False) -> None:
-        while self.to_show:
-            if not isinstance(first := self.to_show[0], int):
-                self._show(first)
-            elif bundle := self.outcome.displays.get(first):
-                self._show(Display(bundle))
-            elif not all_came and -1 not in self.outcome.displays:   # else it may be one that is left out
-                return
-            self.to_show.popleft()
-
-    def _show_news(self) -> None:
-        news = self.runner._news
-        while news:
-            event = news.popleft()
-            if self.on_output is not None:
-                self.on_output(event)
 
     def _read_output(self) -> None:
         self.reader.read()
@@ -401,31 +363,15 @@ class _Cell:
         if kind == "done":
             self._finish_with(header, buffers)
         elif kind == "display":
-            self._display(header, buffers)
+            self.showing.take(header, buffers)
         elif kind == "call" and type(header.get("id")) is int:
-            if self.on_output is not None:
+            if self.showing.is_seen:
                 self.reader.read()   # what it wrote before it called
             self.answers.call(header, buffers, lambda answer, parts=(): self.runner.send(self.running, answer, parts))
         elif kind == "input" and type(header.get("id")) is int:
             self._input(header)
         elif kind in ("checkpointed", "refused"):
             self.runner._on_checkpoint(header, self.running)
-
-    def _display(self, header: dict[str, Any], buffers: Sequence[memoryview]) -> None:
-        self.reader.read()   # its place in the text was marked before this was sent
-        if len(self.outcome.displays) >= MAX_DISPLAYS or self.display_bytes > MAX_DISPLAY_BYTES:
-            self.outcome.displays.setdefault(-1, {})
-            return
-        bundle = _bundle(header.get("data"), buffers)
-        # As it lies in memory: a frame may have its text in the header, and a million names for nothing
-        self.display_bytes += sum(map(sys.getsizeof, (bundle, *bundle, *bundle.values())))
-        if self.display_bytes > MAX_DISPLAY_BYTES:
-            self.outcome.displays.setdefault(-1, {})
-            return
-        number = header.get("id")
-        if bundle and type(number) is int:
-            self.outcome.displays[number] = bundle
-            self._show_in_order()
 
     def _input(self, header: dict[str, Any]) -> None:
         self.reader.read()
@@ -441,7 +387,7 @@ class _Cell:
         outcome = self.outcome
         error = header.get("error")
         if header.get("value") is not None:
-            outcome.value = _bundle(header["value"], buffers) or None
+            outcome.value = bundle_of(header["value"], buffers) or None
         outcome.pure = header.get("pure") is True
         took = header.get("seconds")
         outcome.kernel_seconds = max(0.0, took) if isinstance(took, (int, float)) else 0.0
@@ -464,28 +410,12 @@ class _Cell:
         if self.called:
             self.session.keeper.dismiss()
         try:
-            self._show_news()
-            if not self.read_all:
-                self.reader.read()
-            self._show_in_order(all_came=True)
+            self.showing.finish(all_read=self.read_all)
         except BaseException as error:   # a callback's
             self.outcome.fault = self.outcome.fault or error
-            self.on_output = self.reader.on_text = self.reader.on_display = None
+            self.showing.stop()
             self.reader.read()
-        self.outcome.pieces = self.reader.finish()
+        self.outcome.pieces, self.outcome.displays = self.reader.finish(), self.showing.displays
         self.outcome.seconds = max(0.0, time.monotonic() - self.started)
         self.outcome.kernel_seconds = min(self.outcome.kernel_seconds, self.outcome.seconds)
         return self.outcome
-
-
-def _bundle(tree: Any, buffers: Sequence[memoryview]) -> dict[str, str | bytes]:
-    """A MIME bundle, of which only strings and bytes are kept."""
-    if type(tree) is dict and len(tree) == 1 and type(text := tree.get("text/plain")) is str and not buffers:
-        return {"text/plain": text}   # as most are
-    try:
-        data = values.unpack(tree, buffers)
-    except (ValueError, TypeError) as error:
-        raise ProtocolError(str(error)) from None
-    if not isinstance(data, dict):
-        raise ProtocolError("a display is no bundle")
-    return {str(kind): content for kind, content in data.items() if isinstance(content, (str, bytes))}

@@ -23,12 +23,13 @@ from codeact.interpreter.folders import Base
 from codeact.interpreter.hints import hint
 from codeact.interpreter.history import History, cells_named
 from codeact.interpreter.journal import Entry, HostAnswers, ReplayAnswers, fingerprint
+from codeact.interpreter.leftovers import IDLE_SECONDS, Leftovers
 from codeact.interpreter.mirror import Mirror, Store
 from codeact.interpreter.outcome import Outcome
 from codeact.interpreter.requirements import policy
 from codeact.interpreter.session import Session
 from codeact.interpreter.settings import Settings, python_program, user_folder
-from codeact.interpreter.tend import DOUBT_SECONDS, LOOK_SECONDS, tend
+from codeact.interpreter.tend import LOOK_SECONDS, tend
 from codeact.interpreter.watch import MAX_CHANGED
 from codeact.kernel.wire import ProtocolError
 from codeact.tools.calls import Calls
@@ -45,9 +46,6 @@ log = logging.getLogger("codeact.interpreter")
 
 INTERRUPT_AGAIN_SECONDS = 0.5
 """Who closes a session while a cell runs interrupts it so often."""
-IDLE_CPU_SECONDS, IDLE_SECONDS = 0.03, 1.0
-"""Less processor time in so long is that of a session in which nothing runs: on a busy machine a shorter while tells
-nothing."""
 ATTEMPTS = 3
 """To bring a state back where sessions are killed while it is brought back."""
 NOTHING = Entry("", 0, 0.0, "", replayable=False, pure=False, files=False)
@@ -106,15 +104,7 @@ class LiveSession:
         """What a branch does not share."""
         self._tending = threading.Lock()
         """Held by whoever speaks to the session: this thread, or the one that looks after what cells leave behind."""
-        self._cpu_before: float | None = None
-        """Processor time when what runs between cells was first looked at."""
-        self._cpu_seen: float | None = None
-        """With the latest look."""
-        self._was_idle = False
-        self._only_doubt, self._ended = True, 0.0
-        """Whether each cell since nothing ran left nothing, as its kernel says; when the latest ended."""
-        self._kills = 0
-        """How often what runs between cells was killed, since the latest cell."""
+        self._leftovers = Leftovers(self.limits)
         self._news = ""
         """What the model is told with its next result."""
         self._closed = False
@@ -189,12 +179,12 @@ class LiveSession:
         if session.base is not None:
             self._held.callback(session.base.give_up, session.workspace)
         self._held.callback(lambda: self._session.close())
-        self._held.callback(history.close)
+        self._held.callback(history.copies.close)
         self._watch = self._pending.watch() if self._pending is not None else session.take_watch()
         self._held.callback(lambda: self._watch.close())
         self._beside = Beside(lambda: self._session)
         self._held.callback(self._beside.close)
-        self._runner = CellRunner(session, self.limits, self._disk_bytes, history.take)
+        self._runner = CellRunner(session, self.limits, self._disk_bytes, history.copies.take)
         self._held.callback(self._runner.close)
 
     def _disk_bytes(self) -> int:
@@ -253,8 +243,7 @@ class LiveSession:
 
     def _run(self, code: str, number: int, seconds: float | None, on_output: OnOutput | None) -> Ran:
         self._notice_files()
-        self._forget_looks()
-        self._kills = 0
+        self._leftovers.cell_begins()
         crossed = self._gateway.access.activity if self._gateway is not None else 0
         calls = Calls(self._toolbox, self._approve, self._runner.tell if on_output is not None else None)
         answers = HostAnswers(calls, self._on_input, self._package_calls())
@@ -282,9 +271,8 @@ class LiveSession:
                 calls=answers.calls, inputs=answers.inputs, touched=frozenset(touched),
                 answer_bytes=answers.bytes if answers.complete else 0,
                 network=self._gateway is not None and self._gateway.access.activity != crossed))
-        self._only_doubt = self._only_doubt and outcome.pure
-        self._ended = time.monotonic()
-        tend(self, doubtful=self._only_doubt)
+        self._leftovers.cell_ended(pure=outcome.pure)
+        tend(self, doubtful=self._leftovers.only_doubt)
         return Ran(outcome, files, lost, advice or hint(
             outcome, self.limits, walled_off=self._is_walled_off() and not answers.tool_failed))
 
@@ -334,8 +322,8 @@ class LiveSession:
     def _is_settled(self) -> bool:
         """Whether the copy asked for after the last cell has come: before this one changes the files it goes with."""
         try:
-            if not self._history.is_settled:
-                self._history.settle(self._runner)
+            if not self._history.copies.is_settled:
+                self._history.copies.settle(self._runner)
             return True
         except (OSError, ProtocolError):
             return False
@@ -352,8 +340,8 @@ class LiveSession:
             touched = self._watch.take()[1]
             if self._mirror is not None:
                 self._mirror.touched(touched)
-            if not self._history.alive() or lost:
-                self._history.freeze()
+            if not self._history.copies.alive() or lost:
+                self._history.copies.freeze(self._history.entries)
             return lost
 
     def _go_to_anew(self, entries: tuple[Entry, ...], files: bool) -> list[str]:
@@ -374,7 +362,7 @@ class LiveSession:
             self._watch.close()   # it looks into the session that is gone
         self._session = self._open_session(old.base, old.workspace.name)
         old.close()
-        self._history.close()
+        self._history.copies.close()
         self._runner.session = self._session
         self._history.move(self._session)
         self._serve_network()
@@ -388,53 +376,36 @@ class LiveSession:
         if not self._tending.acquire(blocking=False):
             return LOOK_SECONDS   # a cell runs, and is watched
         try:
-            left = self._ended + DOUBT_SECONDS - time.monotonic()
-            if self._only_doubt and left > 0:   # short cells follow one another: not in between
-                return left
+            if early := self._leftovers.too_early():
+                return early
             # A worker that died is brought back when it is next needed; what it said meanwhile is taken now
             return self._hold_to_limits() if not self._closed and self._runner.is_alive() else None
         finally:
             self._tending.release()
 
     def _hold_to_limits(self) -> float | None:
-        limits = self.limits
-        usage = self._session.wait_usage((limits.memory_mb or 1 << 20) << 10, seconds=1.0)
+        usage = self._session.wait_usage((self.limits.memory_mb or 1 << 20) << 10, seconds=1.0)
         if usage is None:
             return IDLE_SECONDS   # no time for an answer, or gone, as is seen then
-        # What it says of its processes may be a lie, and a task needs none of its own; processor time is the system's
-        idle = self._cpu_seen is not None and usage["cpu_seconds"] - self._cpu_seen < IDLE_CPU_SECONDS \
-            and usage["processes"] <= 1 and usage["threads"] <= 1
-        self._cpu_seen = usage["cpu_seconds"]
-        if idle and self._was_idle:
-            self._forget_looks()
-            self._only_doubt = True
+        found = self._leftovers.judge(usage, self._disk_bytes())
+        if found == "none":
             return None
-        self._was_idle = idle
-        self._cpu_before = usage["cpu_seconds"] if self._cpu_before is None else self._cpu_before
-        disk = self._disk_bytes() + (usage["nameless_kb"] << 10)
-        if ((limits.tree_kb is not None and usage["memory_kb"] > limits.tree_kb)
-                or (limits.workspace_mb is not None and disk > limits.workspace_mb << 20)
-                or (limits.cpu_seconds is not None
-                    and usage["cpu_seconds"] - self._cpu_before > limits.cpu_seconds)):
+        if found == "over":
             log.warning("what a cell left running went over the session's limits and was killed")
             self._kill_what_runs()
-        return IDLE_SECONDS if self._was_idle else LOOK_SECONDS
-
-    def _forget_looks(self) -> None:
-        """What was seen between cells is of the past."""
-        self._cpu_before = self._cpu_seen = None
-        self._was_idle = False
+        return IDLE_SECONDS if self._leftovers.was_idle else LOOK_SECONDS
 
     def _kill_what_runs(self) -> None:
         """Go back without what cells left running, and so without running again those that left it."""
-        held, suspects = self._history.suspects(2 ** self._kills)   # more each time it does not help
-        if not suspects and self._kills:   # what goes on are copies, which should sleep
-            self._history.close()
-            held, suspects = self._history.suspects(2 ** self._kills)
-        killed = "It was there again, and was killed again" if self._kills else \
+        kills = self._leftovers.kills
+        held, suspects = self._history.suspects(2 ** kills)   # more each time it does not help
+        if not suspects and kills:   # what goes on are copies, which should sleep
+            self._history.copies.close()
+            held, suspects = self._history.suspects(2 ** kills)
+        killed = "It was there again, and was killed again" if kills else \
             "What earlier cells had left running went over the session's limits and was killed"
-        self._kills += 1
-        self._forget_looks()
+        self._leftovers.kills += 1
+        self._leftovers.forget()
         lost = self._go_to(held)
         if suspects:
             lost.append(f"{cells_named(suspects)}, run again, would leave it running again: what was done to variables "

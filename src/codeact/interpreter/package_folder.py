@@ -1,6 +1,6 @@
 """The folder of a session's own packages: where it lies, and how the session's Pythons find it.
 
-zygote.py makes it for sessions that ask for packages; packages.py fills it. It is the host's, outside the workspace:
+opening.py makes it for sessions that ask for packages; packages.py fills it. It is the host's, outside the workspace:
 the session can read it and no other session can. What is in it comes last on `sys.path`, after the standard library and
 all that its Python has, so that nothing in it takes the place of either.
 """

@@ -88,7 +88,7 @@ class Pending:
 
     def open_session(self, level: int, owner: tuple[int, int],
                      make: Callable[[Path, Path | None], Session]) -> Session:
-        """Start a session whose workspace is the folder as the changes leave it. Called by zygote.py.
+        """Start a session whose workspace is the folder as the changes leave it. Called by pool.py.
 
         Args:
             level: Which walls stand.

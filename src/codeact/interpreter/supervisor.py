@@ -11,15 +11,16 @@ from typing import Any
 from codeact.errors import InterpreterGone, SandboxUnavailable
 from codeact.interpreter.folders import Base, remove_home
 from codeact.interpreter.levels import Level, candidates
+from codeact.interpreter.pool import Pool
 from codeact.interpreter.session import Session
 from codeact.interpreter.settings import DEFAULT_IMPORTS, SPACE, Settings, fault_of_python
 from codeact.interpreter.zygote import Zygote
 
-__all__ = ["DEFAULT_IMPORTS", "SPACE", "Settings", "Zygote", "open_session", "shutdown", "zygote_of"]
+__all__ = ["DEFAULT_IMPORTS", "SPACE", "Settings", "Zygote", "open_session", "pool_of", "shutdown", "zygote_of"]
 
 log = logging.getLogger("codeact.interpreter")
 
-_zygotes: dict[tuple[Any, ...], Zygote] = {}
+_pools: dict[tuple[Any, ...], Pool] = {}
 _starting: dict[tuple[Any, ...], threading.Lock] = {}
 
 
@@ -27,7 +28,7 @@ def open_session(settings: Settings, base: Base | None = None, space: str = SPAC
     """A session, from the process's zygote of this kind; started, if need be, at the strongest level that works.
 
     Args:
-        base, space: As for `Zygote.session`.
+        base, space: As for `opening.open_on`.
 
     Raises:
         SandboxUnavailable: None works; the message says why each failed and what to do.
@@ -52,42 +53,42 @@ def open_session(settings: Settings, base: Base | None = None, space: str = SPAC
 def _open(settings: Settings, levels: list[Level], base: Base | None, space: str) -> Session:
     key = settings.zygote_key()
     with _starting.setdefault(key, threading.Lock()):
-        zygote = _zygotes.get(key)
-        if zygote is None or zygote.is_closed() or zygote.process.poll() is not None:
-            if zygote is not None:
-                _zygotes.pop(key).close()   # what is left of one that was killed: standby sessions, threads, sockets
+        pool = _pools.get(key)
+        if pool is None or pool.zygote.is_closed() or pool.zygote.process.poll() is not None:
+            if pool is not None:
+                _pools.pop(key).close()   # what is left of one that was killed: standby sessions, threads, sockets
             return _start(settings, levels, key, base, space)
-    if settings.proxied and zygote.level.number != 3:
+    if settings.proxied and pool.zygote.level.number != 3:
         raise SandboxUnavailable(f"network=[...] needs walls of level 3 (namespaces), and here those of level "
-                                 f"{zygote.level.number} are the strongest; `codeact doctor` says how to get them")
-    return zygote.session(settings, base, space)
+                                 f"{pool.zygote.level.number} are the strongest; `codeact doctor` says how to get them")
+    return pool.session(settings, base, space)
 
 
 def _start(settings: Settings, levels: list[Level], key: tuple[Any, ...], base: Base | None, space: str) -> Session:
     reasons: list[str] = []
     for level in levels:
-        zygote = None
+        pool = None
         try:
-            zygote = Zygote(settings, level)
-            session = zygote.session(settings, base, space)   # the proof that this level works
+            pool = Pool(Zygote(settings, level))
+            session = pool.session(settings, base, space)   # the proof that this level works
         except SandboxUnavailable as error:
-            if zygote is not None:
-                zygote.close()
+            if pool is not None:
+                pool.close()
             if not reasons and (fault := fault_of_python(settings.python)) is not None:
                 raise InterpreterGone(fault) from None
             reasons.append(str(error))
             continue
         except BaseException:
-            if zygote is not None:
-                zygote.close()
+            if pool is not None:
+                pool.close()
             raise
         if reasons:
             log.warning("walls of level %d (%s) only; stronger ones do not work here: %s", level.number, level.name,
                         "; ".join(reasons))
         else:
             log.info("walls of level %d (%s)", level.number, level.name)
-        _zygotes[key] = zygote
-        zygote.begin_preload()
+        _pools[key] = pool
+        pool.begin()
         return session
     if settings.proxied:
         raise SandboxUnavailable("network=[...] needs walls of level 3 (namespaces): " + "; ".join(reasons) +
@@ -98,25 +99,31 @@ def _start(settings: Settings, levels: list[Level], key: tuple[Any, ...], base: 
 
 def zygote_of(settings: Settings) -> Zygote | None:
     """The zygote of these settings, if one runs."""
-    return _zygotes.get(settings.zygote_key())
+    pool = pool_of(settings)
+    return pool.zygote if pool is not None else None
+
+
+def pool_of(settings: Settings) -> Pool | None:
+    """The sessions of that zygote."""
+    return _pools.get(settings.zygote_key())
 
 
 def shutdown() -> None:
     """End every zygote and every session of this process. Runs at exit by itself."""
-    zygotes = list(_zygotes.values())
-    _zygotes.clear()
-    for zygote in zygotes:
-        zygote.close()
+    pools = list(_pools.values())
+    _pools.clear()
+    for pool in pools:
+        pool.close()
     remove_home()
 
 
 def _forget() -> None:
     """A forked child of this process starts its own zygotes; the sockets of ours it must not hold open."""
-    for zygote in _zygotes.values():
-        for connection in (zygote.connection, zygote.preloaded):
+    for pool in _pools.values():
+        for connection in (pool.zygote.connection, pool.zygote.preloaded):
             if connection is not None:
                 connection.close()
-    _zygotes.clear()
+    _pools.clear()
     _starting.clear()
 
 

@@ -64,6 +64,11 @@ class Composer:
                 'round unelevated aria-label="Send"'
             )
 
+    def begin(self, text: str) -> None:
+        """Put a text into the box, to be changed and sent."""
+        self.box.set_value(text)
+        self.box.run_method("focus")
+
     async def _sent(self, event: events.GenericEventArguments | events.ClickEventArguments) -> None:
         # With the event comes what was in the box of a page that was not connected when Enter was pressed
         told: Any = getattr(event, "args", None)

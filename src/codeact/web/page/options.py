@@ -19,12 +19,13 @@ from codeact.web.threads import in_thread
 __all__ = ["choose", "words_of_use"]
 
 _LIMITS = {
-    "max_turns": "Turns for a message",
-    "max_seconds": "Seconds for a message",
-    "max_tokens": "Tokens for a message",
-    "max_cost": "Dollars for a message",
-    "timeout": "Seconds for a cell",
+    "max_turns": ("Turns", "Turns for a message"),
+    "max_seconds": ("Seconds", "Seconds for a message"),
+    "max_tokens": ("Tokens", "Tokens for a message"),
+    "max_cost": ("Dollars", "Dollars for a message"),
+    "timeout": ("Seconds, a cell", "Seconds for a cell"),
 }
+"""What stands at each, and what a screen reader calls it."""
 _FORMATS = {
     "code": "Python code",
     "json": "tool calls as JSON",
@@ -51,7 +52,7 @@ async def choose(chats: Chats, owner: str, now: Options, keep: Callable[[Options
         words = (
             ui.textarea("Instructions to the agent", value=now.instructions)
             .classes("w-full")
-            .props("outlined autogrow input-class=max-h-48")
+            .props('outlined autogrow stack-label input-class=max-h-48 placeholder="none but the program\'s own"')
         )
         hosts = _hosts(chats, now)
         if used:
@@ -64,7 +65,7 @@ async def choose(chats: Chats, owner: str, now: Options, keep: Callable[[Options
             chosen |= {"tools": list(tools.value or ()), "instructions": str(words.value or "")}
             chosen |= {"network": str(hosts.value or "").replace(",", " ").split()}
             chosen |= {name: _amount(AMOUNTS[name], limit.value) for name, limit in limits.items()}
-            wrong = [_LIMITS[name] for name, limit in limits.items() if not limit.validate()]
+            wrong = [_LIMITS[name][1] for name, limit in limits.items() if not limit.validate()]
             try:
                 if wrong:   # it stands at each what it can be
                     raise ChatRefused(f"This cannot be a limit: {', '.join(wrong)}.")
@@ -93,19 +94,20 @@ def _tools(chats: Chats, now: Options) -> Any:
 
 
 def _limits(now: Options) -> dict[str, Any]:
+    ui.label("What the agent may use for one message, and for one cell").classes("aside")
     with ui.element("div").classes("limits"):
-        return {name: _limit(label, AMOUNTS[name], getattr(now, name)) for name, label in _LIMITS.items()}
+        return {name: _limit(*labels, AMOUNTS[name], getattr(now, name)) for name, labels in _LIMITS.items()}
 
 
-def _limit(label: str, amount: Amount, now: float | None) -> Any:
+def _limit(label: str, called: str, amount: Amount, now: float | None) -> Any:
     """A number, with what it may be below it. It is not led there by itself: that would be a limit nobody chose."""
 
     def wrong(value: float | None) -> str | None:
-        return None if amount.allows(_amount(amount, value)) else words
+        return None if amount.allows(_amount(amount, value)) else f"{'whole, ' * amount.whole}{words}"
 
-    words = f"{amount.least:,.12g} to {amount.most:,.12g}" + (", whole" if amount.whole else "")
+    words = f"{amount.least:,.12g} to {amount.most:,.12g}"
     number = ui.number(label, value=now, validation=wrong)
-    number.props(f'outlined stack-label hint="{words}"')
+    number.props(f'outlined stack-label aria-label="{called}" hint="{words}"')
     return number.props(f'placeholder="{"" if amount.needed else "no limit"}"')
 
 
@@ -117,9 +119,9 @@ def _amount(amount: Amount, value: float | None) -> float | None:
 def _hosts(chats: Chats, now: Options) -> Any:
     allowed = chats.powers.hosts
     hosts = ui.input("Hosts that cells may reach", value=" ".join(now.network)).classes("w-full")
-    which = "any public one" if allowed is None else ", ".join(allowed)
-    hosts.props["hint"] = f"As example.org *.example.org, with blanks between; none named: no network. Allowed: {which}"
-    hosts.props("outlined").set_visibility(allowed != ())
+    which = "Any public ones, as example.org *.example.org" if allowed is None else f"Of {', '.join(allowed)}"
+    hosts.props["hint"] = f"{which}; with blanks between"
+    hosts.props('outlined stack-label placeholder="none: no network"').set_visibility(allowed != ())
     if allowed == ():
         ui.label(
             "Cells have no network; whoever runs the server can open it (codeact serve --allow-network HOST)."

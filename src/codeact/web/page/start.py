@@ -15,6 +15,13 @@ from codeact.web.threads import in_slow_thread, in_thread
 
 __all__ = ["begin", "shared"]
 
+_EXAMPLES = (
+    "Plot sin(x)/x and its derivative",
+    "How are the sums of two dice spread in 10,000 throws?",
+    "Look at the file I attach and tell me what is odd in it",
+)
+"""What anybody can begin with: a press puts it in the box, to be changed."""
+
 
 def begin(chats: Chats, owner: str) -> None:
     """A first message makes its conversation; so does a file that is to go with it, which lies there from then on."""
@@ -47,7 +54,10 @@ def begin(chats: Chats, owner: str) -> None:
     with ui.column().classes("welcome w-full"):
         ui.label("What shall it be?").classes("text-h5").props("role=heading aria-level=2")
         ui.label("The agent acts by writing Python, in an interpreter of its own behind walls.").classes("aside")
-        Composer(send, keep)
+        composer = Composer(send, keep)
+        with ui.row().classes("examples gap-2").props('role=group aria-label="Examples"'):
+            for task in _EXAMPLES:
+                ui.button(task, on_click=lambda task=task: composer.begin(task)).props("outline no-caps dense")
 
 
 async def shared(chats: Chats, token: str) -> None:
