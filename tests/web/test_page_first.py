@@ -88,6 +88,17 @@ def test_a_provider_is_tried_with_a_key_and_what_is_missing_is_told(visit, no_mo
         one.shot("first-run-dark")
 
 
+def test_an_example_is_put_into_the_box_to_be_changed(visit):
+    one = visit().open()
+    one.page.wait_for_function("window.did_handshake")
+    example = one.page.get_by_role("group", name="Examples").get_by_role("button").first
+    words = example.inner_text()
+    example.click()
+    expect(one.box).to_have_value(words)
+    expect(one.box).to_be_focused()
+    expect(one.page.locator(".said")).to_have_count(0)   # nobody has sent it
+
+
 def test_files_go_with_the_first_message_and_can_be_left_out_again(visit):
     one = visit().open()
     one.site.model.script["read what I gave"] = ["<execute>\nprint(open('words.txt').read().upper())\n</execute>", ANSWER]

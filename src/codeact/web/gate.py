@@ -43,7 +43,7 @@ from codeact.server.guard import (
     is_loopback,
 )
 from codeact.web.faults import spelled
-from codeact.web.plain import POLICY, field, plain
+from codeact.web.plain import POLICY, stranger
 from codeact.web.rates import Rates
 from codeact.web.staying import staying
 from codeact.web.threads import in_thread
@@ -286,7 +286,8 @@ class Gate:
         if self.policy.accounts:
             await _redirect(f"/login?to={quote(scope['path'])}", send)
             return
-        body = self._stranger(scope).encode()
+        wants, is_wrong = not self.policy.header, "token" in self._query(scope)
+        body = stranger(wants_token=wants, is_wrong=is_wrong).encode()
         await send(
             {
                 "type": "http.response.start",
@@ -299,22 +300,6 @@ class Gate:
             }
         )
         await send({"type": "http.response.body", "body": body})
-
-    def _stranger(self, scope: Scope) -> str:
-        """The page for who came without a token, or with a wrong one."""
-        if self.policy.header:
-            words = "This server is reached through a proxy, which says who you are; it did not."
-            return plain("Not let in", f"<h1>Who are you?</h1><p role=alert>{words}</p>")
-        said = "<p>This page is opened with the token of its server.</p>"
-        if "token" in self._query(scope):
-            said = "<p role=alert>This token is not, or no longer, the server's.</p>"
-        return plain(
-            "The token",
-            f"<h1>The token, please</h1>{said}<p>It stands at the end of the address that was printed when the server "
-            "started; each start makes another, unless --token-file keeps it.</p><form>"
-            + field("Token", "token", 'type="password" autocomplete="off" autofocus')
-            + "<button>Go on</button></form>",
-        )
 
     async def _take_token_off(self, scope: Scope, send: Send) -> None:
         """So that it is in no history and no address bar; a strict cookie takes its place."""

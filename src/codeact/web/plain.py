@@ -1,4 +1,4 @@
-"""Pages without the framework, and without any script: to log in, and what somebody sees who is not let in.
+"""Pages without the framework, and without any script: to log in, for who is not let in, and where there is nothing.
 
 They look as the others do, light and dark. They must work where nothing else may be fetched yet: all is in the page.
 """
@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import html
 
-__all__ = ["POLICY", "field", "plain"]
+from fastapi.responses import HTMLResponse, Response
+
+__all__ = ["POLICY", "field", "nothing", "plain", "stranger"]
 
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 """The content security policy of such a page."""
@@ -21,6 +23,7 @@ main { max-width: 22rem; margin: 0 auto; }
 h1 { font-size: 1.5rem; font-weight: 400; margin: 0 0 .3rem; }
 p { margin: 0 0 1.2rem; color: var(--aside); font-size: .9rem; }
 p[role=alert] { color: var(--red); background: color-mix(in srgb, var(--red) 6%, transparent); border-left: 3px solid var(--red); border-radius: .3rem; padding: .5rem .8rem; }
+a { color: var(--blue); text-underline-offset: .15em; }
 label { display: block; font-size: .85rem; color: var(--aside); margin: 0 0 1rem; }
 input { display: block; width: 100%; font: inherit; font-size: 1rem; color: var(--text); background: transparent; border: 1px solid var(--line); border-radius: 4px; padding: .55rem .75rem; margin-top: .2rem; }
 input:focus { outline: 2px solid var(--blue); outline-offset: -1px; border-color: transparent; }
@@ -35,6 +38,29 @@ def plain(title: str, body: str) -> str:
         '<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
         f"<title>{html.escape(title)} - codeact</title><style>{_STYLE}</style><main>{body}</main></html>"
     )
+
+
+def stranger(*, wants_token: bool, is_wrong: bool) -> str:
+    """The page for who is not let in: without the token, with a wrong one, or past the proxy that says who they are."""
+    if not wants_token:
+        words = "This server is reached through a proxy, which says who you are; it did not."
+        return plain("Not let in", f"<h1>Who are you?</h1><p role=alert>{words}</p>")
+    said = "<p>This page is opened with the token of its server.</p>"
+    if is_wrong:
+        said = "<p role=alert>This token is not, or no longer, the server's.</p>"
+    return plain(
+        "The token",
+        f"<h1>The token, please</h1>{said}<p>It stands at the end of the address that was printed when the server "
+        "started; each start makes another, unless --token-file keeps it.</p><form>"
+        + field("Token", "token", 'type="password" autocomplete="off" autofocus')
+        + "<button>Go on</button></form>",
+    )
+
+
+def nothing(words: str) -> Response:
+    """The answer where there is nothing to be seen."""
+    body = f'<h1>Not here</h1><p>{html.escape(words)}</p><p><a href="/">To your conversations</a></p>'
+    return HTMLResponse(plain("Not here", body), 404, {"content-security-policy": POLICY})
 
 
 def field(label: str, name: str, more: str) -> str:

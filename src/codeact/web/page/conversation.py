@@ -55,7 +55,7 @@ class Conversation:
 
     async def build(self) -> None:
         """Make the elements and begin to follow."""
-        with ui.column().classes("column").props('role=log aria-label="Conversation"') as self._column:
+        with ui.column().classes("middle").props('role=log aria-label="Conversation"') as self._column:
             self._earlier = (
                 ui.button("earlier turns", on_click=self._more).props("flat dense no-caps").classes("note earlier")
             )

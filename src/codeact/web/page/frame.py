@@ -8,7 +8,9 @@ from importlib import resources
 from typing import Any
 
 from fastapi import FastAPI, Request
+from fastapi.responses import Response
 from nicegui import Client, background_tasks, ui
+from nicegui import app as framework
 
 from codeact.chats.awake import AT_WORK
 from codeact.chats.chats import Chats
@@ -19,6 +21,7 @@ from codeact.web.page import dialogs, options, panels, plots, start, words
 from codeact.web.page.conversation import Conversation, is_seen
 from codeact.web.page.telling import refused
 from codeact.web.page.welcome import welcome
+from codeact.web.plain import nothing
 from codeact.web.staying import AGAIN_SECONDS
 from codeact.web.threads import in_slow_thread, in_thread
 
@@ -42,13 +45,27 @@ def mount(app: FastAPI, chats: Chats) -> None:
         await _page(chats, request, None)
 
     @ui.page("/c/{key}", title="codeact", response_timeout=_BUILD_SECONDS)
-    async def one(request: Request, key: str) -> None:
+    async def one(request: Request, key: str) -> Response | None:
+        try:
+            await in_thread(chats.summary, key, str(request.state.owner))
+        except NotFound:
+            return nothing("There is no such conversation; it may have been deleted.")
         await _page(chats, request, key)
+        return None
 
     @ui.page("/s/{token}", title="codeact, shared", response_timeout=_BUILD_SECONDS)
-    async def shared(token: str) -> None:
+    async def shared(token: str) -> Response | None:
+        try:
+            summary = await in_thread(chats.shared, token)
+        except NotFound as error:
+            return nothing(f"{str(error).capitalize()}.")
         _dress()
-        await start.shared(chats, token)
+        await start.shared(chats, token, summary)
+        return None
+
+    @framework.exception_handler(404)
+    async def nowhere(_: Request, __: Exception) -> Response:
+        return nothing("There is nothing at this address.")
 
     plots.mount(app)
     ui.run_with(app, title="codeact", dark=None, show_welcome_message=False, reconnect_timeout=30.0)
@@ -93,12 +110,7 @@ class _Frame:
         """Make the page."""
         summary: Summary | None = None
         if self.key is not None:
-            try:
-                summary = await in_thread(self.chats.summary, self.key, self.owner)
-            except NotFound:
-                ui.label("There is no such conversation.").classes("welcome")
-                ui.link("To the others", "/").classes("welcome")
-                return
+            summary = await in_thread(self.chats.summary, self.key, self.owner)
         with ui.header(bordered=False).classes("items-center q-py-xs no-wrap"):
             ui.button(icon="menu", on_click=lambda: self._left.run_method("toggle")).props(
                 'flat round aria-label="Conversations"'

@@ -23,7 +23,7 @@ _LIMITS = {
     "max_seconds": ("Seconds", "Seconds for a message"),
     "max_tokens": ("Tokens", "Tokens for a message"),
     "max_cost": ("Dollars", "Dollars for a message"),
-    "timeout": ("Seconds, a cell", "Seconds for a cell"),
+    "timeout": ("Seconds for a cell", "Seconds for a cell"),
 }
 """What stands at each, and what a screen reader calls it."""
 _FORMATS = {
@@ -89,7 +89,7 @@ def _tools(chats: Chats, now: Options) -> Any:
         multiple=True,
         label="Tools it may call",
     )
-    tools.classes("w-full").props("outlined use-chips").set_visibility(bool(chats.tools_allowed))
+    tools.classes("w-full").props("outlined use-chips stack-label").set_visibility(bool(chats.tools_allowed))
     return tools
 
 

@@ -7,7 +7,8 @@ import asyncio
 from nicegui import ui
 
 from codeact.chats.chats import Chats
-from codeact.errors import CodeActError, NotFound
+from codeact.chats.values import Summary
+from codeact.errors import CodeActError
 from codeact.web.page import turns
 from codeact.web.page.composer import Attached, Composer
 from codeact.web.page.telling import refused
@@ -57,18 +58,14 @@ def begin(chats: Chats, owner: str) -> None:
         composer = Composer(send, keep)
         with ui.row().classes("examples gap-2").props('role=group aria-label="Examples"'):
             for task in _EXAMPLES:
-                ui.button(task, on_click=lambda task=task: composer.begin(task)).props("outline no-caps dense")
+                example = ui.button(task, on_click=lambda task=task: composer.begin(task))
+                example.props("outline no-caps dense align=left")
 
 
-async def shared(chats: Chats, token: str) -> None:
+async def shared(chats: Chats, token: str, summary: Summary) -> None:
     """A conversation as it is, to be read."""
-    try:
-        summary = await in_thread(chats.shared, token)
-    except NotFound as error:
-        ui.label(str(error)).classes("welcome")
-        return
     entries = await in_thread(chats.shared_turns, token, limit=200)
-    with ui.column().classes("column"):
+    with ui.column().classes("middle"):
         ui.label(summary.title or "A conversation").classes("text-h5 q-mt-md").props("role=heading aria-level=1")
         cell = ""
         for entry in entries:
