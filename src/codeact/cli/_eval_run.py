@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from codeact.cli._exit import FAILED, INTERRUPTED, fail
 from codeact.cli._flags import positive
+from codeact.cli._parser import Parser
 from codeact.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ __all__ = ["main", "resume"]
 
 DONE, LEFT = 0, 1
 
-_CODES = "exit code: 0 all done, 1 a limit was reached or jobs failed, 2 wrong usage, 3 given up, 130 interrupted"
+_CODES = "exit code: 0 all done, 1 a limit was reached or jobs failed, 2 wrong usage, 3 given up, 130 interrupted\n"
 _SETTINGS = {"max_turns": "max_turns", "max_answers": "max_answers", "temperature": "temperature",
              "timeout": "timeout_seconds", "envelope": "envelope"}
 
@@ -76,8 +77,8 @@ def resume(argv: Sequence[str]) -> int:
     from codeact.evals.plan import Plan
     from codeact.evals.runner import resume
 
-    parser = argparse.ArgumentParser(prog="codeact eval resume", description="Do what is left of a run, and again "
-                                     "what the infrastructure failed at.", epilog=_CODES, allow_abbrev=False)
+    parser = Parser(prog="codeact eval resume", epilog=_CODES,
+                    description="Do what is left of a run, and again what the infrastructure failed at.")
     parser.add_argument("run", metavar="RUN", type=Path, help="its folder")
     _add_running(parser)
     args = parser.parse_args(argv)
@@ -93,8 +94,8 @@ def resume(argv: Sequence[str]) -> int:
 
 
 def _parser(suite: str) -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog=f"codeact eval {suite}", epilog=_CODES, allow_abbrev=False,
-                                     description=f"Put the tasks of {suite} to a model, in one format or several.")
+    parser = Parser(prog=f"codeact eval {suite}", epilog=_CODES,
+                    description=f"Put the tasks of {suite} to a model, in one format or several.")
     add = parser.add_argument
     add("--model", metavar="MODEL", action="append", default=[],
         help="as PROVIDER:NAME, or a profile of the settings; may be repeated (default: the one that is set)")

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from codeact.cli._parser import Parser
 from codeact.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -25,10 +26,8 @@ def users(argv: Sequence[str]) -> int:
     """Run it; `argv` without these two words."""
     from codeact.chats.chats import open_store
 
-    parser = argparse.ArgumentParser(
-        prog="codeact serve user", description="Accounts of `codeact serve --auth`, and what users may use.",
-        allow_abbrev=False,
-    )
+    parser = Parser(prog="codeact serve user",
+                    description="Accounts of `codeact serve --auth`, and what users may use.")
     parser.add_argument("what", choices=("add", "token", "list", "delete", "logout", "limits"))
     parser.add_argument("name", nargs="?", default="")
     add_store(parser)

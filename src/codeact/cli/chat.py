@@ -27,6 +27,7 @@ from codeact.cli._files import OUTPUT_FOLDER, Shelf
 from codeact.cli._flags import add_agent, add_number, sentence
 from codeact.cli._interrupts import Interrupts
 from codeact.cli._keeping import keep, named, there, without_hidden
+from codeact.cli._parser import Parser
 from codeact.cli._pending import at_end, at_start
 from codeact.cli._places import forget_old_states, last_conversation, new_conversation
 from codeact.cli._running import tell_what_runs
@@ -64,8 +65,7 @@ interpreter. Commands begin with a slash; /help lists them:
 
 def _parser() -> argparse.ArgumentParser:
     commands = "".join(f"  /{command.usage:<28} {command.help}\n" for command in COMMANDS.values())
-    made = argparse.ArgumentParser(prog="codeact chat", description=sentence(HELP), epilog=_MORE + commands,
-                                   formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False)
+    made = Parser(prog="codeact chat", description=sentence(HELP), epilog=_MORE + commands)
     add_agent(made)
     group = made.add_argument_group("the conversation")
     group.add_argument("--resume", metavar="FILE", nargs="?", const=_LAST, type=str,

@@ -13,6 +13,7 @@ from typing import Any
 
 from codeact.cli._flags import parser as task_parser
 from codeact.cli._flags import sentence
+from codeact.cli._parser import Parser
 from codeact.errors import CodeActError
 from codeact.settings import Settings, config_path, settle
 from codeact.settings.file import KINDS, Fault
@@ -43,8 +44,7 @@ setting has one) and OPENAI_BASE_URL. exit code: 0 done, 2 wrong usage, or a set
 
 def main(argv: Sequence[str]) -> int:
     """Run the verb; `argv` without it. Returns the exit code."""
-    parser = argparse.ArgumentParser(prog="codeact config", description=sentence(HELP), epilog=_EXAMPLES,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False)
+    parser = Parser(prog="codeact config", description=sentence(HELP), epilog=_EXAMPLES)
     parser.add_argument("what", nargs="*", metavar="path | get KEY | set KEY [VALUE] | unset KEY",
                         help="or nothing, or flags of a task: to see what they change")
     try:
