@@ -400,7 +400,7 @@ def test_resume_goes_on_with_conversation_variables_and_files(tmp_path):
         result = agent.run("second")
         assert "([1, 2], 'n')" in result.trajectory.turns[2].observation.text
         assert load(path)[-1].turns == result.trajectory.turns
-        with pytest.raises(CannotGoBack, match="before the conversation was resumed; since then: 1 message$"):
+        with pytest.raises(CannotGoBack, match=r"before the conversation was resumed; since then: 1 message$"):
             agent.undo(2)
         agent.undo()
         with pytest.raises(CannotGoBack, match="since then: 0 messages"):

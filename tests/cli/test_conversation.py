@@ -361,6 +361,8 @@ def test_a_model_that_fails_ends_the_exchange_and_not_the_chat():
     (["--model", "acting.models:echo", "--resume"], "no conversation to go on with yet"),
     (["--model", "acting.models:echo", "--resume", "none.jsonl"], "no conversation in none.jsonl"),
     (["--model", "acting.models:echo", "--resume", "x", "--save", "y"], "leave out --save"),
+    (["--model", "acting.models:echo", "--resume", __file__], "--resume takes a file that --save wrote"),
+    (["--model", "acting.models:echo", "--save", "no/x.jsonl"], "there is no folder no; make it first"),
     (["--model", "acting.models:echo", "--tool", "nothing"], "there is no tool 'nothing'"),
     (["--model", "acting.models:echo", "--instructions", "none.txt"], "cannot read the instructions"),
 ])  # fmt: skip

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from codeact.cli._flags import sentence
 from codeact.cli._parser import Parser
-from codeact.cli._session import add_flags, arguments_of, limits_of
+from codeact.cli._session import add_flags, arguments_of, in_flags, limits_of
 from codeact.errors import ConfigError, InterpreterError, MissingExtra
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def main(argv: list[str]) -> int:
 
 
 def _fail(reason: object, code: int) -> int:
-    print(f"codeact mcp: {reason}", file=sys.stderr)
+    print(f"codeact mcp: {in_flags(str(reason))}", file=sys.stderr)
     return code
 
 

@@ -74,10 +74,13 @@ def create(path: str) -> ScriptedModel:
     Raises:
         ConfigError: The file cannot be read or holds no replies; the message names the line.
     """
+    if not path:
+        raise ConfigError("which script? write its path after the colon, as in scripted:replies.jsonl")
     try:
         lines = Path(path).read_text(encoding="utf-8").split("\n")
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"cannot read the script {path}: {error}") from None
+        why = getattr(error, "strerror", None) or error
+        raise ConfigError(f"cannot read the script {path}: {why}") from None
     replies = []
     for number, line in enumerate(lines, start=1):
         if line.strip():
