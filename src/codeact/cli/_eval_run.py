@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
+from itertools import chain, count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -57,13 +58,20 @@ def main(suite: str, argv: Sequence[str]) -> int:
         checker=args.check, only=_listed(args.only), limit=args.limit, seed=args.order_seed, sandbox=args.sandbox,
         max_seconds=args.max_seconds, base_url=args.base_url,
     )
-    path = args.out or Path("runs", f"{datetime.now():%Y-%m-%d-%H%M%S}-{suite.rpartition('.')[2]}")
+    path = args.out or _new_folder(suite.rpartition(".")[2])
 
     def go(show: Callable[[Progress], None], cancel: Cancel) -> Progress:
         return begin(path, plan, runner=args.runner, n_parallel=_parallel(args, plan), limits=_limits(args),
                      on_progress=show, cancel=cancel)
 
     return _watched(path, go)
+
+
+def _new_folder(suite: str) -> Path:
+    """One that is not there, also where another run was begun in this second."""
+    name = f"{datetime.now():%Y-%m-%d-%H%M%S}-{suite}"
+    names = chain([name], (f"{name}-{number}" for number in count(2)))
+    return next(path for path in (Path("runs", one) for one in names) if not path.exists())
 
 
 def resume(argv: Sequence[str]) -> int:
@@ -136,7 +144,8 @@ def _models_of(args: argparse.Namespace) -> tuple[str, ...]:
 
     configured = settle(args, model=None).model
     if not configured:
-        raise ConfigError("which model? --model openai:gpt-5-mini, or --model scripted:FILE to try it without one")
+        raise ConfigError("which model? --model openai:gpt-5-mini; to try it without one: --model scripted:FILE "
+                          "--max-turns N, with N replies in FILE, one JSON string a line")
     return (configured,)
 
 

@@ -65,9 +65,9 @@ def main(argv: Sequence[str]) -> int:
                 return _set(name, value[0] if value else None)
             case ["unset", name]:
                 return _unset(name)
-            case _:
+            case words:
                 parser.error("write `codeact config`, `config path`, `config get KEY`, `config set KEY VALUE` or "
-                             "`config unset KEY`")
+                             f"`config unset KEY`{_meant(words)}")
     except SystemExit as left:  # argparse: 0 after --help, 2 after a wrong flag
         return int(left.code or 0)
     except BrokenPipeError:  # whoever read it has gone, as `head` does
@@ -77,6 +77,15 @@ def main(argv: Sequence[str]) -> int:
         return _fail(error)
     except (KeyboardInterrupt, EOFError):
         return _fail("nothing was changed")
+
+
+def _meant(words: Sequence[str]) -> str:
+    """What was perhaps meant by words of which the first is a setting, or nearly."""
+    from difflib import get_close_matches
+
+    close = get_close_matches(words[0], KINDS, n=1)
+    what = f"set {close[0]} {words[1]}" if close and len(words) == 2 else f"get {close[0]}" if close else ""
+    return f"; did you mean `codeact config {what}`?" if what else ""
 
 
 def _fail(reason: object) -> int:

@@ -55,7 +55,8 @@ class ScriptedModel:
         """
         if self.n_given >= len(self.replies):
             n = len(self.replies)
-            raise ModelError(f"the script has {n} repl{'y' if n == 1 else 'ies'}, and all have been given")
+            raise ModelError(f"the script has {n} repl{'y' if n == 1 else 'ies'}, and all have been given; write more, "
+                             f"or end each task there (--max-turns {n})")
         given = self.replies[self.n_given]
         reply = Completion(given) if isinstance(given, str) else given
         self.n_given += 1
