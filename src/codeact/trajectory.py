@@ -3,9 +3,9 @@
 `rollout` makes one; `messages` is what the model reads, derived from it. A trajectory only grows: each method returns a
 longer one. As a file it is lines of JSON: one `start` with the prompt, one `turn` each, one `end`; several may follow
 one another in a file. A line `continue` cuts the last one back to a number of turns and may add what the user said
-next: so a conversation that went on, or from which turns were taken back, is whole in its file, and every line ever
-written is still there. Lines of the other events (see `events.py`) are skipped, so what `codeact --json` prints is
-itself such a file.
+next; back to none, with nothing said, the first message is taken back too. So a conversation that went on, or from
+which turns were taken back, is whole in its file, and every line ever written is still there. Lines of the other events
+(see `events.py`) are skipped, so what `codeact --json` prints is itself such a file.
 
 Nothing here removes secrets: what a user or a cell wrote is kept as written. Keys of model back-ends never get here,
 because no value of this file holds one.
@@ -196,6 +196,11 @@ class Trajectory:
             kept = (*kept[:-1], replace(kept[-1], reply=None))
         return replace(self, turns=kept, stop=None)
 
+    def unsaid(self) -> "Trajectory":
+        """The conversation before the user said anything."""
+        prompt = self.prompt[:-1] if self.prompt and self.prompt[-1].role == "user" else self.prompt
+        return Trajectory(prompt, about={name: value for name, value in self.about.items() if name != "task"})
+
     def reply(self, text: str, images: Sequence[Image] = ()) -> "Trajectory":
         """Go on: the user's next message answers an answer, else it follows what the model last saw."""
         if not self.turns:
@@ -291,7 +296,8 @@ def _grow(found: list[Trajectory], data: dict[str, Any]) -> None:
     elif found and kind == "continue":
         cut = found[-1].cut(data["n_turns"])
         said = Message.from_json(data["reply"]) if data.get("reply") else None
-        found[-1] = cut.reply(said.content, said.images) if said else cut
+        # Who goes on with a first message writes a `start`: without turns it was taken back
+        found[-1] = cut.reply(said.content, said.images) if said else cut if cut.turns else cut.unsaid()
     elif not found or found[-1].stop:
         raise ValueError("there is no `start` before it")
     elif kind == "turn":

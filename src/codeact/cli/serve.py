@@ -12,6 +12,7 @@ from pathlib import Path
 
 from codeact.cli._exit import guarded
 from codeact.cli._flags import port, positive
+from codeact.cli._parser import Parser
 from codeact.cli._serve_users import add_limits, add_store, limits_of, users
 from codeact.errors import ConfigError, MissingExtra
 
@@ -45,12 +46,10 @@ def main(argv: Sequence[str]) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="codeact serve",
         description="The chat in the browser, and APIs for other programs.",
         epilog=_EXAMPLES,
-        allow_abbrev=False,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
     add("--model", metavar="MODEL", help="of new conversations, as PROVIDER:NAME (default: the one that is set)")

@@ -46,7 +46,7 @@ def add_user(store: Store, name: str, password: str) -> None:
     if not name or len(name) > 100 or not name.isprintable() or name != name.strip():
         raise ChatRefused("a name has 1 to 100 characters, without blanks around it")
     if not _LEAST_PASSWORD <= len(password) <= _MAX_PASSWORD:
-        raise ChatRefused(f"a password has at least {_LEAST_PASSWORD} characters")
+        raise ChatRefused(f"a password has {_LEAST_PASSWORD} to {_MAX_PASSWORD:,} characters")
     store.add_user(name, _HASHER.hash(password))
 
 
