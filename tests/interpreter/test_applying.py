@@ -112,6 +112,13 @@ def test_everything_is_applied(scene):
     assert list(find(layer, baseline)) == []
 
 
+def test_special_bits_of_a_folder_that_the_session_made_stay_behind(scene):
+    source, layer, baseline = scene()
+    (layer.output / "fresh").chmod(0o3777)
+    apply_all(layer, baseline)
+    assert stat.S_IMODE((source / "fresh").stat().st_mode) == 0o777
+
+
 def test_a_kill_at_any_step_leaves_each_file_old_or_new_and_the_next_apply_finishes(scene):
     number, ended = 0, -9
     while ended != 0:
