@@ -75,7 +75,7 @@ def test_a_death_between_cells_is_told(py):
 
 def _until(condition) -> bool:
     pause = threading.Event()
-    return any(condition() or pause.wait(0.05) for _ in range(400))
+    return any(condition() or pause.wait(0.05) for _ in range(1200))
 
 
 def test_the_kernels_own_magics_and_figures_work(py):

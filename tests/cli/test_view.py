@@ -166,7 +166,7 @@ def tty(monkeypatch):
 
 
 def wait_for(seen) -> None:
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while not seen():
         assert time.monotonic() < deadline
         threading.Event().wait(0.01)

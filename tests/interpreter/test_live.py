@@ -194,7 +194,7 @@ def test_one_that_is_only_forgotten_is_not_held_by_what_looks_after_it():
     backend = weakref.ref(py._backend)
     py.close()
     del py
-    for _ in range(1000):
+    for _ in range(6000):
         gc.collect()
         if backend() is None:
             break

@@ -54,3 +54,17 @@ def test_a_cell_that_shows_something_else_is_not_taken_for_the_same():
         died = py.run(DIE)
         assert (died.status, len(died.lost)) == ("died", 1)
         assert "it showed something else" in died.lost[0]
+
+
+def test_the_same_question_twice_gets_both_its_answers_again_and_in_their_order():
+    given = iter(range(100))
+
+    def draw() -> int:
+        return next(given)
+
+    with Interpreter([draw], imports=()) as py:
+        py.run("import asyncio\nawait asyncio.to_thread(len, [])")   # its thread stays, so no state can be frozen
+        py.run("drawn = [draw(), draw()]")
+        died = py.run(DIE)
+        assert (died.status, died.lost) == ("died", [])
+        assert py.run("drawn, draw()").text.endswith("([0, 1], 2)")

@@ -68,6 +68,12 @@ def test_what_is_written_is_read(good):
     assert found.tree.folders[0][0] == "sub"
 
 
+def test_a_cell_that_used_the_network_is_not_one_to_run_again_from_a_file(tmp_path):
+    entries = [Entry("x = 1", 1, 0.1, "", True, False, False), Entry("y = ask()", 2, 0.1, "", True, False, False, network=True)]
+    write(tmp_path / "a.zip", Saved(2, entries, None, [], Tree(), None), None)
+    assert [entry.replayable for entry in read(tmp_path / "a.zip", None).entries] == [True, False]
+
+
 def test_a_file_is_readable_by_its_owner_only_and_replaced_whole(good, tmp_path, monkeypatch):
     assert good.stat().st_mode & 0o777 == 0o600
     before = good.read_bytes()

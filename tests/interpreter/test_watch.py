@@ -131,6 +131,7 @@ def test_closed_while_a_large_folder_is_still_walked_it_holds_nothing(tmp_path, 
     for n in range(30):
         (tmp_path / f"{n}").mkdir()
     monkeypatch.setattr(watch, "SYNCHRONOUS_SECONDS", -1.0)
+    monkeypatch.setattr(watch, "SYNCHRONOUS_FOLDERS", 1)
     before, go = set(watch._inotify().owners), threading.Event()
     monkeypatch.setattr(Watch, "_watch_also", lambda self, folder: go.wait(60) if folder else None)
     one = Watch(tmp_path)

@@ -208,6 +208,11 @@ def test_set_id_files_cannot_be_made(filtered):
             assert filtered(name, *arguments) == errno.EPERM, name
 
 
+def test_folders_are_not_watched_nor_queues_opened_where_they_are_the_hosts(filtered):
+    for name in ("inotify_add_watch", "mq_open", "mq_unlink"):
+        assert filtered(name) == ("allow" if filtered.level == 3 else errno.EACCES), name
+
+
 def test_truncation_that_landlock_does_not_see_is_refused(filtered):
     unseen = filtered.level < 3 and filtered.abi < 3
     assert filtered("truncate") == (errno.EACCES if unseen else "allow")

@@ -39,7 +39,7 @@ __all__ = ["Live"]
 _faults = logging.getLogger(__name__)
 
 _SETTLED_SECONDS = 30.0
-_END_SECONDS = 2.0
+_END_SECONDS = 10.0
 _AGAIN_SECONDS = 0.05
 
 
