@@ -1,6 +1,7 @@
 """Packages of a session's own: from an index of the test's on loopback, at every level that works here."""
 
 import os
+import random
 import re
 import signal
 import site
@@ -16,6 +17,10 @@ from package_index import PackageIndex, sdist, wheel
 from codeact import Agent, Interpreter, Limits, PackageError, SandboxUnavailable
 from codeact.interpreter import pip as pip_module
 from codeact.interpreter import proxy
+from codeact.interpreter.package_job import Job
+from codeact.interpreter.packages import Packages
+from codeact.interpreter.pip import Found
+from codeact.interpreter.settings import Settings
 from codeact.models.scripted import ScriptedModel
 
 PLANTED = "codeact-test-secret-5f3a"
@@ -278,6 +283,31 @@ def test_more_than_its_limit_is_refused_and_leaves_nothing(make, index):
     assert py.run("%pip install cardinal").error is None
 
 
+def test_a_download_is_stopped_as_soon_as_all_of_it_together_is_over_the_limit(make, index):
+    bulky = [wheel(name, files={f"{name}.py": random.Random(name).randbytes(1 << 20).hex()}) for name in ("one", "two", "three")]
+    index.files.update([*bulky, wheel("last")])
+    answer, over = index.answer, threading.Event()
+    index.answer = lambda request: (over.wait(120) if "/files/last" in request.path else None, answer(request))
+    try:
+        py = make(index_url=index.url, limits=Limits(packages_mb=3))
+        assert "more than 3 MB" in py.run("%pip install one two three last", timeout=60).error.message
+    finally:
+        over.set()
+    assert py.packages == {}
+
+
+def test_another_package_than_the_index_had_promised_is_refused(tmp_path):
+    name, data = wheel("other")
+    (tmp_path / name).write_bytes(data)
+    (tmp_path / "modules").mkdir()
+    packages, job = Packages(Settings(), None, None, lambda request: pytest.fail("nothing is built")), Job(print, 60)
+    with pytest.raises(PackageError, match="other packages than it had promised"):
+        packages._unpack([Found("cardinal", "1.0")], [tmp_path / name], tmp_path / "modules", tmp_path, job)
+    job.close()
+    assert not list((tmp_path / "modules").iterdir())
+    assert packages.installed == {}
+
+
 def test_too_many_at_once_are_refused(py, index):
     assert "at most 20" in py.run("%pip install " + " ".join(f"a{n}" for n in range(21))).error.message
     assert index.asked == []
@@ -452,6 +482,13 @@ def test_what_has_no_wheel_is_built_inside_the_walls(make, inside, monkeypatch, 
     assert py.run("%pip install rough").text.endswith("there already.")
 
 
+def test_a_name_that_the_index_does_not_have_is_told_as_that(make, inside):
+    py = make(index_url=inside.url)
+    assert "the package index has no nameless for this Python; is the name right?" in py.run("%pip install nameless").error.message
+    with pytest.raises(PackageError, match=r"the package index has no nameless"):
+        Interpreter(packages=["nameless"], index_url=inside.url)
+
+
 def test_the_password_of_an_index_does_not_go_into_a_build(make, inside):
     inside.files.update([sdist("rough")])
     py = make(index_url=f"http://user:tr0ub4dor@index.test:{inside.port}/simple")
@@ -462,7 +499,7 @@ def test_the_password_of_an_index_does_not_go_into_a_build(make, inside):
 
 
 @pytest.mark.parametrize(("extra", "metadata", "error"), [
-    ("seen = 1 / 0", "", "could not be built"),
+    ("seen = 1 / 0", "", "rough has no wheel, and could not be built from source: ZeroDivisionError: division by zero"),
     ("seen = 0; os.symlink('/etc/passwd', os.path.join(wheel_directory, 'rough-1.0-py3-none-any.whl')); raise SystemExit(0)", "", "could not be built"),
     ("seen = 0", "Requires-Dist: a @ http://169.254.169.254/a.whl\\n", "wants packages by their address"),
     ("seen = 0; wheel_directory = os.environ['HOME'] + '/wheels'; os.makedirs(wheel_directory, exist_ok=True); open(wheel_directory + '/pytest-99-py3-none-any.whl', 'wb').write(b'PK')", "", "rough"),
@@ -484,7 +521,7 @@ def test_an_interrupt_ends_a_build(make, inside):
         if "Preparing metadata" in piece.text:
             py.interrupt()
 
-    assert py.run("%pip install rough", timeout=60, on_output=when_it_builds).status == "interrupted"
+    assert py.run("%pip install rough", timeout=300, on_output=when_it_builds).status == "interrupted"
     py._backend._packages.close()
     assert py.packages == {}
 
