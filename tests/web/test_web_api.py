@@ -247,8 +247,10 @@ def test_the_schema_of_the_api_is_whole(served):
 
 
 @pytest.mark.parametrize("page", [False, True])
-def test_what_nothing_is_at_is_told_as_each_api_tells_it(serve, page):
-    with serve(page=page).client() as client:
+def test_what_nothing_is_at_is_told_as_each_api_tells_it(request, page):
+    # A process has one page, and it is the site's
+    served = request.getfixturevalue("site") if page else request.getfixturevalue("serve")()
+    with served.client() as client:
         found = client.get("/api/v1/nope")
         assert (found.status_code, found.json()["error"]) == (404, "unknown_path")
         found = client.put("/api/v1/conversations", json={})

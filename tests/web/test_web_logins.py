@@ -84,7 +84,7 @@ def test_who_logs_out_everywhere_is_known_nowhere_by_no_cookie_and_no_key(serve,
     assert not is_known(again)
     again = browser(served, "alice")
     assert verb.main(["user", "logout", "alice", "--data", str(tmp_path / "h")]) == 0
-    assert capsys.readouterr().out == "1 logins and keys of alice ended\n"
+    assert capsys.readouterr().out == "1 login or key of alice ended\n"
     assert not is_known(again)
     assert is_known(bob)
     program.close()
