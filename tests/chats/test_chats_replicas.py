@@ -6,6 +6,7 @@ import time
 import pytest
 from talk import Calculator, kinds, say
 
+from codeact.chats import holding
 from codeact.chats.chats import open_store
 from codeact.chats.holding import Holding
 from codeact.errors import ChatElsewhere, NotFound
@@ -71,9 +72,9 @@ def test_of_messages_sent_to_two_servers_at_once_one_is_taken(two):
         chats.stop(key, "me")
 
 
-def test_a_stop_at_another_server_reaches_the_one_that_is_at_work(two):
+def test_a_stop_at_another_server_reaches_the_one_that_is_at_work(two, monkeypatch):
     here, there = two
-    here._holding._seconds = 0.5   # from the second look on
+    monkeypatch.setattr(holding, "_RENEWALS", 150)   # from the second look on
     key = here.create("me").id
     here.send(key, "me", "wait")
     with pytest.raises(ChatElsewhere):
