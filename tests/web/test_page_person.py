@@ -16,7 +16,7 @@ from serving import TOKEN
 from sqlalchemy.exc import OperationalError
 
 from codeact.chats.values import Options
-from codeact.web.page import conversation, turns
+from codeact.web.page import conversation, frame, start, turns
 from codeact.web.page.trying import tried
 
 ANSWER = "<solution>That is all.</solution>"
@@ -138,6 +138,63 @@ def test_a_page_follows_again_when_the_database_has_been_gone_for_a_moment(site,
             await asyncio.sleep(0.05)
         site.chats.update(key, "local", title="a name that the list shows")
         await seen(user, "a name that the list shows")
+
+    act(scenario)
+
+
+def test_older_conversations_are_listed_when_they_are_asked_for(site, act, monkeypatch):
+    monkeypatch.setattr(frame, "_LISTED", 2)
+    for n in range(3):
+        site.chats.create("local", title=f"number {n} of those listed")
+
+    async def scenario(user):
+        await user.open("/")
+        await user.should_not_see("number 0 of those listed")
+        await user.should_see("number 2 of those listed")
+        press(user, "Older ones")
+        await seen(user, "number 0 of those listed")
+
+    act(scenario)
+
+
+def test_a_shared_conversation_has_its_earlier_turns_too(site, act, monkeypatch):
+    monkeypatch.setattr(start, "_SHARED_TURNS", 2)
+    site.model.script.update({f"share {n}": [f"<solution>Shared {n}.</solution>"] for n in range(5)})
+    key = a_conversation(site, *(f"share {n}" for n in range(5)))
+
+    async def scenario(user):
+        await user.open(f"/s/{site.chats.share(key, 'local')}")
+        await user.should_see("Shared 4.")
+        await user.should_not_see("Shared 2.")
+        for _ in range(2):
+            press(user, "earlier turns")
+            await asyncio.sleep(0)
+        await seen(user, "Shared 0.")
+        articles = [one for one in user.client.elements.values() if "answer" in one.classes]
+        assert len(articles) == 5
+
+    act(scenario)
+
+
+def test_what_runs_stays_where_it_is_when_earlier_turns_come(site, act, monkeypatch):
+    monkeypatch.setattr(conversation, "_PAGE_TURNS", 2)
+    site.model.script.update({f"turn {n}": [f"<solution>Answer {n}.</solution>"] for n in range(4)})
+    site.model.script["go on"] = ["Some words so far.{hold} And more. <solution>That is all.</solution>"]
+    site.model.go.clear()
+    key = a_conversation(site, *(f"turn {n}" for n in range(4)))
+
+    async def scenario(user):
+        await user.open(f"/c/{key}")
+        user.find(ui.textarea).type("go on").trigger("keydown.enter")
+        await seen(user, "Some words so far.")
+        for n in (1, 0):
+            press(user, "earlier turns")
+            await seen(user, f"Answer {n}.")
+        live = [one for one in user.client.elements.values() if "live" in one.classes]
+        assert len(live) == 1
+        site.model.go.set()
+        await seen(user, "That is all.")
+        assert len([one for one in user.client.elements.values() if "turn" in one.classes]) == 5
 
     act(scenario)
 

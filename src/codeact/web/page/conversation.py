@@ -48,6 +48,7 @@ class Conversation:
         self._changed = changed
         self._seen, self._first, self._last = 0, 0, ""
         self._branch_shown = ""
+        self._going_back = asyncio.Lock()
         self._live: turns.LiveTurn | None = None
         self._cell: tuple[Any, str] | None = None
         self._asked, self._took = 0.0, 0.0
@@ -94,13 +95,17 @@ class Conversation:
         self._to_end()
 
     async def _more(self) -> None:
-        entries = await in_thread(self.chats.shown, self.key, self.owner, before=self._first, limit=_PAGE_TURNS)
-        with self._shown, ui.column().classes("w-full gap-0") as above:
-            for entry in entries:
-                self._show(entry)
-        above.move(target_index=0)
-        self._first = min((entry.turn for entry in entries if entry.turn is not None), default=0)
-        self._earlier.set_visibility(self._first > 0)
+        async with self._going_back:   # pressed twice, it goes back twice as far
+            entries = await in_thread(self.chats.shown, self.key, self.owner, before=self._first, limit=_PAGE_TURNS)
+            now = self._live, self._cell, self._open, self._asked, self._took, self._last
+            self._live, self._cell, self._open = None, None, {}   # what runs is none of what was
+            with self._shown, ui.column().classes("w-full gap-0") as above:
+                for entry in entries:
+                    self._show(entry)
+            above.move(target_index=0)
+            self._live, self._cell, self._open, self._asked, self._took, self._last = now
+            self._first = min((entry.turn for entry in entries if entry.turn is not None), default=0)
+            self._earlier.set_visibility(self._first > 0)
         # What was read stays where it was
         ui.run_javascript(
             "const below = window.belowEarlier; delete window.belowEarlier;"

@@ -32,6 +32,8 @@ __all__ = ["mount"]
 log = logging.getLogger("codeact.web")
 
 _LIST_SECONDS = 0.5
+_LISTED = 100
+"""Conversations in the list, until older ones are asked for."""
 _BUILD_SECONDS = 60.0   # on a busy machine; a page that took longer would be a fault of the server
 _PANELS = {
     "Files": panels.files,
@@ -103,6 +105,7 @@ class _Frame:
     def __init__(self, chats: Chats, owner: str, key: str | None) -> None:
         self.chats, self.owner, self.key = chats, owner, key
         self._search, self._beside = "", ""
+        self._n_listed = _LISTED
         self._told: tuple[object, ...] | None = None
         self._rows: dict[str, tuple[object, ui.row]] = {}
         """Of the list: what each shows, and its element."""
@@ -136,6 +139,7 @@ class _Frame:
             ).classes("w-full search")
             self._list = ui.column().classes("w-full gap-0").props("role=list")
             self._none = ui.label("").classes("aside q-pa-sm")
+            self._older = ui.button("Older ones", on_click=self._more).props("flat dense no-caps").classes("w-full")
             if self.owner != LOCAL:
                 dialogs.account(self.owner)
         with ui.right_drawer(bordered=True, value=False, bottom_corner=True).props(
@@ -184,7 +188,9 @@ class _Frame:
 
     async def _fill_list(self) -> None:
         async with self._listing:   # of two at once, the one that was asked for first could be shown last
-            found = await in_thread(self.chats.find, self.owner, search=self._search, limit=100)
+            found = await in_thread(self.chats.find, self.owner, search=self._search, limit=self._n_listed + 1)
+            self._older.set_visibility(len(found) > self._n_listed)
+            found = found[: self._n_listed]
             looks = {one.id: (one.title, one.pinned, one.state in AT_WORK) for one in found}
             for gone in self._rows.keys() - looks.keys():
                 self._rows.pop(gone)[1].delete()
@@ -200,6 +206,10 @@ class _Frame:
                     row.move(target_index=place)
             self._none.set_text("None yet." if not self._search else "Nothing found.")
             self._none.set_visibility(not found)
+
+    async def _more(self) -> None:
+        self._n_listed += _LISTED
+        await self._fill_list()
 
     async def _follow_list(self, client: Client) -> None:
         """What happens in other conversations, and in other tabs."""

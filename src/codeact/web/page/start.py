@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 
 from nicegui import ui
 
 from codeact.chats.chats import Chats
-from codeact.chats.values import Summary
+from codeact.chats.values import Entry, Summary
 from codeact.errors import CodeActError
 from codeact.web.page import turns
 from codeact.web.page.composer import Attached, Composer
@@ -16,6 +17,7 @@ from codeact.web.threads import in_slow_thread, in_thread
 
 __all__ = ["begin", "shared"]
 
+_SHARED_TURNS = 30
 _EXAMPLES = (
     "Plot sin(x)/x and its derivative",
     "How are the sums of two dice spread in 10,000 throws?",
@@ -64,20 +66,38 @@ def begin(chats: Chats, owner: str) -> None:
 
 async def shared(chats: Chats, token: str, summary: Summary) -> None:
     """A conversation as it is, to be read."""
-    entries = await in_thread(chats.shared_turns, token, limit=200)
+    first: int | None = None
+    one_at_a_time = asyncio.Lock()
+
+    async def more() -> None:
+        nonlocal first
+        async with one_at_a_time:   # pressed twice, it goes back twice as far
+            entries = await in_thread(chats.shared_turns, token, before=first, limit=_SHARED_TURNS)
+            with shown, ui.column().classes("w-full gap-0") as above:
+                _drawn(entries)
+            above.move(target_index=0)
+            first = min((entry.turn for entry in entries if entry.turn is not None), default=0)
+            earlier.set_visibility(first > 0)
+
     with ui.column().classes("middle"):
         ui.label(summary.title or "A conversation").classes("text-h5 q-mt-md").props("role=heading aria-level=1")
-        cell = ""
-        for entry in entries:
-            if entry.kind == "user":
-                turns.said(entry.data)
-            elif entry.kind == "turn":
-                turns.turn(entry.data, entry.turn or 0)
-            elif entry.kind == "cell":
-                cell = entry.data["code"]
-            elif entry.kind == "cell_done":
-                turns.own_cell(cell, entry.data)
-            elif entry.kind == "cut":
-                turns.cut(entry.data)
-            else:
-                turns.note(entry.kind, entry.data)
+        earlier = ui.button("earlier turns", on_click=more).props("flat dense no-caps").classes("note earlier")
+        shown = ui.column().classes("w-full gap-0 turns")
+    await more()
+
+
+def _drawn(entries: Sequence[Entry]) -> None:
+    cell = ""
+    for entry in entries:
+        if entry.kind == "user":
+            turns.said(entry.data)
+        elif entry.kind == "turn":
+            turns.turn(entry.data, entry.turn or 0)
+        elif entry.kind == "cell":
+            cell = entry.data["code"]
+        elif entry.kind == "cell_done":
+            turns.own_cell(cell, entry.data)
+        elif entry.kind == "cut":
+            turns.cut(entry.data)
+        else:
+            turns.note(entry.kind, entry.data)
