@@ -7,6 +7,7 @@ import httpx
 import pytest
 from serving import TOKEN
 
+from codeact.chats.store import Store
 from codeact.chats.values import Entry
 from codeact.messages import Completion, Usage
 from codeact.web.openai_text import Text
@@ -147,6 +148,26 @@ def test_a_client_that_goes_away_stops_what_runs(served):
         assert served.chats.summary(key, "local").state == "running"
     assert served.chats.wait(key, "local", 30)
     assert [entry.kind for entry in served.chats.entries(key, "local")][-1] == "stopped"
+
+
+def test_a_run_whose_end_cannot_be_stored_ends_the_request_too(served, monkeypatch):
+    real = Store.add
+
+    def add(self, key, items, **more):
+        if any(kind in ("stopped", "cut", "ended", "error") for kind, *_ in items):
+            raise OSError("the disk is full")
+        return real(self, key, items, **more)
+
+    monkeypatch.setattr(Store, "add", add)
+    monkeypatch.setattr("codeact.web.openai_api._BEAT_SECONDS", 0.1)
+    body = {"model": "codeact/model", "messages": [user("wait")], "stream": True}
+    with served.client() as client, client.stream("POST", "/v1/chat/completions", json=body) as stream:
+        lines = stream.iter_lines()
+        next(lines)
+        served.chats._lives[stream.headers["x-conversation-id"]].cancel()
+        said = "".join(lines)
+    assert "could not be stored" in said
+    assert said.endswith("data: [DONE]")
 
 
 def test_the_words_of_a_reply_are_streamed_before_it_is_whole(serve):

@@ -119,7 +119,7 @@ class _Run:
 
     async def pieces(self, request: Request) -> AsyncIterator[str]:
         """The text as it comes, and an empty one now and then."""
-        over = False
+        over = rests = False
         try:
             async for found in follow(self._chats, self.key, self._owner, self._after, beat=_BEAT_SECONDS):
                 for entry in found:
@@ -129,8 +129,13 @@ class _Run:
                 if over:
                     return
                 if not found:
+                    if rests:   # since the look before: its end could not be stored, or another server took it over
+                        self.failure = Fault(500, "failed", "the run ended, and its end could not be stored; go on with "
+                                                            "another message")
+                        return
                     if await request.is_disconnected():
                         return
+                    rests = await in_thread(self._chats.wait, self.key, self._owner, 0)
                     yield ""
         finally:
             with anyio.CancelScope(shield=True):
