@@ -63,3 +63,26 @@ def test_of_programs_that_start_and_write_at_once_each_number_is_given_once(post
     assert [entry.seq for entry in stores[0].entries(key)] == list(range(1, 161))
     for store in stores:
         store.close()
+
+
+def test_what_two_servers_name_at_once_is_named_once(postgres):
+    stores, faults = [Store(postgres) for _ in range(2)], []
+
+    def name(store, n):
+        try:
+            for _ in range(30):
+                store.name("a name", "key", "branch", n)
+                store.add_user("alice", f"hash {n}")
+        except Exception as error:
+            faults.append(error)
+
+    threads = [threading.Thread(target=name, args=(store, n)) for n, store in enumerate(stores)]
+    for one in threads:
+        one.start()
+    for one in threads:
+        one.join()
+    assert faults == []
+    assert stores[0].named("a name")[:2] == ("key", "branch")
+    assert stores[0].user_hash("alice").startswith("hash")
+    for store in stores:
+        store.close()

@@ -17,8 +17,9 @@ class Accounts(Database):
     def add_user(self, name: str, password_hash: str) -> None:
         """Add a user, or give one another password."""
         with self._changing() as connection:
-            connection.execute(users.delete().where(users.c.name == name))
-            connection.execute(users.insert().values(name=name, password=password_hash, created=time.time()))
+            new = {"password": password_hash, "created": time.time()}
+            insert = self._insert(users).values(name=name, **new)
+            connection.execute(insert.on_conflict_do_update(index_elements=["name"], set_=new))
             connection.execute(logins.delete().where(logins.c.owner == name))
 
     def user_hash(self, name: str) -> str | None:

@@ -20,6 +20,7 @@ import sqlalchemy as sa
 from alembic import command
 from alembic.config import Config
 from alembic.util import CommandError
+from sqlalchemy.dialects import postgresql, sqlite
 
 from codeact.errors import ConfigError
 
@@ -77,6 +78,10 @@ class Database:
         """
         with self._writer, self._engine.begin() as connection:
             yield connection
+
+    def _insert(self, table: sa.Table) -> Any:
+        """An INSERT that can say what is to be done where the row is there (`on_conflict_do_update`)."""
+        return (postgresql if self._engine.dialect.name == "postgresql" else sqlite).insert(table)
 
     def ping(self) -> None:
         """Ask the database for nothing; raises what SQLAlchemy does where it does not answer."""

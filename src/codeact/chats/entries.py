@@ -224,9 +224,11 @@ class Entries(Database):
     def name(self, name: str, key: str, branch: str, turn: int) -> None:
         """Know a place in a conversation by a name (64 characters at most); very old names are forgotten."""
         now = time.time()
+        place = {"conversation": key, "branch": branch, "turn": turn, "at": now}
+        insert = self._insert(names).values(name=name, **place)
         with self._changing() as connection:
-            connection.execute(names.delete().where((names.c.name == name) | (names.c.at < now - _NAME_SECONDS)))
-            connection.execute(names.insert().values(name=name, conversation=key, branch=branch, turn=turn, at=now))
+            connection.execute(names.delete().where(names.c.at < now - _NAME_SECONDS))
+            connection.execute(insert.on_conflict_do_update(index_elements=["name"], set_=place))
 
     def named(self, name: str) -> tuple[str, str, int] | None:
         """Conversation, branch and number of turns that a name is of."""

@@ -6,7 +6,6 @@ import time
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 
 from codeact.chats.database import Database
 from codeact.chats.quota import Rate, day_of
@@ -50,9 +49,6 @@ class Spending(Database):
         query = sa.select(conversations.c.id, conversations.c.n_bytes).where(conversations.c.owner == owner)
         with self._engine.connect() as connection:
             return {row.id: row.n_bytes for row in connection.execute(query)}
-
-    def _insert(self, table: sa.Table) -> Any:
-        return (postgresql if self._engine.dialect.name == "postgresql" else sqlite).insert(table)
 
     def _run(self, statement: Any) -> None:
         with self._changing() as connection:

@@ -130,8 +130,8 @@ class _Run:
                     return
                 if not found:
                     if rests:   # since the look before: its end could not be stored, or another server took it over
-                        self.failure = Fault(500, "failed", "the run ended, and its end could not be stored; go on with "
-                                                            "another message")
+                        self.failure = Fault(500, "failed", "the run ended, and its end could not be stored; go on "
+                                                            "with another message")
                         return
                     if await request.is_disconnected():
                         return
