@@ -5,9 +5,18 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Self
 
 from codeact.errors import ChatRefused
+from codeact.interpreter.limits import MOST
 from codeact.messages import Usage
 
 __all__ = ["Branch", "Entry", "FileInfo", "Options", "Summary", "TurnView"]
+
+_MAX_CHARS = 100_000
+_TEXT, _TEXTS = f"text of at most {_MAX_CHARS:,} characters", "a list of texts"
+_AMOUNT, _COUNT = f"a number above 0 and at most {MOST:,}", f"a whole number from 1 to {MOST:,}"
+_RIGHT = {"model": _TEXT, "format": _TEXT, "instructions": _TEXT, "tools": _TEXTS, "network": _TEXTS,
+          "max_turns": _COUNT, "timeout": _AMOUNT, "max_seconds": f"{_AMOUNT}, or null",
+          "max_cost": f"{_AMOUNT}, or null", "max_tokens": f"{_COUNT}, or null"}
+"""What an option takes, in words."""
 
 
 @dataclass(frozen=True)
@@ -53,21 +62,21 @@ class Options:
 
 def _judged(name: str, value: Any) -> Any:
     match name:
-        case "model" | "format" | "instructions" if isinstance(value, str) and len(value) <= 100_000:
+        case "model" | "format" | "instructions" if isinstance(value, str) and len(value) <= _MAX_CHARS:
             return value
         case "tools" | "network" if isinstance(value, list | tuple) and all(isinstance(one, str) for one in value):
             return tuple(value)
-        case "max_turns" | "max_tokens" if isinstance(value, int) and not isinstance(value, bool) and value > 0:
+        case "max_turns" | "max_tokens" if isinstance(value, int) and _is_amount(value):
             return value
         case "max_seconds" | "max_cost" | "timeout" if _is_amount(value):
             return float(value)
         case "max_seconds" | "max_cost" | "max_tokens" if value is None:
             return None
-    raise ChatRefused(f"the option {name} cannot be {str(value)[:80]!r}")
+    raise ChatRefused(f"the option {name} cannot be {str(value)[:80]!r}; it is {_RIGHT[name]}")
 
 
 def _is_amount(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < 1e9
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 < value <= MOST
 
 
 @dataclass(frozen=True)
