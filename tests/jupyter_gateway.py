@@ -2,7 +2,6 @@
 
 import os
 import secrets
-import socket
 import subprocess
 import sys
 import tempfile
@@ -10,6 +9,8 @@ import time
 import urllib.error
 import urllib.request
 from types import TracebackType
+
+from ports import free_port
 
 __all__ = ["Gateway"]
 
@@ -19,9 +20,7 @@ class Gateway:
 
     def __init__(self) -> None:
         self.token = secrets.token_hex(16)
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
+        self.port = free_port()
         self.home = tempfile.TemporaryDirectory(prefix="codeact-test-")
 
     @property

@@ -177,7 +177,7 @@ def test_setting_the_switch_interrupts_what_runs_and_says_so():
     with cancel.calling(interrupted.set):
         thread = threading.Thread(target=cancel.set)
         thread.start()
-        assert interrupted.wait(5)
+        assert interrupted.wait(60)
         thread.join()
     assert cancel.stop is Stop.CANCELLED
     assert cancel.set() is False

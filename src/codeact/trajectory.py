@@ -24,7 +24,7 @@ from codeact.actions import Action, Answer, Say, action_from_json, action_to_jso
 from codeact.errors import TrajectoryError
 from codeact.messages import Completion, Image, Message, Usage
 
-__all__ = ["Bundle", "Observation", "Stop", "Trajectory", "Turn", "load", "parse", "plain", "sum_usage"]
+__all__ = ["Bundle", "Observation", "Stop", "Trajectory", "Turn", "load", "parse", "plain", "rich", "sum_usage"]
 
 Bundle = Mapping[str, str | bytes]
 """One rich output: MIME type to text or bytes."""
@@ -135,7 +135,7 @@ class Turn:
             text=seen["text"],
             stop=Stop(seen["stop"]) if seen.get("stop") else None,
             status=seen.get("status", "ok"),
-            outputs=tuple(_rich(bundle) for bundle in seen.get("outputs", ())),
+            outputs=tuple(rich(bundle) for bundle in seen.get("outputs", ())),
             files=tuple(seen.get("files", ())),
         )
         completion = Completion.from_json(data["completion"])
@@ -314,7 +314,7 @@ def plain(bundle: Bundle) -> dict[str, Any]:
     }
 
 
-def _rich(data: Mapping[str, Any]) -> Bundle:
+def rich(data: Mapping[str, Any]) -> Bundle:
     """Undo `plain`."""
     bundle: dict[str, str | bytes] = {}
     for mime, value in data.items():

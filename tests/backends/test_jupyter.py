@@ -12,7 +12,7 @@ from types import SimpleNamespace
 import pytest
 
 from codeact import ConfigError, Interpreter, InterpreterError, InterpreterGone, Limits, tool
-from codeact.backends import _jupyter_cell
+from codeact.backends import _jupyter_cell, jupyter
 from codeact.backends._jupyter_cell import bundle_of, plain
 from codeact.backends._jupyter_tools import Questions
 from codeact.backends._jupyter_wire import KernelLost, Message, message_of
@@ -59,7 +59,7 @@ def test_cells_are_numbered_as_ours_also_after_a_death(py):
 
 def test_a_cell_that_does_not_stop_costs_the_state_and_says_so(py):
     py.run("x = 1")
-    result = py.run("import time\nwhile True:\n    try: time.sleep(5)\n    except KeyboardInterrupt: pass", timeout=0.2)
+    result = py.run("import time\nwhile True:\n    try: time.sleep(5)\n    except KeyboardInterrupt: pass", timeout=1.5)
     assert result.status == "timeout"
     assert result.restored
     assert result.lost
@@ -75,7 +75,7 @@ def test_a_death_between_cells_is_told(py):
 
 def _until(condition) -> bool:
     pause = threading.Event()
-    return any(condition() or pause.wait(0.05) for _ in range(400))
+    return any(condition() or pause.wait(0.05) for _ in range(1200))
 
 
 def test_the_kernels_own_magics_and_figures_work(py):
@@ -325,3 +325,30 @@ def test_a_forged_question_is_answered_with_nothing(question):
     assert questions.take("codeact-tool:n:" + question)
     assert json.loads(questions.answer())["answers"] == []
     assert not questions.take("codeact-tool:other:" + question)
+
+
+def test_a_kernel_that_took_no_notice_of_an_interrupt_is_interrupted_again_and_asked_anew(monkeypatch):
+    class Wire:
+        """A kernel whose first question is lost, and which is interrupted once before it has begun."""
+
+        def __init__(self):
+            self.asked, self.interrupts, self.replied = 0, 0, False
+
+        def send(self, channel, kind, content):
+            self.asked += kind == "execute_request"
+            self.replied = kind == "input_reply"
+            return str(self.asked)
+
+        def interrupt(self):
+            self.interrupts += 1
+
+        def wait(self, seconds):
+            if self.replied or (self.asked == 1 and self.interrupts == 2):
+                return [Message("shell", "execute_reply", str(self.asked), True, {})]
+            return [Message("stdin", "input_request", "2", True, {})] if self.asked == 2 else []
+
+    monkeypatch.setattr(jupyter, "STDIN_SECONDS", 0.01)
+    backend = object.__new__(jupyter.JupyterBackend)
+    backend._wire = wire = Wire()
+    backend._await_stdin()
+    assert (wire.asked, wire.interrupts, wire.replied) == (2, 2, True)

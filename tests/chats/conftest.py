@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import socket
 import subprocess
 import tempfile
 from pathlib import Path
@@ -11,6 +10,7 @@ import pytest
 from talk import OPTIONS, Calculator
 
 from codeact.chats.chats import Chats
+from ports import free_port
 
 
 @pytest.fixture
@@ -63,9 +63,7 @@ def postgres_server():
         except KeyError:
             pytest.skip("PostgreSQL does not run as root, and there is no user postgres")
         as_user = {"user": nobody.pw_uid, "group": nobody.pw_gid, "extra_groups": []}
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     folder = Path(tempfile.mkdtemp(prefix="pg-"))
     if as_user:
         os.chown(folder, as_user["user"], as_user["group"])

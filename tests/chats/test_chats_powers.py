@@ -57,8 +57,9 @@ def test_hosts_are_those_that_the_server_allows(allowed, asked, may):
                                    "metadata", "*.org"])
 def test_what_is_no_public_host_is_refused_also_where_all_are_allowed(entry):
     for hosts in (None, ("example.org",)):
-        with pytest.raises(ChatRefused, match="network"):
+        with pytest.raises(ChatRefused, match="host") as told:
             Powers(hosts=hosts).judge(Options(network=(entry,)))
+        assert "network=" not in str(told.value)
 
 
 def test_a_host_that_is_none_cannot_be_allowed(make):
@@ -133,10 +134,10 @@ def test_cells_of_a_user_reach_nothing_of_the_servers_or_of_other_users(make, tm
 
 
 @pytest.mark.parametrize(("name", "value", "right"), [
-    ("max_turns", 10**30, "a whole number from 1 to 1,000,000,000$"), ("max_turns", 0, "a whole number from 1"),
-    ("max_turns", None, "a whole number"), ("max_turns", True, "a whole number"), ("max_tokens", 1.5, "a whole number .*, or null"),
-    ("max_cost", -1, "a number above 0 and at most 1,000,000,000, or null"), ("timeout", float("nan"), "a number above 0"),
-    ("timeout", 1e300, ".*at most 1,000,000,000$"), ("tools", "web_fetch", "a list of texts"), ("model", 7, "text of at most"),
+    ("max_turns", 10**30, "a whole number from 1 to 10,000$"), ("max_turns", 0, "a whole number from 1"),
+    ("max_turns", None, "a whole number"), ("max_turns", True, "a whole number"), ("max_tokens", 1.5, "a whole number .*, or nothing"),
+    ("max_cost", -1, "a number from 0.0001 to 1,000,000, or nothing"), ("timeout", float("nan"), "a number from 0.1"),
+    ("timeout", 1e300, ".* to 100,000$"), ("tools", "web_fetch", "a list of names"), ("model", 7, "a text"),
 ])  # fmt: skip
 def test_a_value_that_an_option_does_not_take_is_told_with_those_it_does(name, value, right):
     with pytest.raises(ChatRefused, match=f"the option {name} cannot be .*; it is {right}"):

@@ -6,6 +6,7 @@ import time
 import pytest
 from talk import Calculator, kinds, say
 
+from codeact.chats import holding
 from codeact.chats.chats import open_store
 from codeact.chats.holding import Holding
 from codeact.errors import ChatElsewhere, NotFound
@@ -71,9 +72,9 @@ def test_of_messages_sent_to_two_servers_at_once_one_is_taken(two):
         chats.stop(key, "me")
 
 
-def test_a_stop_at_another_server_reaches_the_one_that_is_at_work(two):
+def test_a_stop_at_another_server_reaches_the_one_that_is_at_work(two, monkeypatch):
     here, there = two
-    here._holding._seconds = 0.5   # from the second look on
+    monkeypatch.setattr(holding, "_RENEWALS", 150)   # from the second look on
     key = here.create("me").id
     here.send(key, "me", "wait")
     with pytest.raises(ChatElsewhere):
@@ -167,9 +168,26 @@ def test_a_server_that_lost_what_it_was_at_work_on_stops(two):
     here.send(key, "me", "wait")
     here.store.release(key)                                    # as when it was not heard of for too long
     assert there.store.take(key, there._holding.name, 60)
+    known = there.store.entries(key)
     assert here.wait(key, "me", 30)
-    assert "stopped" in kinds(here, key)
+    assert there.store.entries(key) == known                   # nor does it write any more
     assert there.store.holder(key) == there._holding.name      # which it does not take away
+    there._holding._store.release(key)
+    assert there.stop(key, "me")
+    assert kinds(there, key)[-1] == "interrupted"
+    assert there.summary(key, "me").state == "interrupted"
+
+
+def test_what_another_server_had_meanwhile_is_not_taken_back(two):
+    here, there = two
+    here._holding._seconds = 0.5
+    key = here.create("me").id
+    here.send(key, "me", "wait")
+    here.store.release(key)
+    assert there.store.take(key, there._holding.name, 60)
+    there.store.release(key)                                   # and is done with it already
+    assert here.wait(key, "me", 30)
+    assert here.store.holder(key) is None
 
 
 # The row itself ---------------------------------------------------------------------------------------------------------

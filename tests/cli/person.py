@@ -9,7 +9,7 @@ import pexpect
 import pyte
 
 MARK = "\u203a "
-SECONDS = 20
+SECONDS = 60
 """Nobody waits so long unless something is broken."""
 
 

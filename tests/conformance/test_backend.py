@@ -62,7 +62,7 @@ def test_output_is_streamed_while_the_cell_runs(make):
     @tool
     def wait_until_seen() -> bool:
         """Whether the host has seen the output of a cell that still runs."""
-        return came.wait(10)
+        return came.wait(60)
 
     def watch(event):
         seen.append(event)
@@ -76,10 +76,10 @@ def test_output_is_streamed_while_the_cell_runs(make):
 
 def test_timeout_keeps_variables(py):
     py.run("x = 1")
-    result = py.run("y = 2\nwhile True: pass", timeout=0.3)
+    result = py.run("y = 2\nwhile True: pass", timeout=1.5)   # on a busy machine too, y is set by then
     assert result.status == "timeout"
     assert result.error.name == "TimeoutError"
-    assert "0.3 seconds" in result.text
+    assert "1.5 seconds" in result.text
     assert py.run("x, y").text.endswith("(1, 2)")
 
 
@@ -91,7 +91,7 @@ def test_timeout_interrupts_a_sleep(py):
 
 def test_a_cell_that_swallows_the_interrupt_is_killed_and_the_state_before_it_is_back(py):
     py.run("x = 1")
-    result = py.run("import time\nx = 2\nwhile True:\n    try: time.sleep(5)\n    except KeyboardInterrupt: pass", timeout=0.2)
+    result = py.run("import time\nx = 2\nwhile True:\n    try: time.sleep(5)\n    except KeyboardInterrupt: pass", timeout=1.5)
     assert result.status == "timeout"
     assert result.restored
     assert result.lost == []
@@ -108,7 +108,7 @@ def test_interrupt_from_another_thread_keeps_variables(make):
         running.set()
 
     py = make([started])
-    stopper = threading.Thread(target=lambda: (running.wait(10), py.interrupt()))
+    stopper = threading.Thread(target=lambda: (running.wait(60), py.interrupt()))
     stopper.start()
     result = py.run("z = 3\nstarted()\nwhile True: pass")
     stopper.join()
@@ -206,10 +206,10 @@ def test_input_is_asked_of_the_host_where_it_offers(make):
 
 def test_waiting_for_input_pauses_the_clock(make):
     def answer(prompt, hidden):
-        time.sleep(0.6)
+        time.sleep(2.0)
         return "late"
 
-    result = make(on_input=answer).run("input()", timeout=0.4)
+    result = make(on_input=answer).run("input()", timeout=1.5)
     assert result.status == "ok"
 
 
@@ -223,10 +223,10 @@ def test_a_flood_costs_neither_memory_nor_time(py):
 
 
 def test_an_endless_print_loop_ends_at_its_time(py):
-    result = py.run("i = 0\nwhile True:\n    i += 1\n    print('line', i)", timeout=0.5)
+    result = py.run("i = 0\nwhile True:\n    i += 1\n    print('line', i)", timeout=1.5)
     assert result.status == "timeout"
     assert len(result.stdout) < 2_000_000
-    assert py.run("i > 1000").text.endswith("True")
+    assert py.run("i > 100").text.endswith("True")
 
 
 def test_a_flood_of_a_child_process_is_cut_too(py):
@@ -466,7 +466,7 @@ def test_tool_calls_run_at_once_from_threads_and_from_asyncio(make):
     @tool
     def meet(name: str) -> str:
         """Waits until three are here."""
-        both.wait(10)
+        both.wait(60)
         return name
 
     @tool
@@ -515,7 +515,7 @@ def test_a_tool_that_needs_approval_waits_for_it_and_pauses_the_clock(make):
 
     def approve(name, arguments):
         asked.append((name, arguments))
-        time.sleep(0.5)
+        time.sleep(2.0)
         return arguments["path"] == "ok"
 
     @tool(needs_approval=True)
@@ -524,8 +524,8 @@ def test_a_tool_that_needs_approval_waits_for_it_and_pauses_the_clock(make):
         return "deleted " + path
 
     py = make([delete], approve=approve)
-    assert py.run("x = 1\ndelete('ok')", timeout=0.4).text.endswith("'deleted ok'")
-    refused = py.run("y = 2\ntry:\n    delete('no')\nexcept PermissionError as e: print('refused')\ny", timeout=0.4)
+    assert py.run("x = 1\ndelete('ok')", timeout=1.5).text.endswith("'deleted ok'")
+    refused = py.run("y = 2\ntry:\n    delete('no')\nexcept PermissionError as e: print('refused')\ny", timeout=1.5)
     assert refused.text.split() == ["refused", "Out[2]:", "2"]
     assert asked == [("delete", {"path": "ok"}), ("delete", {"path": "no"})]
     assert make([delete]).run("delete('ok')").error.name == "PermissionError"
@@ -544,8 +544,8 @@ def test_a_cell_that_times_out_cancels_its_calls(make):
             raise
 
     py = make([forever])
-    assert py.run("x = 1\nforever()", timeout=0.3).status == "timeout"
-    assert cancelled.wait(10)
+    assert py.run("x = 1\nforever()", timeout=1.5).status == "timeout"
+    assert cancelled.wait(60)
     assert py.run("x").text.endswith("1")
 
 
@@ -596,12 +596,12 @@ def test_a_second_cell_at_once_is_refused(make):
     def hold() -> None:
         """Holds the cell."""
         inside.set()
-        leave.wait(10)
+        leave.wait(60)
 
     py = make([hold])
     runner = threading.Thread(target=py.run, args=("hold()",))
     runner.start()
-    assert inside.wait(10)
+    assert inside.wait(60)
     with pytest.raises(InterpreterBusy):
         py.run("1")
     leave.set()
@@ -655,14 +655,14 @@ def test_a_thread_that_waits_for_a_tool_when_its_cell_ends_gets_an_error_and_the
     @tool
     def slow() -> int:
         """Takes long."""
-        leave.wait(20)
+        leave.wait(60)
         return 1
 
     py = make([slow])
     py.run("import threading\nfailed = []\n"
            "def work():\n    try: slow()\n    except RuntimeError as e: failed.append(str(e))\n"
            "t = threading.Thread(target=work); t.start()")
-    assert py.run("t.join(10); failed", timeout=15).text.endswith("['the cell ended before the answer came']")
+    assert py.run("t.join(30); failed", timeout=60).text.endswith("['the cell ended before the answer came']")
     leave.set()
     assert py.run("slow()").text.endswith("1")
 

@@ -19,7 +19,7 @@ ALL = [pytest.param(plugins.create("formats", name, envelope=envelope), id=f"{na
 GENEROUS = [param for param in ALL if not param.id.endswith("mint")]
 ACTIONS = CodeAction | ToolCall | Answer | Say | Malformed
 
-quick = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+quick = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 
 words = st.from_regex(r"[a-z]{1,8}( [a-z,]{1,8}){0,5}", fullmatch=True)
 statements = st.sampled_from([

@@ -53,7 +53,7 @@ class Origin:
 
     def wait(self) -> bytes:
         """What came on the connection that ends next, or has ended."""
-        assert self.ended.acquire(timeout=10)
+        assert self.ended.acquire(timeout=60)
         return self.connections[-1]
 
     def close(self) -> None:
@@ -84,8 +84,8 @@ class Door:
         self.gateway.serve(listener)
 
     def connect(self) -> socket.socket:
-        client = socket.create_connection(self.address, 10)
-        client.settimeout(10)
+        client = socket.create_connection(self.address, 60)
+        client.settimeout(60)
         return client
 
     def talk(self, request: bytes) -> bytes:

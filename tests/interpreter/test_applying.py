@@ -112,6 +112,25 @@ def test_everything_is_applied(scene):
     assert list(find(layer, baseline)) == []
 
 
+def test_special_bits_of_a_folder_that_the_session_made_stay_behind(scene):
+    source, layer, baseline = scene()
+    (layer.output / "fresh").chmod(0o3777)
+    apply_all(layer, baseline)
+    assert stat.S_IMODE((source / "fresh").stat().st_mode) == 0o777
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+def test_what_root_applies_belongs_to_whom_the_old_file_or_else_the_folder_belongs(scene):
+    source, layer, baseline = scene()
+    for path in (source, *source.rglob("*")):
+        os.chown(path, 12_345, 12_346)
+    os.chown(source / "b", 54_321, 54_321)
+    (layer.output / "link").symlink_to("a")
+    apply_all(layer, baseline)
+    owners = {name: (source / name).lstat().st_uid for name in ("a", "b", "dir", "file", "file/in", "fresh/very/f", "link")}
+    assert owners == {**dict.fromkeys(owners, 12_345), "b": 54_321}
+
+
 def test_a_kill_at_any_step_leaves_each_file_old_or_new_and_the_next_apply_finishes(scene):
     number, ended = 0, -9
     while ended != 0:

@@ -71,7 +71,7 @@ FETCH = """
 import urllib.request, urllib.error
 def fetch(url, data=None):
     try:
-        with urllib.request.urlopen(url, data, timeout=10) as answer:
+        with urllib.request.urlopen(url, data, timeout=50) as answer:
             return answer.status, answer.read()
     except urllib.error.HTTPError as error:
         with error:
@@ -97,7 +97,7 @@ def test_urllib_fetches_from_a_host_on_the_list_and_from_no_other(py, origin):
 
 
 def test_programs_started_by_a_cell_find_the_proxy_too(py, origin):
-    code = f"import urllib.request as u; print(u.urlopen('http://origin.test:{origin.port}/', timeout=10).read())"
+    code = f"import urllib.request as u; print(u.urlopen('http://origin.test:{origin.port}/', timeout=50).read())"
     assert py.run(f"import subprocess, sys\nsubprocess.check_output([sys.executable, '-c', {code!r}])").text.endswith("b\"b'ok'\\n\"")
 
 
@@ -166,7 +166,7 @@ class Quiet(http.server.BaseHTTPRequestHandler):
     def log_message(self, *_): pass
 server = http.server.HTTPServer(('127.0.0.1', 0), Quiet)
 threading.Thread(target=server.serve_forever, daemon=True).start()
-status = urllib.request.urlopen(f'http://127.0.0.1:{server.server_port}/', timeout=5).status
+status = urllib.request.urlopen(f'http://127.0.0.1:{server.server_port}/', timeout=50).status
 server.shutdown(); server.server_close()
 status""")
     assert result.text.endswith("204")
@@ -330,7 +330,7 @@ def test_a_forked_child_of_the_program_has_a_proxy_of_its_own():
         ask = '''
         import urllib.request, urllib.error
         try:
-            urllib.request.urlopen('http://off.example/', timeout=10)
+            urllib.request.urlopen('http://off.example/', timeout=50)
         except urllib.error.HTTPError as error:
             print(error.code)
             error.close()

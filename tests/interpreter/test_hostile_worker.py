@@ -23,7 +23,7 @@ worker = take_hold()
 def until(true):
     """Wait for the thread that looks after sessions; whether it comes true."""
     wait = threading.Event()
-    for _ in range(300):
+    for _ in range(900):
         if true():
             return True
         wait.wait(0.1)

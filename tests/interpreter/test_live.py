@@ -160,13 +160,13 @@ def test_closing_stops_a_cell_that_is_just_about_to_begin(monkeypatch):
 
     def run(self, *arguments, **options):
         about.set()
-        assert go.wait(10)
+        assert go.wait(60)
         return real(self, *arguments, **options)
 
     monkeypatch.setattr(CellRunner, "run", run)
     runs = threading.Thread(target=py.run, args=("import time\ntime.sleep(600)",), kwargs={"timeout": 600})
     runs.start()
-    assert about.wait(10)
+    assert about.wait(60)
     closes = threading.Thread(target=py.close)
     closes.start()
     while not py._backend._closed:
@@ -194,7 +194,7 @@ def test_one_that_is_only_forgotten_is_not_held_by_what_looks_after_it():
     backend = weakref.ref(py._backend)
     py.close()
     del py
-    for _ in range(1000):
+    for _ in range(6000):
         gc.collect()
         if backend() is None:
             break

@@ -29,10 +29,10 @@ def test_two_threads_that_hand_over_folders_at_the_same_moment_do_not_wait_for_o
     both, real, made = threading.Barrier(2), os.fork, []
 
     def fork():
-        both.wait(10)   # the pipes of both are open by now
+        both.wait(60)   # the pipes of both are open by now
         child = real()
         if child:
-            both.wait(10)
+            both.wait(60)
         return child
 
     monkeypatch.setattr(os, "fork", fork)
@@ -41,7 +41,7 @@ def test_two_threads_that_hand_over_folders_at_the_same_moment_do_not_wait_for_o
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(10)
+        thread.join(60)
     assert not any(thread.is_alive() for thread in threads)
     for fd in made:
         os.close(fd)
@@ -69,7 +69,7 @@ def test_the_child_ends_with_a_program_that_is_killed_although_others_hold_its_p
         bystander, child = map(int, started.stdout.readline().split())
         started.wait(30)
         try:
-            deadline = time.monotonic() + 10
+            deadline = time.monotonic() + 60
             while Path(f"/proc/{child}").exists() and Path(f"/proc/{child}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX":
                 assert time.monotonic() < deadline
                 time.sleep(0.01)

@@ -1,6 +1,7 @@
 """Packages of a session's own: from an index of the test's on loopback, at every level that works here."""
 
 import os
+import random
 import re
 import signal
 import site
@@ -16,6 +17,10 @@ from package_index import PackageIndex, sdist, wheel
 from codeact import Agent, Interpreter, Limits, PackageError, SandboxUnavailable
 from codeact.interpreter import pip as pip_module
 from codeact.interpreter import proxy
+from codeact.interpreter.package_job import Job
+from codeact.interpreter.packages import Packages
+from codeact.interpreter.pip import Found
+from codeact.interpreter.settings import Settings
 from codeact.models.scripted import ScriptedModel
 
 PLANTED = "codeact-test-secret-5f3a"
@@ -278,6 +283,31 @@ def test_more_than_its_limit_is_refused_and_leaves_nothing(make, index):
     assert py.run("%pip install cardinal").error is None
 
 
+def test_a_download_is_stopped_as_soon_as_all_of_it_together_is_over_the_limit(make, index):
+    bulky = [wheel(name, files={f"{name}.py": random.Random(name).randbytes(1 << 20).hex()}) for name in ("one", "two", "three")]
+    index.files.update([*bulky, wheel("last")])
+    answer, over = index.answer, threading.Event()
+    index.answer = lambda request: (over.wait(120) if "/files/last" in request.path else None, answer(request))
+    try:
+        py = make(index_url=index.url, limits=Limits(packages_mb=3))
+        assert "more than 3 MB" in py.run("%pip install one two three last", timeout=60).error.message
+    finally:
+        over.set()
+    assert py.packages == {}
+
+
+def test_another_package_than_the_index_had_promised_is_refused(tmp_path):
+    name, data = wheel("other")
+    (tmp_path / name).write_bytes(data)
+    (tmp_path / "modules").mkdir()
+    packages, job = Packages(Settings(), None, None, lambda request: pytest.fail("nothing is built")), Job(print, 60)
+    with pytest.raises(PackageError, match="other packages than it had promised"):
+        packages._unpack([Found("cardinal", "1.0")], [tmp_path / name], tmp_path / "modules", tmp_path, job)
+    job.close()
+    assert not list((tmp_path / "modules").iterdir())
+    assert packages.installed == {}
+
+
 def test_too_many_at_once_are_refused(py, index):
     assert "at most 20" in py.run("%pip install " + " ".join(f"a{n}" for n in range(21))).error.message
     assert index.asked == []
@@ -491,7 +521,7 @@ def test_an_interrupt_ends_a_build(make, inside):
         if "Preparing metadata" in piece.text:
             py.interrupt()
 
-    assert py.run("%pip install rough", timeout=60, on_output=when_it_builds).status == "interrupted"
+    assert py.run("%pip install rough", timeout=300, on_output=when_it_builds).status == "interrupted"
     py._backend._packages.close()
     assert py.packages == {}
 

@@ -398,7 +398,7 @@ def test_the_disk_limit_counts_deleted_files_that_are_open(work, place, tmp_path
     try:
         py = work(limits=Limits(workspace_mb=2))
         result = py.run("import os, time\nf = open('x', 'wb'); os.unlink('x')\n"
-                        "for i in range(300): f.write(bytes(1 << 20)); f.flush(); time.sleep(0.01)")
+                        "for i in range(300): f.write(bytes(1 << 20)); f.flush(); time.sleep(0.01)\ntime.sleep(30)")
         assert result.status == "limit", result.text
         py.close()
     finally:

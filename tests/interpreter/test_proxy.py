@@ -40,7 +40,7 @@ def get(port: int, host: str = "origin.test", *headers: str, method: str = "GET"
 
 def until(condition) -> None:
     """Wait for what another thread does."""
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.005)
@@ -177,7 +177,7 @@ def test_a_redirect_to_a_metadata_service_ends_at_the_list(serving):
     door = Door([f"origin.test:{origin.port}"], serving)
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({"http": "http://{}:{}".format(*door.address)}))
     with pytest.raises(urllib.error.HTTPError, match="403") as caught:
-        opener.open(f"http://origin.test:{origin.port}/", timeout=10)
+        opener.open(f"http://origin.test:{origin.port}/", timeout=50)
     with caught.value as error:
         assert b"169.254.169.254:80 cannot be reached from this session: it is not on the list" in error.read()
     assert [(entry.host, entry.allowed) for entry in door.access.log] == [("origin.test", True), ("169.254.169.254", False)]
@@ -289,13 +289,14 @@ def test_a_resolver_that_hangs_takes_nobody_else_along(origin, monkeypatch):
 
     def resolver(host, port):
         if host == "slow.test":
-            end.wait(10)
+            end.wait(60)
         return ["127.0.0.1"]
 
     with proxying(resolver=resolver) as serving:
         slow, other = Door(["slow.test"], serving), Door([f"origin.test:{origin.port}"], serving)
         for _ in range(proxy.MAX_LOOKUPS + 2):
             assert slow.talk(get(80, "slow.test")).startswith(b"HTTP/1.1 502 slow.test did not resolve")
+        monkeypatch.setattr(exchange, "LOOKUP_SECONDS", 60.0)
         assert other.talk(get(origin.port)).endswith(b"ok")
         end.set()
 
@@ -330,10 +331,19 @@ def test_connections_over_the_limit_wait_and_silent_ones_make_room(door, origin,
         with pytest.raises(TimeoutError):
             third.recv(1)
         monkeypatch.setattr(proxy, "EVICT_SECONDS", 0.0)
-        third.settimeout(10)
+        third.settimeout(60)
         assert read(third).endswith(b"ok")
     for tunnel in tunnels:
         tunnel.close()
+
+
+def test_what_comes_over_a_connection_of_before_while_a_state_is_brought_back_is_refused(door, origin, serving):
+    with door.connect() as client:
+        until(lambda: serving._served[door.access].connections)
+        door.access.is_suspended = True
+        client.sendall(get(origin.port))
+        assert read(client).startswith(b"HTTP/1.1 403 ")
+    assert "run again" in door.access.log[0].reason
 
 
 def test_what_is_open_when_a_state_is_brought_back_is_cut_and_what_is_asked_meanwhile_refused(door, origin):

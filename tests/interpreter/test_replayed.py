@@ -33,3 +33,38 @@ def test_a_cell_that_measured_time_is_brought_back_although_times_differ():
         died = py.run(DIE)
         assert (died.status, died.lost) == ("died", [])
         assert py.run("total, k > 0").text.endswith("(4999950000, True)")
+
+
+def test_a_cell_that_asks_for_something_else_and_keeps_quiet_about_it_is_not_taken_for_the_same():
+    def double(n: int) -> int:
+        return 2 * n
+
+    with Interpreter([double], imports=()) as py:
+        py.run("import asyncio\nawait asyncio.to_thread(len, [])")   # its thread stays, so no state can be frozen
+        py.run("import time\ntry:\n    x = double(time.time_ns()) > 0\nexcept RuntimeError:\n    x = 'nothing was answered'")
+        died = py.run(DIE)
+        assert (died.status, len(died.lost)) == ("died", 1)
+        assert "it asked tools or the user for something else" in died.lost[0]
+
+
+def test_a_cell_that_shows_something_else_is_not_taken_for_the_same():
+    with Interpreter(imports=()) as py:
+        py.run("import asyncio\nawait asyncio.to_thread(len, [])")   # its thread stays, so no state can be frozen
+        py.run("import time\nx = time.time_ns()\nprint(x)")
+        died = py.run(DIE)
+        assert (died.status, len(died.lost)) == ("died", 1)
+        assert "it showed something else" in died.lost[0]
+
+
+def test_the_same_question_twice_gets_both_its_answers_again_and_in_their_order():
+    given = iter(range(100))
+
+    def draw() -> int:
+        return next(given)
+
+    with Interpreter([draw], imports=()) as py:
+        py.run("import asyncio\nawait asyncio.to_thread(len, [])")   # its thread stays, so no state can be frozen
+        py.run("drawn = [draw(), draw()]")
+        died = py.run(DIE)
+        assert (died.status, died.lost) == ("died", [])
+        assert py.run("drawn, draw()").text.endswith("([0, 1], 2)")

@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import stat
 import struct
 import zipfile
 from pathlib import Path
@@ -65,6 +66,12 @@ def test_what_is_written_is_read(good):
     assert entry.touched == {"sub/a.txt"}
     assert [file.path for file in found.tree.files] == ["sub/a.txt"]
     assert found.tree.folders[0][0] == "sub"
+
+
+def test_a_cell_that_used_the_network_is_not_one_to_run_again_from_a_file(tmp_path):
+    entries = [Entry("x = 1", 1, 0.1, "", True, False, False), Entry("y = ask()", 2, 0.1, "", True, False, False, network=True)]
+    write(tmp_path / "a.zip", Saved(2, entries, None, [], Tree(), None), None)
+    assert [entry.replayable for entry in read(tmp_path / "a.zip", None).entries] == [True, False]
 
 
 def test_a_file_is_readable_by_its_owner_only_and_replaced_whole(good, tmp_path, monkeypatch):
@@ -262,6 +269,14 @@ def test_files_are_never_written_through_links(good, tmp_path):
     found.tree.unpack(good, root)
     assert list(outside.iterdir()) == []
     assert sorted(path.name for path in root.iterdir()) == ["sub"]
+
+
+def test_set_id_bits_of_a_file_or_folder_do_not_come_out_of_what_was_saved(good, tmp_path):
+    root = tmp_path / "root"
+    root.mkdir()
+    bad = rebuilt(good, **manifest(files=[["sub/a.txt", 0o106755, 0, 7]], folders=[["sub", 0o47777]]))
+    read(bad, None).tree.unpack(bad, root)
+    assert [stat.S_IMODE((root / path).stat().st_mode) for path in ("sub", "sub/a.txt")] == [0o777, 0o755]
 
 
 def test_a_workspace_of_very_many_files_is_cut_and_told(workspace, tmp_path, monkeypatch):

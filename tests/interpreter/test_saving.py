@@ -483,12 +483,12 @@ def test_only_one_thing_at_a_time(file):
     def hold() -> None:
         """Holds the cell."""
         inside.set()
-        leave.wait(10)
+        leave.wait(60)
 
     with Interpreter([hold], **PLAIN) as py:
         runner = threading.Thread(target=py.run, args=("hold()",))
         runner.start()
-        assert inside.wait(10)
+        assert inside.wait(60)
         with pytest.raises(InterpreterBusy):
             py.save(file)
         leave.set()

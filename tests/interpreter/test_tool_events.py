@@ -137,7 +137,7 @@ def test_an_approval_is_seen_while_the_cell_waits_for_it(make):
         if isinstance(event, Approval) and event.granted is None:
             seen_asking.set()
 
-    result = make(wipe, approve=lambda name, arguments: seen_asking.wait(20)).run("wipe('/x')", on_output=watch)
+    result = make(wipe, approve=lambda name, arguments: seen_asking.wait(60)).run("wipe('/x')", on_output=watch)
     assert result.status == "ok"
 
 
@@ -148,11 +148,11 @@ def test_a_call_that_a_stopped_cell_left_is_told_too(make):
     def hang() -> None:
         """Wait for ever."""
         hanging.set()
-        free.wait(20)
+        free.wait(60)
 
     seen = Seen()
     py = make(hang)
-    threading.Thread(target=lambda: hanging.wait(20) and py.interrupt(), daemon=True).start()
+    threading.Thread(target=lambda: hanging.wait(60) and py.interrupt(), daemon=True).start()
     try:
         assert py.run("hang()", on_output=seen).status == "interrupted"
     finally:

@@ -72,12 +72,12 @@ def test_a_cell_that_runs_is_not_disturbed():
     def hold() -> None:
         """Holds the cell."""
         inside.set()
-        leave.wait(10)
+        leave.wait(60)
 
     with Interpreter([hold], imports=()) as py:
         runner = threading.Thread(target=py.run, args=("hold()",))
         runner.start()
-        assert inside.wait(10)
+        assert inside.wait(60)
         with pytest.raises(InterpreterBusy):
             py.variables()
         leave.set()
@@ -262,7 +262,7 @@ def test_a_session_that_died_is_back_first_and_the_model_is_told(py):
     py.run("x = 1\nimport os, threading, time")
     py.run("threading.Timer(0.01, lambda: os._exit(1)).start(); y = 2")
     py.run("y")
-    for _ in range(200):
+    for _ in range(1200):
         if not py._backend._runner.is_alive():
             break
         threading.Event().wait(0.05)

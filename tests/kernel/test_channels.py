@@ -60,7 +60,7 @@ def give(pair: Pair, *fds: int) -> list[int]:
     sender, receiver = Connection(pair.near.dup()), Connection(pair.far.dup())
     try:
         sender.send({"t": "spawn"}, fds=fds)
-        frame = receiver.receive(timeout=20)
+        frame = receiver.receive(timeout=60)
         assert frame is not None
         assert frame[0] == {"t": "spawn"}
         return [receiver.take_fd() for _ in fds]

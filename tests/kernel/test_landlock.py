@@ -170,7 +170,7 @@ result['own'] = child.wait()
         assert other.poll() is None
     finally:
         other.stdin.close()
-        other.wait(timeout=10)
+        other.wait(timeout=60)
 
 
 def test_other_processes_memory_and_environment_are_out_of_reach():
@@ -188,7 +188,7 @@ result['trace'] = call('ptrace', 16, settings['other'], 0, 0)
         assert result["trace"] == "EPERM"
     finally:
         other.stdin.close()
-        other.wait(timeout=10)
+        other.wait(timeout=60)
 
 
 def test_folders_can_be_listed_without_being_read(folders):

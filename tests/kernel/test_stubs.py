@@ -112,7 +112,7 @@ def raised_in_kernel(error: BaseException) -> Exception:
     replies: queue.SimpleQueue = queue.SimpleQueue()
     Calls(Toolbox([Tool(fail)])).start(1, *request("fail", (), {}), lambda *reply: replies.put(reply))
     with pytest.raises(Exception) as info:  # noqa: PT011
-        answer(*replies.get(timeout=10))
+        answer(*replies.get(timeout=60))
     return info.value
 
 

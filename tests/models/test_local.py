@@ -10,6 +10,7 @@ import pytest
 
 from codeact.models import _local
 from codeact.models._local import Place, find
+from ports import free_port
 
 OPENAI = json.dumps({"object": "list", "data": [{"id": "qwen3:8b", "object": "model"}, {"id": "llama3"}]}).encode()
 
@@ -95,9 +96,7 @@ def test_somebody_else_at_the_port_is_no_server(answer):
 
 
 def test_nobody_at_the_port_is_no_server():
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
-    assert find([Place("Ollama", port)], seconds=30) == []
+    assert find([Place("Ollama", free_port())], seconds=30) == []
 
 
 def test_a_flood_is_not_read_to_its_end():
@@ -127,8 +126,8 @@ def test_a_server_that_says_nothing_or_drips_holds_nobody_up():
         silent, _ = stack.enter_context(listening(lambda connection: over.wait(60)))
         quick, _ = stack.enter_context(listening(says(OPENAI)))
         stack.callback(over.set)
-        # Two seconds, so that the good one is found on a busy machine too; without a limit it would be for ever
-        found = find([Place("a", slow), Place("b", silent), Place("c", quick)], seconds=2.0)
+        # Long enough for the good one to be found on a busy machine too; without a limit it would be for ever
+        found = find([Place("a", slow), Place("b", silent), Place("c", quick)], seconds=5.0)
         assert [server.server for server in found] == ["c"]
 
 

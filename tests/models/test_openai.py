@@ -1,6 +1,5 @@
 """The OpenAI-compatible model, over real HTTP: what is streamed, what goes wrong, and what a person is told then."""
 
-import socket
 import threading
 from dataclasses import replace
 
@@ -15,6 +14,7 @@ from codeact.loop import NEVER, Cancel
 from codeact.messages import MAX_DROPPED_CHARS, Call, Completion, Image, Message, Usage
 from codeact.models.openai import OpenAIModel, create
 from codeact.protocols import NativeTool
+from ports import free_port
 
 KEY = "sk-very-secret-1234567890"
 ASKED = [Message("system", "be brief"), Message("user", "hello")]
@@ -139,7 +139,7 @@ def test_the_end_of_a_reply_that_goes_on_is_not_waited_for_without_end(monkeypat
     monkeypatch.setattr("codeact.models._chat_reply.PATIENCE_SECONDS", 0.01)
     returned, in_time = threading.Event(), []
     whole = chunk("<execute>\n1\n</execute>")
-    with FakeServer(streamed(whole, chunk("Obs"), each=lambda: in_time.append(returned.wait(5)))) as server:
+    with FakeServer(streamed(whole, chunk("Obs"), each=lambda: in_time.append(returned.wait(60)))) as server:
         assert complete(model(server, timeout_seconds=60.0)).text == "<execute>\n1\n</execute>"
         returned.set()
     assert False not in in_time
@@ -205,9 +205,7 @@ def test_a_conversation_that_is_too_long_has_its_own_type(answer):
 
 
 def test_a_server_that_is_not_there_is_told():
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        url = f"http://127.0.0.1:{free.getsockname()[1]}/v1"
+    url = f"http://127.0.0.1:{free_port()}/v1"
     with pytest.raises(ModelError, match=r"(?s)cannot talk to http://127.*is the server running"):
         complete(create("m", base_url=url, max_retries=0))
 

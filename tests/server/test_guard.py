@@ -101,6 +101,11 @@ def test_a_web_page_of_another_origin_is_refused(origin):
     refused(ask({"Origin": origin}, token=None), 403, "wrong_origin")
 
 
+def test_an_origin_of_its_own_does_not_excuse_another_beside_it():
+    answer = client(token=None).get("/x", headers=[*GOOD.items(), ("Origin", "http://127.0.0.1:8000"), ("Origin", "http://evil.example")])
+    refused(answer, 403, "wrong_origin")
+
+
 def test_the_services_own_origin_may_pass_and_no_answer_opens_the_service_to_others():
     answer = ask({"Origin": "http://127.0.0.1:8000"})
     assert answer.status_code == 200

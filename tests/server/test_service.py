@@ -16,6 +16,10 @@ pytest.importorskip("uvicorn")
 
 from running import COMMAND, started
 
+from codeact.errors import ConfigError
+from codeact.server.serve import serve
+from codeact.server.sessions import Sessions
+
 
 def refused(*words: str) -> str:
     """That it does not start with these, and why."""
@@ -155,6 +159,15 @@ def test_without_a_token_the_service_is_for_this_machine_alone(tmp_path):
         assert service.ask("GET", "/health", headers={"Origin": "http://evil.example"})[0] == 403
     for host in ("0.0.0.0", "::", "192.0.2.1", "example.org", "127.0.0.1.example.org"):
         assert "loopback only" in refused("--no-token", "--host", host)
+
+
+def test_a_socket_that_others_can_reach_is_not_served_without_a_token_whoever_asks():
+    class Listener:
+        def getsockname(self):
+            return "192.0.2.1", 8000
+
+    with pytest.raises(ConfigError, match="for this machine alone"):
+        serve(Sessions(), Listener(), host="127.0.0.1", token=None)
 
 
 @pytest.mark.parametrize(("words", "reason"), [

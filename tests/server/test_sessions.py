@@ -214,6 +214,15 @@ def test_a_session_in_use_or_used_lately_is_not_saved():
     sessions.close()
 
 
+def test_a_session_that_a_request_has_taken_since_it_was_seen_idle_is_not_saved():
+    sessions = Sessions(open=Savable)
+    session, py = use(sessions, "a")
+    with session.claimed():
+        assert not sessions._put_away(session)
+        assert (session.py, py.closed) == (py, False)
+    sessions.close()
+
+
 def test_a_session_that_cannot_be_saved_stays(monkeypatch, caplog):
     sessions = Sessions(open=Savable, idle_seconds=0.001)
     session, py = use(sessions, "a")
@@ -224,6 +233,19 @@ def test_a_session_that_cannot_be_saved_stays(monkeypatch, caplog):
     assert "a variable cannot be saved" in caplog.text
     session.used -= 1
     assert Sessions(open=Py).put_idle_away() == 0
+
+
+def test_what_could_not_be_saved_is_not_tried_again_before_it_was_idle_for_as_long_once_more(monkeypatch):
+    sessions = Sessions(open=Savable, idle_seconds=1000)
+    session, _ = use(sessions, "a")
+    monkeypatch.setattr(Savable, "unsavable", True)
+    session.used -= 2000
+    assert sessions.put_idle_away() == 0
+    monkeypatch.setattr(Savable, "unsavable", False)
+    assert sessions.put_idle_away() == 0
+    session.used -= 2000
+    assert sessions.put_idle_away() == 1
+    sessions.close()
 
 
 def test_a_session_stays_whose_files_do_not_all_fit_into_what_is_saved(tmp_path, caplog):
@@ -316,6 +338,21 @@ def test_a_branch_is_a_session_of_its_own():
     with fault("too_many_sessions"):
         sessions.branch(session, None)
     assert len(Py.made) == 2
+
+
+def test_a_branch_whose_name_was_taken_while_it_was_made_leaves_nothing():
+    class Branching(Py):
+        def branch(self):
+            sessions.claim("b", style="chat").release()
+            return Branching(**self.arguments)
+
+    sessions = Sessions(open=Branching, max_live=2)
+    session, _ = use(sessions, "a")
+    with session.claimed(), fault("exists"):
+        sessions.branch(session, "b")
+    assert [py.closed for py in Py.made] == [False, True]
+    assert use(sessions, "b")[1].closed is False   # there is room for it
+    sessions.close()
 
 
 def test_what_a_session_cannot_do_is_told():

@@ -2,7 +2,6 @@
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -15,6 +14,8 @@ pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 
 from fake_openai import FakeServer, chunk, streamed, used
 from playwright.sync_api import expect
+
+from ports import free_port
 
 CELL = "<execute>\n%s\n</execute>"
 
@@ -67,8 +68,7 @@ def test_a_server_killed_in_mid_turn_and_started_anew_shows_the_turn_interrupted
     replies.told = {"keep a number": [CELL % "kept = 41\nprint('kept', kept)", "<solution>It is kept.</solution>"],
                     "now break": [last[during]],
                     "go on": [CELL % "print('still', kept + 1)", "<solution>All is well.</solution>"]}
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     place = tmp_path / "home", port, tmp_path / "token", replies.server.url
     context = browser.new_context()
     page = context.new_page()

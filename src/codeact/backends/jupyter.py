@@ -158,8 +158,8 @@ class JupyterBackend(KeepsNoStates):
             asked = self._wire.send("shell", "execute_request", {
                 "code": f"getattr(get_ipython().kernel, 'raw_input', input)({HELLO!r})", "silent": True,
                 "store_history": False, "user_expressions": {}, "allow_stdin": True})
-            heard, tried, deadline = False, False, time.monotonic() + START_SECONDS
-            interrupt_at = time.monotonic() + STDIN_SECONDS
+            heard, patience, deadline = False, STDIN_SECONDS, time.monotonic() + START_SECONDS
+            interrupt_at = time.monotonic() + patience
             while time.monotonic() < deadline:
                 messages = self._wire.wait(0.1)
                 for message in messages:
@@ -168,8 +168,9 @@ class JupyterBackend(KeepsNoStates):
                         self._wire.send("stdin", "input_reply", {"value": "", "status": "ok"})
                 if any(message.kind == "execute_reply" and message.parent == asked for message in messages):
                     break
-                if not heard and not tried and time.monotonic() > interrupt_at:
-                    tried = True
+                if not heard and time.monotonic() > interrupt_at:
+                    patience *= 2   # a kernel that had not begun yet took no notice of the first
+                    interrupt_at += patience
                     self._wire.interrupt()
             if heard:
                 return

@@ -6,9 +6,12 @@ SQLite by default, PostgreSQL by URL. What is kept in it is said by the parts of
 from __future__ import annotations
 
 import json
+import sqlite3
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +25,7 @@ from codeact.errors import ConfigError
 __all__ = ["Database", "line", "spelled", "word"]
 
 _MAX_TITLE = 200
+_BUSY_SECONDS = 10
 _LOCK = 7_316_402
 """Of PostgreSQL's advisory locks, ours: one program migrates at a time."""
 
@@ -43,7 +47,7 @@ class Database:
             if self._engine.dialect.name == "sqlite":
                 sa.event.listen(self._engine, "connect", _as_we_use_it)
                 self._writer = threading.Lock()
-            self._migrate()
+            _patiently(self._migrate)
         except (sa.exc.SQLAlchemyError, CommandError, ImportError) as error:
             said = str(getattr(error, "orig", None) or error).split("\n", 1)[0]
             shown = sa.engine.make_url(url).render_as_string(hide_password=True) if "://" in url else url
@@ -84,9 +88,22 @@ class Database:
 def _as_we_use_it(connection: Any, _: Any) -> None:
     """Readers and a writer at once; a program's crash loses nothing that was committed."""
     cursor = connection.cursor()
-    for pragma in ("busy_timeout=10000", "journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON"):
-        cursor.execute(f"PRAGMA {pragma}")
+    for pragma in (f"busy_timeout={_BUSY_SECONDS * 1000}", "journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON"):
+        _patiently(partial(cursor.execute, f"PRAGMA {pragma}"))
     cursor.close()
+
+
+def _patiently(do: Callable[[], Any]) -> None:
+    """SQLite does not wait, whatever its busy_timeout, while another program turns to WAL or is the last to close."""
+    until = time.monotonic() + _BUSY_SECONDS
+    while True:
+        try:
+            do()
+            return
+        except (sqlite3.OperationalError, sa.exc.OperationalError) as error:
+            if "database is locked" not in str(error) or time.monotonic() > until:
+                raise
+            time.sleep(0.02)
 
 
 def spelled(data: Any) -> str:

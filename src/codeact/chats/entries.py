@@ -14,9 +14,10 @@ from typing import Any
 import sqlalchemy as sa
 
 from codeact.chats.database import Database, line, spelled, word
+from codeact.chats.leases import held_by
 from codeact.chats.tables import branches, conversations, entries, names
 from codeact.chats.values import Branch, Entry
-from codeact.errors import NotFound
+from codeact.errors import ChatElsewhere, NotFound
 
 __all__ = ["PIECES", "Entries", "Item"]
 
@@ -38,23 +39,29 @@ Item = tuple[str, Mapping[str, Any], int | None]
 class Entries(Database):
     """Entries and branches of conversations."""
 
-    def add(self, key: str, items: Sequence[Item], *, state: str | None = None, branch: str | None = None
-            ) -> list[Entry]:
+    def add(self, key: str, items: Sequence[Item], *, state: str | None = None, branch: str | None = None,
+            holder: str | None = None) -> list[Entry]:
         """Add entries to a branch, the current one if none is named.
 
         What holds pieces removes them. The usage of a `turn` is added to the conversation's.
 
+        Args:
+            holder: Who does, and must hold the conversation for it (leases.py).
+
         Raises:
             NotFound: The conversation is gone.
+            ChatElsewhere: The holder does not hold it any more.
         """
         now = time.time()
         changed: dict[str, Any] = {} if state is None else {"state": state}
         with self._changing() as connection:
             # Written before it is read: from here on no other program numbers entries of this conversation.
             found = connection.execute(
-                conversations.update().where(conversations.c.id == key)
+                conversations.update().where(conversations.c.id == key, held_by(holder))
                 .values(seq=conversations.c.seq + len(items), updated=now)
                 .returning(conversations.c.seq, conversations.c.branch)).first()
+            if found is None and holder is not None and _is_there(connection, key):
+                raise ChatElsewhere("this server was not heard of for too long, and lost the conversation to another")
             if found is None:
                 raise NotFound(f"there is no conversation {key!r}")
             seq, branch = found.seq - len(items), branch or found.branch
@@ -227,6 +234,10 @@ class Entries(Database):
         with self._engine.connect() as connection:
             found = connection.execute(query).first()
         return (found[0], found[1], found[2]) if found else None
+
+
+def _is_there(connection: sa.Connection, key: str) -> bool:
+    return connection.execute(sa.select(conversations.c.id).where(conversations.c.id == key)).first() is not None
 
 
 def _last_seq(connection: sa.Connection, query: Any, kinds: Sequence[str]) -> int:

@@ -116,4 +116,4 @@ class Holding:
 
     def _is_lost(self, key: str) -> bool:
         with self._lock(key):   # it may have been let go of meanwhile, and held anew
-            return key in self._counts and not self._store.take(key, self.name, self._seconds)
+            return key in self._counts and self._store.holder(key) != self.name

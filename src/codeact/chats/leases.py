@@ -12,9 +12,19 @@ from typing import Any
 import sqlalchemy as sa
 
 from codeact.chats.database import Database
-from codeact.chats.tables import leases
+from codeact.chats.tables import conversations, leases
 
-__all__ = ["Leases"]
+__all__ = ["Leases", "held_by"]
+
+
+def held_by(holder: str | None) -> sa.ColumnElement[bool]:
+    """A condition on a row of `conversations`: this one holds it. Always true of None.
+
+    Who was not heard of for too long, and goes on, must not write into what another has taken over.
+    """
+    if holder is None:
+        return sa.true()
+    return sa.exists().where(leases.c.conversation == conversations.c.id, leases.c.holder == holder)
 
 
 class Leases(Database):

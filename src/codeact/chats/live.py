@@ -10,12 +10,13 @@ import logging
 import secrets
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from codeact.agent import Agent
+from codeact.chats.advice import advice, in_chat
 from codeact.chats.holding import Holding
 from codeact.chats.log import RunLog
 from codeact.chats.meter import size_of
@@ -27,6 +28,7 @@ from codeact.chats.values import Options, Summary
 from codeact.environments._watch import CellWatch
 from codeact.errors import Cancelled, ChatBusy, CodeActError
 from codeact.interpreter.limits import Limits
+from codeact.interpreter.style import STYLES
 from codeact.loop import Budget, Cancel
 from codeact.messages import Image
 from codeact.protocols import Model
@@ -37,7 +39,8 @@ __all__ = ["Live"]
 _faults = logging.getLogger(__name__)
 
 _SETTLED_SECONDS = 30.0
-_END_SECONDS = 2.0
+_END_SECONDS = 10.0
+_AGAIN_SECONDS = 0.05
 
 
 class Live:
@@ -49,12 +52,15 @@ class Live:
         model: Makes the model of a name.
         told: Called when something was stored.
         sandbox: The walls.
+        hosts: What its options may name as reachable; None: any. Here only for advice.
+        memory_mb: Of its cells together; None: as an interpreter has it.
         room: Bytes that its files may take; None: as much as an interpreter's may.
         holding: Keeps other servers off while something runs.
     """
 
     def __init__(self, store: Store, summary: Summary, folder: Path, *, model: Callable[[str], Model],
-                 told: Callable[[], object], sandbox: str, room: int | None, holding: Holding) -> None:
+                 told: Callable[[], object], sandbox: str, hosts: Sequence[str] | None, memory_mb: int | None,
+                 room: int | None, holding: Holding) -> None:
         self._store, self.key, self.owner, self._told = store, summary.id, summary.owner, told
         self.folder, self.options = folder, summary.options
         self.branch, self._holding = summary.branch, holding
@@ -65,7 +71,7 @@ class Live:
         self._log: RunLog | None = None
         self._asked: dict[str, tuple[threading.Event, list[bool]]] = {}
         self.used = time.monotonic()
-        self._limits = _limits_for(room)
+        self._limits, self._advice = _limits_for(room, memory_mb), advice(hosts)
         self._n_bytes = size_of(self.workspace)
         self.agent, self.lost = self._agent(model(summary.options.model), sandbox)
 
@@ -107,7 +113,7 @@ class Live:
             "tools": list(options.tools), "format": options.format, "budget": budget_of(options),
             "timeout": options.timeout, "approve": self._approve, "instructions": options.instructions,
             "workspace": self.workspace, "network": list(options.network) or "none", "sandbox": sandbox,
-            "limits": self._limits,
+            "limits": self._limits, "style": replace(STYLES["default"], advice=self._advice),
         }
         path = self.file()
         n_turns, (trajectory, aside) = self._store.n_turns(self.key), kept(path)
@@ -145,9 +151,10 @@ class Live:
         """
         if (before := self._log) is not None and before.ended:
             self._idle.wait(_SETTLED_SECONDS)   # the answer is there already; on a busy machine its keeping takes time
-        # A run that rests lets go a moment after it is seen to be idle
-        if self.is_running or not self._working.acquire(timeout=1.0):
-            raise ChatBusy("something runs in this conversation: wait for it, or stop it")
+        until = time.monotonic() + _SETTLED_SECONDS
+        while self.is_running or not self._working.acquire(timeout=_AGAIN_SECONDS):
+            if self.is_running or time.monotonic() > until:
+                raise ChatBusy("something runs in this conversation: wait for it, or stop it")
         try:
             self._holding.hold(self.key)
         except BaseException:
@@ -156,7 +163,8 @@ class Live:
         self._idle.clear()
         cancel = self._cancel = Cancel()
         try:
-            log = self._log = RunLog(self._store, self.key, self.branch, self._store.n_turns(self.key), self._told)
+            log = self._log = RunLog(self._store, self.key, self.branch, self._store.n_turns(self.key), self._told,
+                                     self._holding.name)
             log.settle("it was stopped")   # where the end of the run before could not be stored
             seq = log.put(*first, state="running")
         except BaseException:
@@ -170,7 +178,7 @@ class Live:
             except Cancelled:
                 pass
             except CodeActError as error:
-                said = str(error)
+                said = in_chat(str(error))
             except Exception as error:   # a fault of ours must not leave a page waiting for ever
                 said = f"{type(error).__name__}: {error}"
             try:
@@ -193,7 +201,7 @@ class Live:
             if self._log is not None:
                 self._log.ended = True   # who comes from here on waits
                 self._log.close()
-            self._store.update(self.key, state="idle")
+            self._store.update(self.key, holder=self._holding.name, state="idle")
         except Exception as error:
             _faults.warning("the end of a run was not stored: %s", error)
         finally:
@@ -293,10 +301,8 @@ def budget_of(options: Options) -> Budget:
     return Budget(options.max_turns, options.max_seconds, options.max_tokens, options.max_cost)
 
 
-
-
-def _limits_for(room: int | None) -> Limits:
-    limits = Limits()
+def _limits_for(room: int | None, memory_mb: int | None) -> Limits:
+    limits = Limits() if memory_mb is None else Limits(memory_mb=memory_mb)
     if room is None or limits.workspace_mb is None:
         return limits
     return replace(limits, workspace_mb=max(1, min(limits.workspace_mb, room >> 20)))

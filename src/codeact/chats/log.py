@@ -33,10 +33,12 @@ class RunLog:
         branch: Its branch, whatever becomes the current one meanwhile.
         n_turns: Turns the branch has already.
         told: Called after each commit.
+        holder: Who holds the conversation meanwhile.
     """
 
-    def __init__(self, store: Store, key: str, branch: str, n_turns: int, told: Callable[[], object]) -> None:
-        self._store, self._key, self._branch, self._told = store, key, branch, told
+    def __init__(self, store: Store, key: str, branch: str, n_turns: int, told: Callable[[], object],
+                 holder: str) -> None:
+        self._store, self._key, self._branch, self._told, self._holder = store, key, branch, told, holder
         self.n_turns = n_turns
         self.ended = False
         """Whether the agent is done, and only the run's own end is left."""
@@ -96,7 +98,7 @@ class RunLog:
             self._close_text()
             held = kind in ("turn", "cell_done")   # it has what waits
             items = [*([] if held else self._waiting), (kind, data, self.n_turns if turn is None else turn)]
-            seq = self._store.add(self._key, items, state=state, branch=self._branch)[-1].seq
+            seq = self._store.add(self._key, items, state=state, branch=self._branch, holder=self._holder)[-1].seq
             self._waiting = []
         self._told()
         return seq
@@ -109,7 +111,7 @@ class RunLog:
         """
         self._flush()
         if ends := loose_ends(self._store, self._key, self._branch, self.n_turns, why):
-            self._store.add(self._key, ends, branch=self._branch)
+            self._store.add(self._key, ends, branch=self._branch, holder=self._holder)
             self._told()
 
     def close(self) -> None:
@@ -141,7 +143,7 @@ class RunLog:
             self._close_text()
             if not self._waiting:
                 return
-            self._store.add(self._key, self._waiting, branch=self._branch)
+            self._store.add(self._key, self._waiting, branch=self._branch, holder=self._holder)
             self._waiting = []
         self._told()
 

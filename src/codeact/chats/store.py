@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from codeact.chats.accounts import Accounts
 from codeact.chats.database import line, spelled, word
 from codeact.chats.entries import PIECES, Entries, Item
-from codeact.chats.leases import Leases
+from codeact.chats.leases import Leases, held_by
 from codeact.chats.spending import Spending
 from codeact.chats.tables import branches, conversations, entries, names
 from codeact.chats.values import Options, Summary
@@ -20,6 +20,16 @@ from codeact.errors import NotFound
 from codeact.messages import Usage
 
 __all__ = ["PIECES", "Item", "Store"]
+
+# Built once: to put such queries together takes longer than to have them answered
+_SUMMARIES = sa.select(
+    conversations,
+    sa.select(sa.func.count()).where(branches.c.conversation == conversations.c.id).scalar_subquery()
+    .label("n_branches"),
+    sa.select(branches.c.n_turns).where(branches.c.id == conversations.c.branch).scalar_subquery().label("n_turns"))
+_BY_KEY = _SUMMARIES.where(conversations.c.id == sa.bindparam("key"))
+_BY_SHARE = _SUMMARIES.where(conversations.c.shared == sa.bindparam("token"))
+_RUNNING = _SUMMARIES.where(conversations.c.state.in_(("running", "waiting")))
 
 
 class Store(Entries, Accounts, Spending, Leases):
@@ -51,7 +61,7 @@ class Store(Entries, Accounts, Spending, Leases):
             NotFound: There is none.
         """
         with self._engine.connect() as connection:
-            row = connection.execute(_summaries().where(conversations.c.id == word(key))).mappings().first()
+            row = connection.execute(_BY_KEY, {"key": word(key)}).mappings().first()
         if row is None or (owner is not None and row["owner"] != owner):
             raise NotFound(f"there is no conversation {key!r}")
         return _summary(row)
@@ -63,7 +73,7 @@ class Store(Entries, Accounts, Spending, Leases):
             NotFound: None is.
         """
         with self._engine.connect() as connection:
-            row = connection.execute(_summaries().where(conversations.c.shared == word(token))).mappings().first()
+            row = connection.execute(_BY_SHARE, {"token": word(token)}).mappings().first()
         if row is None:
             raise NotFound("this link leads to no conversation; it may have been taken back")
         return _summary(row)
@@ -74,7 +84,7 @@ class Store(Entries, Accounts, Spending, Leases):
         Args:
             before: Only those whose `updated` is less, and that are not pinned: those came first.
         """
-        query = _summaries().where(conversations.c.owner == owner)
+        query = _SUMMARIES.where(conversations.c.owner == owner)
         if before is not None:
             query = query.where(conversations.c.updated < before, conversations.c.pinned.is_(False))
         if words := line(search.strip()):
@@ -93,14 +103,15 @@ class Store(Entries, Accounts, Spending, Leases):
             query = sa.select(sa.func.count()).where(conversations.c.owner == owner)
             return int(connection.execute(query).scalar_one())
 
-    def update(self, key: str, **values: Any) -> None:
-        """Change columns of a conversation."""
+    def update(self, key: str, *, holder: str | None = None, **values: Any) -> None:
+        """Change columns of a conversation; where a holder is named, only if it holds it."""
         if "options" in values:
             values["options"] = json.dumps(values["options"].to_json())
         if "title" in values:
             values["title"] = line(values["title"])
         with self._changing() as connection:
-            connection.execute(conversations.update().where(conversations.c.id == key).values(**values))
+            connection.execute(
+                conversations.update().where(conversations.c.id == key, held_by(holder)).values(**values))
 
     def delete(self, key: str) -> None:
         """Remove one with all it has."""
@@ -111,9 +122,8 @@ class Store(Entries, Accounts, Spending, Leases):
 
     def running(self) -> list[Summary]:
         """Those that a program left in the midst of a turn."""
-        query = _summaries().where(conversations.c.state.in_(("running", "waiting")))
         with self._engine.connect() as connection:
-            return [_summary(row) for row in connection.execute(query).mappings()]
+            return [_summary(row) for row in connection.execute(_RUNNING).mappings()]
 
     def totals(self) -> dict[str, float]:
         """Counts over all conversations, for whoever watches the server."""
@@ -126,16 +136,10 @@ class Store(Entries, Accounts, Spending, Leases):
                 "completion_tokens": float(written or 0), "cost": float(cost or 0)}
 
 
-def _summaries() -> Any:
-    n_branches = sa.select(sa.func.count()).where(branches.c.conversation == conversations.c.id).scalar_subquery()
-    n_turns = sa.select(branches.c.n_turns).where(branches.c.id == conversations.c.branch).scalar_subquery()
-    return sa.select(conversations, n_branches.label("n_branches"), n_turns.label("n_turns"))
-
-
 def _summary(row: Any) -> Summary:
     usage = Usage(row["prompt_tokens"], row["completion_tokens"], row["cost"])
     return Summary(
-        row["id"], row["owner"], row["title"], bool(row["pinned"]), Options.from_json(json.loads(row["options"])),
+        row["id"], row["owner"], row["title"], bool(row["pinned"]), Options.kept(json.loads(row["options"])),
         row["created"], row["updated"], row["state"], row["n_turns"] or 0, usage, row["branch"], row["n_branches"],
         row["shared"])
 

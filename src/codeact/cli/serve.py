@@ -100,6 +100,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--https", action="store_true", help="browsers reach it by https (a proxy in front): cookies go by that alone")
     add_store(parser)
     add("--sandbox", metavar="WALLS", default="auto", help="as `codeact exec` takes it (default: auto)")
+    add("--memory-mb", metavar="MB", type=positive(int), help="of the code of one conversation (default: 2048)")
     add(
         "--idle",
         metavar="SECONDS",
@@ -172,6 +173,7 @@ def _serve(args: argparse.Namespace) -> int:
             any_model=single,
             hosts_allowed=_hosts_of(args.allow_network, single),
             quota=quota,
+            memory_mb=args.memory_mb,
         )
     except BaseException:
         listener.close()

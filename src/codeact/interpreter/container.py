@@ -183,7 +183,7 @@ class Container:
             code: int | str = self.process.wait(END_SECONDS)
         except subprocess.TimeoutExpired:
             code = "none yet"
-        self._threads[1].join(1.0)
+        self._threads[1].join(END_SECONDS)   # it ends with the program
         said = self._errors.decode(errors="replace").strip()
         program, image = self._kind.program, self._kind.image
         low = said.lower()

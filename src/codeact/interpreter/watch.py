@@ -37,7 +37,8 @@ EVENT = struct.Struct("iIII")
 MAX_CHANGED = 20_000
 LEAST_BYTES = 4096
 """What a file or a folder counts for, however little is in it: names and inodes are used up too."""
-SYNCHRONOUS_SECONDS = 0.05
+SYNCHRONOUS_SECONDS, SYNCHRONOUS_FOLDERS = 0.05, 16
+"""Of the first walk, before it goes on in the background: so long, and so many folders however long they take."""
 MAKE_UP_SECONDS = 5.0
 """Between two looks at all files while a cell that writes faster than can be told runs."""
 LOOK_SECONDS, TAKE_SECONDS = 0.1, 20.0
@@ -174,8 +175,8 @@ class Watch:
         self._inotify = _inotify()
         walk = self._walk("", since=self._since)
         deadline = time.monotonic() + SYNCHRONOUS_SECONDS
-        for _ in walk:
-            if time.monotonic() > deadline:
+        for n_folders, _ in enumerate(walk, 1):
+            if n_folders >= SYNCHRONOUS_FOLDERS and time.monotonic() > deadline:
                 threading.Thread(target=lambda: all(True for _ in walk), name="codeact-watch", daemon=True).start()
                 break
 

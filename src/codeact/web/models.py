@@ -6,6 +6,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from codeact.chats.values import AMOUNTS
+
 __all__ = [
     "Approval",
     "ApprovalAnswer",
@@ -144,14 +146,11 @@ class OptionsAnswer(_Answer):
     tools: list[str]
     """Of those that the server allows."""
     instructions: str
-    max_turns: int
-    """For one message, from 1 to 1,000,000,000; so the next three, where None is no limit."""
-    max_seconds: float | None
-    max_tokens: int | None
-    max_cost: float | None
-    """US dollars, for one message."""
-    timeout: float
-    """Seconds of wall clock for one cell."""
+    max_turns: int = Field(description=f"for one message; {AMOUNTS['max_turns']}")
+    max_seconds: float | None = Field(description=f"for one message; {AMOUNTS['max_seconds']}")
+    max_tokens: int | None = Field(description=f"for one message; {AMOUNTS['max_tokens']}")
+    max_cost: float | None = Field(description=f"US dollars, for one message; {AMOUNTS['max_cost']}")
+    timeout: float = Field(description=f"seconds of wall clock for one cell; {AMOUNTS['timeout']}")
     network: list[str]
     """Hosts that cells may reach."""
 
@@ -204,7 +203,7 @@ class EntryAnswer(_Answer):
 
 
 class TurnAnswer(_Answer):
-    """A finished turn in parts."""
+    """A turn in parts; where `action` is `cut` it came to no end, or is still under way (`status` is `running`)."""
 
     number: int
     """From 0, in its branch: what `edit` takes."""
@@ -215,7 +214,7 @@ class TurnAnswer(_Answer):
     thought: str
     reasoning: str
     code: str
-    action: Literal["code", "tool_call", "answer", "say", "malformed"]
+    action: Literal["code", "tool_call", "answer", "say", "malformed", "cut"]
     outputs: list[dict[str, Any]]
     """Rich outputs by MIME type; bytes as `{"base64": ...}`."""
     text: str

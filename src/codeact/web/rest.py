@@ -146,7 +146,10 @@ def mount(app: FastAPI, chats: Chats) -> None:
         before: Turn = None,
         limit: Limit = 30,
     ) -> Any:
-        """Finished turns of the current branch, oldest first: the last ones, or those below a number."""
+        """Turns of the current branch, oldest first: the last ones, or those below a number.
+
+        Those that came to no end, or run, are marked.
+        """
         found = await do(lambda: chats.turns(key, _owner(request), before=before, limit=limit))
         return _answer([one.to_json() for one in found])
 

@@ -72,7 +72,7 @@ class Attack:
 ATTACKS: dict[str, Attack] = {}
 
 
-def attack(*, levels: tuple[int, ...] = (3, 2, 1), seconds: float = 60) -> Callable[[Callable[[Arena], Outcome]], Any]:
+def attack(*, levels: tuple[int, ...] = (3, 2, 1), seconds: float = 120) -> Callable[[Callable[[Arena], Outcome]], Any]:
     """Register a function as an attack under its name.
 
     Args:

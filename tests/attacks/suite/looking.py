@@ -93,7 +93,7 @@ def alive(seen: Seen) -> bool:
     return now is not None and now.started == seen.started and now.state not in "ZX"
 
 
-def gone(group: list[Seen], seconds: float = 5) -> list[Seen]:
+def gone(group: list[Seen], seconds: float = 30) -> list[Seen]:
     """Those of `group` that still run after at most so many seconds."""
     deadline = time.monotonic() + seconds
     while (left := [seen for seen in group if alive(seen)]) and time.monotonic() < deadline:

@@ -177,7 +177,7 @@ print('done')
     return "done" in result.stdout and mark not in result.stdout, result.stdout[-300:]
 
 
-@attack(seconds=90)
+@attack(seconds=150)
 def daemon_outlives_the_session(arena: Arena) -> Outcome:
     """Leave processes behind: in another session, with signals ignored, exec'ed, with closed descriptors."""
     mark = f"86400.{secrets.randbelow(10**9):09d}"
@@ -225,7 +225,7 @@ def cmdline(pid: int) -> str:
         return ""
 
 
-@attack(seconds=90)
+@attack(seconds=150)
 def killing_the_supervisor(arena: Arena) -> Outcome:
     """End the host's process with SIGKILL: everything of its sessions must go too."""
     victim = subprocess.Popen([sys.executable, PROBE, "--victim", "--level", str(arena.level)], stdout=subprocess.PIPE,
@@ -238,7 +238,7 @@ def killing_the_supervisor(arena: Arena) -> Outcome:
         tree = list(descendants(victim.pid).values())
         victim.kill()
         victim.wait()
-        left = gone(tree, 10)
+        left = gone(tree)
         for process in left:
             os.kill(process.pid, signal.SIGKILL)
     finally:
