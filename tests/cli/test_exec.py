@@ -115,6 +115,7 @@ def test_a_dead_process_is_an_error():
     (["--read", "nowhere", "1"], "--read 'nowhere': there is no such folder"),
     (["--workspace", __file__, "1"], "it is a file; name the folder it is in"),
     (["missing.py"], "cannot read missing.py: No such file"),
+    (["--save", ".", "print(1)"], "--save .: it is a folder; give the name of a file"),
 ])  # fmt: skip
 def test_wrong_usage_is_told(argv, message, capsys):
     assert main(["exec", *argv]) == 2
