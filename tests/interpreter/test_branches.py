@@ -252,6 +252,25 @@ def test_links_in_the_workspace_lead_nothing_out_of_it(py, tmp_path):
     assert not (py.workspace / "f").exists()
 
 
+def test_an_undo_names_the_files_that_were_too_large_to_be_kept(py, monkeypatch):
+    monkeypatch.setattr(mirror, "MAX_FILE_BYTES", 1000)
+    monkeypatch.setattr(mirror, "FICLONE", 0)
+    py.run("open('large', 'w').write('a' * 2000)")
+    py.run("open('large', 'w').write('b' * 2000)")
+    assert py.undo(1) == ["large is as it is now: too large to be kept"]
+
+
+def test_a_state_with_a_name_stays_while_others_make_room_for_one_another():
+    with Interpreter(imports=(), limits=Limits(checkpoints=1)) as py:
+        py.run("import random\nx = random.random()")
+        before = value(py, "x")
+        assert py.checkpoint("mark").frozen
+        for n in range(4):
+            py.run(f"open('f{n}', 'w').close()")   # each leaves a copy of its own
+        assert py.restore("mark") == []
+        assert value(py, "x") == before
+
+
 def test_named_checkpoints_tell_age_and_memory(py):
     py.run("block = bytearray(40_000_000)")
     py.checkpoint("large")

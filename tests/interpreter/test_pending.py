@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from codeact import ChangeConflict, ConfigError, Interpreter, InterpreterBusy, InterpreterError, SandboxUnavailable
-from codeact.interpreter import copying, kept, mounts
+from codeact.interpreter import copying, kept, mounts, pending
 from codeact.interpreter.kept import kept_for
 from codeact.interpreter.pending import Pending
 
@@ -462,6 +462,17 @@ def test_kept_changes_wait_and_are_gone_on_with(work, folder, state):
     assert sorted(py.apply()) == ["b.txt", "n", "n/f", "sub", "sub/x", "sub/y"]   # no conflict: it began from the edited file
     py.close()
     assert not kept_for(folder).exists()
+
+
+def test_changes_that_cannot_be_listed_at_the_end_are_kept(work, folder, state, monkeypatch, caplog):
+    py = work(keep_changes=True)
+    py.run("open('a.txt', 'w').write('mine')")
+    with monkeypatch.context() as broken:
+        broken.setattr(pending, "find", lambda *_: (_ for _ in ()).throw(OSError(5, "the disk has a fault")))
+        py.close()
+    assert "could not be listed: [Errno 5] the disk has a fault" in caplog.text
+    py = work(keep_changes=True)
+    assert told(py.changes()) == {"a.txt": "modified"}
 
 
 def test_changes_of_an_earlier_session_are_conflicts_with_edits_since_then(work, folder, state):
