@@ -13,7 +13,7 @@ import pytest
 
 from codeact import Interpreter
 from codeact.agent import Agent
-from codeact.errors import ConfigError, InterpreterBusy, InterpreterError, ModelError
+from codeact.errors import CannotGoBack, ConfigError, InterpreterBusy, InterpreterError, ModelError
 from codeact.events import Code, Ended, Note, Output, Started, ToolCalled, Turn
 from codeact.loop import Budget, Cancel
 from codeact.messages import Completion, Image, Usage
@@ -367,6 +367,20 @@ def test_undone_turns_are_gone_from_the_saved_conversation_too(tmp_path):
         assert load(tmp_path / "a.jsonl") == [agent.trajectory]
 
 
+def test_a_first_message_that_was_taken_back_stays_away_when_the_conversation_is_resumed(tmp_path):
+    path = tmp_path / "a.jsonl"
+    with agent_that_says(execute("x = 1"), ANSWER, save=path) as agent:
+        agent.run("first")
+        agent.undo()
+    with Agent.resume(path, ScriptedModel([ANSWER])) as agent:
+        assert agent.trajectory is None
+        assert not agent.unanswered
+        assert agent.interpreter.variables() == []
+        agent.run("second")
+        assert [message.content for message in agent.trajectory.prompt if message.role == "user"] == ["second"]
+        assert load(path)[-1] == agent.trajectory
+
+
 def test_a_file_that_another_agent_writes_is_refused(tmp_path):
     with agent_that_says(save=tmp_path / "a.jsonl"), pytest.raises(ConfigError, match="another program"):
         agent_that_says(save=tmp_path / "a.jsonl")
@@ -386,8 +400,10 @@ def test_resume_goes_on_with_conversation_variables_and_files(tmp_path):
         result = agent.run("second")
         assert "([1, 2], 'n')" in result.trajectory.turns[2].observation.text
         assert load(path)[-1].turns == result.trajectory.turns
+        with pytest.raises(CannotGoBack, match=r"before the conversation was resumed; since then: 1 message$"):
+            agent.undo(2)
         agent.undo()
-        with pytest.raises(InterpreterError, match="before the conversation was resumed"):
+        with pytest.raises(CannotGoBack, match="since then: 0 messages"):
             agent.undo()
 
 

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from codeact.agent import Agent, Result
     from codeact.environments.chat import ChatEnvironment
     from codeact.errors import (
+        CannotGoBack,
         ChangeConflict,
         CodeActError,
         ConfigError,
@@ -47,6 +48,7 @@ _HOMES = {
     "Budget": "loop",
     "Cancel": "loop",
     "Change": "interpreter.changes",
+    "CannotGoBack": "errors",
     "ChangeConflict": "errors",
     "Changes": "interpreter.changes",
     "ChatEnvironment": "environments.chat",
@@ -89,6 +91,7 @@ __all__ = [
     "Agent",
     "Budget",
     "Cancel",
+    "CannotGoBack",
     "Change",
     "ChangeConflict",
     "Changes",

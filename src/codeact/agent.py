@@ -28,7 +28,7 @@ from codeact.compaction import Compacting
 from codeact.conversation import Conversation, Undone
 from codeact.environments.chat import ChatEnvironment
 from codeact.environments.stuck import StuckWatch
-from codeact.errors import ConfigError, InterpreterBusy, InterpreterError, InterpreterGone
+from codeact.errors import CannotGoBack, ConfigError, InterpreterBusy, InterpreterError, InterpreterGone
 from codeact.events import Code, Event, Note, Observer, ignore
 from codeact.keeping import Keeping
 from codeact.loop import NEVER, Budget, Cancel, rollout
@@ -301,7 +301,7 @@ class Agent:
             n: How many exchanges; at most as many as there were.
 
         Raises:
-            InterpreterError: The interpreter cannot go back that far; nothing was changed.
+            CannotGoBack: The interpreter cannot go back that far; nothing was changed.
             ValueError: `n` is no number above zero.
         """
         if n < 1:
@@ -311,6 +311,10 @@ class Agent:
             if not taken:
                 return Undone((), ())
             n_cells = sum(exchange.n_cells for exchange in taken)
+            if n_cells > self._n_cells:
+                n_within = self._conversation.n_within(self._n_cells)
+                raise CannotGoBack("the interpreter cannot go back to before the conversation was resumed; since "
+                                       f"then: {n_within} message{'' if n_within == 1 else 's'}")
             lost = self._undo_cells(n_cells) if n_cells else []
             was_written = self._conversation.trajectory is not None
             self._conversation.take_back(taken)
@@ -382,7 +386,10 @@ class Agent:
         prompt = unfinished.trajectory.prompt
         if prompt and prompt[0].role == "system":
             prompt = (agent._environment("").reset()[0], *prompt[1:])
-        agent._conversation = Conversation(replace(unfinished.trajectory, about=agent.about, prompt=prompt))
+        said = any(message.role == "user" for message in prompt)   # else all of it was taken back
+        agent._conversation = Conversation(
+            replace(unfinished.trajectory, about=agent.about, prompt=prompt) if said else None
+        )
         agent.resumed = agent._brought_back(unfinished)
         agent._conversation.aside += unfinished.aside
         if agent.resumed.note:
@@ -501,9 +508,7 @@ class Agent:
     def _undo_cells(self, n: int) -> list[str]:
         undo = getattr(self.interpreter, "undo", None)
         if undo is None:
-            raise InterpreterError("this interpreter cannot go back")
-        if n > self._n_cells:
-            raise InterpreterError("the interpreter cannot go back to before the conversation was resumed")
+            raise CannotGoBack("this interpreter cannot go back")
         lost = undo(n)
         self._n_cells -= n
         return list(lost)

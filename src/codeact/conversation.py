@@ -6,6 +6,7 @@ many cells an undo is about, and the agent takes them back.
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import accumulate
 from typing import Any
 
 from codeact.errors import ConfigError
@@ -105,6 +106,11 @@ class Conversation:
         """The last exchanges; all of them, where their first words are in the prompt."""
         taken = self.exchanges[-n:]
         return self.exchanges[:] if taken and not taken[0].n_turns else taken
+
+    def n_within(self, n_cells: int) -> int:
+        """How many of the last exchanges have run no more cells than these."""
+        sums = accumulate(exchange.n_cells for exchange in reversed(self.exchanges))
+        return sum(n <= n_cells for n in sums)
 
     def last_images(self) -> tuple[Image, ...]:
         """The pictures that went with the last task."""

@@ -85,6 +85,10 @@ class InterpreterError(CodeActError):
     """The interpreter could not do its work; not used for what goes wrong inside a cell."""
 
 
+class CannotGoBack(InterpreterError):
+    """The interpreter has no state from then; nothing was changed."""
+
+
 class InterpreterGone(InterpreterError):
     """The kernel is gone and could not be started again, or was closed."""
 

@@ -3,9 +3,9 @@
 `rollout` makes one; `messages` is what the model reads, derived from it. A trajectory only grows: each method returns a
 longer one. As a file it is lines of JSON: one `start` with the prompt, one `turn` each, one `end`; several may follow
 one another in a file. A line `continue` cuts the last one back to a number of turns and may add what the user said
-next: so a conversation that went on, or from which turns were taken back, is whole in its file, and every line ever
-written is still there. Lines of the other events (see `events.py`) are skipped, so what `codeact --json` prints is
-itself such a file.
+next; back to none, with nothing said, the first message is taken back too. So a conversation that went on, or from
+which turns were taken back, is whole in its file, and every line ever written is still there. Lines of the other events
+(see `events.py`) are skipped, so what `codeact --json` prints is itself such a file.
 
 Nothing here removes secrets: what a user or a cell wrote is kept as written. Keys of model back-ends never get here,
 because no value of this file holds one.
@@ -24,7 +24,7 @@ from codeact.actions import Action, Answer, Say, action_from_json, action_to_jso
 from codeact.errors import TrajectoryError
 from codeact.messages import Completion, Image, Message, Usage
 
-__all__ = ["Bundle", "Observation", "Stop", "Trajectory", "Turn", "load", "parse", "plain", "sum_usage"]
+__all__ = ["Bundle", "Observation", "Stop", "Trajectory", "Turn", "load", "parse", "plain", "rich", "sum_usage"]
 
 Bundle = Mapping[str, str | bytes]
 """One rich output: MIME type to text or bytes."""
@@ -135,7 +135,7 @@ class Turn:
             text=seen["text"],
             stop=Stop(seen["stop"]) if seen.get("stop") else None,
             status=seen.get("status", "ok"),
-            outputs=tuple(_rich(bundle) for bundle in seen.get("outputs", ())),
+            outputs=tuple(rich(bundle) for bundle in seen.get("outputs", ())),
             files=tuple(seen.get("files", ())),
         )
         completion = Completion.from_json(data["completion"])
@@ -195,6 +195,11 @@ class Trajectory:
         if kept:
             kept = (*kept[:-1], replace(kept[-1], reply=None))
         return replace(self, turns=kept, stop=None)
+
+    def unsaid(self) -> "Trajectory":
+        """The conversation before the user said anything."""
+        prompt = self.prompt[:-1] if self.prompt and self.prompt[-1].role == "user" else self.prompt
+        return Trajectory(prompt, about={name: value for name, value in self.about.items() if name != "task"})
 
     def reply(self, text: str, images: Sequence[Image] = ()) -> "Trajectory":
         """Go on: the user's next message answers an answer, else it follows what the model last saw."""
@@ -291,7 +296,8 @@ def _grow(found: list[Trajectory], data: dict[str, Any]) -> None:
     elif found and kind == "continue":
         cut = found[-1].cut(data["n_turns"])
         said = Message.from_json(data["reply"]) if data.get("reply") else None
-        found[-1] = cut.reply(said.content, said.images) if said else cut
+        # Who goes on with a first message writes a `start`: without turns it was taken back
+        found[-1] = cut.reply(said.content, said.images) if said else cut if cut.turns else cut.unsaid()
     elif not found or found[-1].stop:
         raise ValueError("there is no `start` before it")
     elif kind == "turn":
@@ -308,7 +314,7 @@ def plain(bundle: Bundle) -> dict[str, Any]:
     }
 
 
-def _rich(data: Mapping[str, Any]) -> Bundle:
+def rich(data: Mapping[str, Any]) -> Bundle:
     """Undo `plain`."""
     bundle: dict[str, str | bytes] = {}
     for mime, value in data.items():

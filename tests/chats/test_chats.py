@@ -312,6 +312,25 @@ def test_what_makes_no_sense_is_refused(make):
             Options.from_json(wrong)
 
 
+@pytest.mark.parametrize(("name", "value", "right"), [
+    ("max_turns", 10**30, "a whole number from 1 to 10,000"), ("max_turns", 1.5, "a whole number"), ("max_turns", None, "10,000"),
+    ("max_tokens", -5, "1 to 1,000,000,000, or nothing: no limit"), ("max_seconds", 1e12, "a number from 1 to 1,000,000"),
+    ("max_cost", float("inf"), "a number from 0.0001"), ("timeout", None, "a number from 0.1 to 100,000"), ("timeout", 10**1000, "digits"),
+    ("instructions", 1, "a text"), ("network", "example.org", "a list of hosts"),
+])
+def test_a_number_that_cannot_be_a_limit_is_refused_with_what_can(name, value, right):
+    with pytest.raises(ChatRefused, match=right) as told:
+        Options.from_json({name: value})
+    assert len(str(told.value)) < 200
+
+
+def test_a_conversation_whose_limits_could_not_be_chosen_any_more_is_there_all_the_same(chats):
+    key = chats.create("me").id
+    chats.store.update(key, options=Options(model="test", max_turns=10**30))
+    assert [one.options.max_turns for one in chats.find("me")] == [10**30]
+    say(chats, key, "hello")
+
+
 def test_a_model_that_fails_is_told_and_the_conversation_goes_on(make):
     class Broken:
         def complete(self, messages, **options):

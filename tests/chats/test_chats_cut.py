@@ -6,11 +6,12 @@ import threading
 import pytest
 from talk import GUARDED, OPTIONS, Calculator, kinds, say
 
+from codeact.chats.cut import Cut
 from codeact.chats.rebuilding import rebuilt
 from codeact.chats.settling import after_a_crash, loose_ends
 from codeact.chats.tables import branches, entries
-from codeact.chats.values import Options
-from codeact.errors import Cancelled, ModelError
+from codeact.chats.values import Entry, Options
+from codeact.errors import Cancelled, ChatRefused, ModelError
 from codeact.events import Text
 from codeact.messages import Completion
 from codeact.resuming import read
@@ -310,3 +311,92 @@ def test_what_a_pause_has_lost_is_told_once_however_often_it_is_woken(make, tmp_
         chats = make()
         chats.variables(key, "me")
     assert kinds(chats, key).count("restored") == 1
+
+
+# What programs and documents have of it -------------------------------------------------------------------------------
+
+
+def test_a_turn_that_was_stopped_is_among_the_turns_and_marked(make):
+    chats = make(calculator=HalfWay())
+    key = chats.create("me").id
+    stopped_half_way(chats, key)
+    say(chats, key, "`print(6 * 7)`")
+    cut, *whole = chats.turns(key, "me")
+    assert (cut.number, cut.action, cut.status, cut.user["text"]) == (0, "cut", "interrupted", "half")
+    assert (cut.thought, cut.reasoning) == ("I would say that the answer", "Let me think.")
+    assert cut.text == "[it came to no end: it was stopped]"
+    assert [(one.number, one.action) for one in whole] == [(0, "code"), (1, "answer")]
+    assert chats.turns(key, "me", before=1) == [cut, whole[0]]
+
+
+def test_a_turn_that_runs_is_among_the_turns_with_what_it_has_printed(make):
+    chats = make()
+    key = chats.create("me").id
+    at = chats.send(key, "me", "`import time; print('so far', flush=True); time.sleep(30)`")
+    while not any("so far" in str(entry.data.get("text")) for entry in chats.follow(key, "me", at, timeout=10) if entry.kind == "output"):
+        pass
+    [half] = chats.turns(key, "me")
+    assert (half.action, half.status, half.user["text"][:12]) == ("cut", "running", "`import time")
+    assert half.code.startswith("import time")
+    assert half.text.startswith("so far\n")
+    assert b"so far" in chats.export(key, "me", "md")[1]
+    chats.stop(key, "me")
+
+
+def test_what_is_stopped_and_the_users_own_cells_are_in_documents(make):
+    import json
+
+    chats = make(calculator=HalfWay())
+    key = chats.create("me").id
+    say(chats, key, "`theirs = 2`")
+    chats.run_cell(key, "me", "print('together', 40 + theirs)")
+    assert chats.wait(key, "me", 30)
+    stopped_half_way(chats, key)
+    at = chats.run_cell(key, "me", "print('on'); import time; time.sleep(30)")
+    while not any(entry.kind == "output" for entry in chats.follow(key, "me", at, timeout=10)):
+        pass
+    chats.stop(key, "me")
+    cells = json.loads(chats.export(key, "me", "ipynb")[1])["cells"]
+    code = [("".join(cell["source"]), cell["metadata"].get("tags", [])) for cell in cells if cell["cell_type"] == "code"]
+    assert code == [("theirs = 2", []), ("print('together', 40 + theirs)", []),
+                    ("print('on'); import time; time.sleep(30)", ["raises-exception"])]
+    exec("\n".join(source for source, tags in code if not tags), {})   # it runs again, by itself
+    words = chats.export(key, "me", "md")[1].decode()
+    order = ["theirs = 2", "together 42", "> half", "Let me think.", "I would say that the answer",
+             "This turn came to no end: it was stopped.", "Stopped.", "time.sleep(30)"]
+    places = [words.index(one) for one in order]
+    assert places == sorted(places)
+    assert "half" not in chats.export(key, "me", "jsonl")[1].decode().split("\n")[1]   # finished turns alone
+
+
+def test_a_cell_that_came_to_no_end_is_skipped_when_a_notebook_runs():
+    from codeact.chats.document import document
+    from codeact.export import notebook
+
+    cut = {"why": "the server ended", "pieces": [{"type": "code", "code": "while True: pass"}, {"type": "output", "text": "on"}]}
+    [_, cell, note] = notebook.from_parts(document([Entry(1, "cut", cut, 0.0, "b")]), "A title")["cells"]
+    assert (cell["source"], cell["metadata"]) == ("while True: pass", {"tags": ["skip-execution"]})
+    assert cell["outputs"][0]["text"] == "on"
+    assert "the server ended" in note["source"]
+
+
+def test_what_was_only_stopped_can_be_taken_along_too(make):
+    chats = make(calculator=HalfWay())
+    key = chats.create("me").id
+    stopped_half_way(chats, key)
+    assert b"I would say that" in chats.export(key, "me", "md")[1]
+    with pytest.raises(ChatRefused, match="nothing to export"):
+        chats.export(key, "me", "jsonl")
+
+
+def test_figures_are_in_the_document_itself(make):
+    chats = make()
+    key = chats.create("me").id
+    say(chats, key, "`from IPython.display import display; display({'image/png': b'picture', 'text/plain': 'x'}, raw=True)`")
+    assert b"](data:image/png;base64," in chats.export(key, "me", "md")[1]
+
+
+def test_what_a_model_wrote_after_its_code_is_no_part_of_what_was_cut():
+    cut = Cut.of({"why": "it was stopped", "pieces": [{"type": "text", "channel": "reply", "text":
+                  "I look.\n<execute>\nprint(1)\n</execute>\nObservation: it is 43"}]})
+    assert (cut.words, cut.code, cut.ran) == ("I look.", "print(1)", False)

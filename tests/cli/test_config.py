@@ -65,7 +65,10 @@ def test_a_key_on_the_command_line_is_taken_with_a_warning(capsys):
     (["set"], "config set KEY VALUE"), (["set", "prices.", "1"], "codeact config set prices.openai:gpt-5-mini 0.25,2"),
     (["set", "prices.x", "free"], "two numbers, input and output"), (["set", "keys.", "x"], "keys.NAME"), (["set", "keys.openai"], "no key came"),
     (["set", "format", "jsn"], '"json"'), (["set", "sandbox", "paper"], "codeact doctor"), (["set", "network", "http://x"], "a list of hosts"),
-    (["frobnicate"], "config get KEY"), (["--model", "openai:x", "word"], "unexpected: word"),
+    (["frobnicate"], "config get KEY"), (["max_turn"], "did you mean `codeact config get max_turns`?"),
+    (["max_turns", "3"], "did you mean `codeact config set max_turns 3`?"), (["set", "key.openai", "x"], "did you mean 'keys.openai'?"),
+    (["set", "modell", "x"], "did you mean 'model'?"), (["set", "modles.a.model", "x"], "did you mean 'models.a.model'?"),
+    (["--model", "openai:x", "word"], "unexpected: word"),
 ])  # fmt: skip
 def test_wrong_usage_says_what_is_right(capsys, monkeypatch, words, said):
     monkeypatch.setattr(sys, "stdin", io.StringIO())

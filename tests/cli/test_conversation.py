@@ -140,6 +140,18 @@ def test_a_conversation_goes_on_where_it_was_left():
     assert [turn.reply and turn.reply.content for turn in trajectory.turns] == [None, "one more", None, None]
 
 
+def test_an_undo_holds_when_the_conversation_goes_on_and_reaches_no_further_back():
+    chat(script("Hello."), said="first\n/undo\n")
+    shown = chat(script("Hello."), "--resume", said="/continue\n/undo\nsecond\n")
+    assert "goes on where all that was said had been taken back" in shown
+    assert "first" not in shown
+    assert "nothing to take back" in shown
+    chat(script(ADD, "It is 45."), said="add the numbers\n")
+    shown = " ".join(chat(script("Well."), "--resume", said="/undo\n/retry\n").split())
+    further = "resumed; since then: 0 messages Say what should be otherwise, or begin a new conversation with /reset."
+    assert shown.count(further) == 2
+
+
 def chat(*words: str, said: str = "", cwd: str = ".") -> str:
     """A chat over pipes; all that it shows."""
     given = {**os.environ, "PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")])}
@@ -349,6 +361,8 @@ def test_a_model_that_fails_ends_the_exchange_and_not_the_chat():
     (["--model", "acting.models:echo", "--resume"], "no conversation to go on with yet"),
     (["--model", "acting.models:echo", "--resume", "none.jsonl"], "no conversation in none.jsonl"),
     (["--model", "acting.models:echo", "--resume", "x", "--save", "y"], "leave out --save"),
+    (["--model", "acting.models:echo", "--resume", __file__], "--resume takes a file that --save wrote"),
+    (["--model", "acting.models:echo", "--save", "no/x.jsonl"], "there is no folder no; make it first"),
     (["--model", "acting.models:echo", "--tool", "nothing"], "there is no tool 'nothing'"),
     (["--model", "acting.models:echo", "--instructions", "none.txt"], "cannot read the instructions"),
 ])  # fmt: skip

@@ -32,6 +32,39 @@ def test_a_run_says_what_it_did_and_what_to_do_next(tmp_path):
     assert "16/16" in again.stderr
 
 
+def test_the_suites_are_listed_with_what_they_are():
+    for done in (run("list"), run("--help")):
+        assert done.returncode == 0
+        assert "toolforge   Tasks made from a seed: they cannot be memorised" in done.stdout
+        assert "m3tooleval  M3ToolEval: 82 tasks over five families of tools" in done.stdout
+
+
+def test_two_runs_that_begin_in_one_second_have_folders_of_their_own(tmp_path, monkeypatch):
+    from codeact.cli import _eval_run
+
+    class Stopped(_eval_run.datetime):
+        @classmethod
+        def now(cls, tz=None):
+            return cls(2026, 11, 28, 10, 30)
+
+    monkeypatch.setattr(_eval_run, "datetime", Stopped)
+    monkeypatch.chdir(tmp_path)
+    for name in ("2026-11-28-103000-sums", "2026-11-28-103000-sums-2", "2026-11-28-103000-sums-3"):
+        folder = _eval_run._new_folder("sums")
+        assert folder == Path("runs", name)
+        folder.mkdir(parents=True)
+
+
+def test_a_script_that_is_short_says_how_it_will_do(tmp_path):
+    script = tmp_path / "script.jsonl"
+    script.write_text('"not the answer"\n')
+    words = ("toolforge", "--n", "2", "--sandbox", "none", "--model", f"scripted:{script}")
+    done = run(*words, "--out", tmp_path / "long")
+    assert done.returncode == 3
+    assert "the script has 1 reply, and all have been given; write more, or end each task there (--max-turns 1)" in done.stderr
+    assert run(*words, "--out", tmp_path / "short", "--max-turns", "1").returncode == 0
+
+
 def test_a_run_in_no_format_is_refused(tmp_path):
     done = run(*TOY, "--model", "toys.adder", "--format", " , ", "--out", tmp_path / "run")
     assert done.returncode == 2
@@ -73,7 +106,7 @@ def test_ctrl_c_keeps_what_is_finished_and_says_how_to_go_on(tmp_path):
     (("--help",), 0, "toolforge"),
     (("nothing",), 2, "unknown suite 'nothing'; available:"),
     (("--model", "x"), 2, "name the suite first"),
-    (("toys.sums",), 2, "which model?"),
+    (("toys.sums",), 2, "--model scripted:FILE --max-turns N, with N replies in FILE"),
     (("toys.sums", "--model", "nope:x"), 2, "unknown model 'nope'"),
     (("toys.sums", "--model", "toys.adder", "--format", "yaml"), 2, "unknown format 'yaml'"),
     (("toys.sums", "--model", "toys.adder", "--only", "evn"), 2, "no family 'evn'"),

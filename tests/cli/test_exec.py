@@ -112,7 +112,8 @@ def test_a_dead_process_is_an_error():
     (["--sandbox", "paper", "1"], "unknown sandbox 'paper'"),
     (["--python", "/nowhere", "1"], "/nowhere"),
     (["--workspace", "nowhere", "1"], "no such folder"),
-    (["--read", "nowhere", "1"], "no such folder"),
+    (["--read", "nowhere", "1"], "--read 'nowhere': there is no such folder"),
+    (["--workspace", __file__, "1"], "it is a file; name the folder it is in"),
     (["missing.py"], "cannot read missing.py: No such file"),
 ])  # fmt: skip
 def test_wrong_usage_is_told(argv, message, capsys):
@@ -417,10 +418,10 @@ def test_a_line_has_no_file():
     ("--serve", "1", "--idle", "inf")])  # fmt: skip
 def test_a_number_no_limit_can_be_is_refused(words, capsys):
     assert main(["exec", *words]) == 2
-    last = capsys.readouterr().err.splitlines()[-1]
-    assert words[-2] in last
-    assert "of at most 1,000,000,000" in last
-    assert len(last) < 200
+    first, _ = capsys.readouterr().err.splitlines()
+    assert words[-2] in first
+    assert "of at most 1,000,000,000" in first
+    assert len(first) < 200
 
 
 def test_the_largest_limit_works():

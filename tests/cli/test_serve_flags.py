@@ -33,3 +33,13 @@ def test_accounts_that_are_not_there_or_there_already_are_told(tmp_path, capsys,
     assert "another password" in user("add", "ann")[1].out
     assert "no account 'nobody'" in user("limits", "nobody", "--max-tokens", "5")[1].err
     assert user("limits", "ann", "--max-tokens", "5")[1].err == ""
+    code, told = user("add", "bob", typed="short\n")
+    assert (code, "a password has 10 to " in told.err, "bob" in user("list")[1].out) == (2, True, False)
+    assert "0 logins and keys of ann ended" in user("logout", "ann")[1].out
+    user("token", "ann")
+    assert "1 login or key of ann ended" in user("logout", "ann")[1].out
+    out = user("limits", "ann", "--max-disk", "2000", "--max-cost", "5/month")[1].out
+    assert "2000 MB; used: 0.0 MB\n" in out
+    assert "5 dollars/month; used: 0.00 dollars this month (UTC)\n" in out
+    assert "5 tokens/day; used: 0 tokens today (UTC)\n" in out
+    assert "right are megabytes (of 2**20 bytes), as 2000" in user("limits", "ann", "--max-disk", "2GB")[1].err

@@ -168,8 +168,17 @@ def test_a_task_may_come_from_standard_input(monkeypatch, capsys):
         (["--model", "openai:gpt-5-mini", "x"], "OPENAI_API_KEY"),
         (["--model", "scripted:x", "--base-url", "http://x", "x"], "base_url"),
         (["--model", "scripted:x"], "what is the task"),
-        (["--model", "scripted:x", "--workspace", "nowhere", "x"], "no folder 'nowhere'"),
-        (["--model", "scripted:x", "--read", "nowhere", "x"], "no folder 'nowhere'"),
+        ([""], 'what is the task. as: codeact "Plot'),
+        (["--model", "scripted:", "x"], "which script.*as in scripted:replies.jsonl"),
+        (["--model", "recorded:", "x"], "which recording.*as in recorded:run.jsonl"),
+        (["--model", "recorded:../s.jsonl", "x"], "cannot read the recording ../s.jsonl: line 1: expected a JSON object"),
+        (["--model", "scripted:x", "--workspace", "nowhere", "x"], "--workspace nowhere: there is no such folder"),
+        (["--model", "scripted:x", "--workspace", "../s.jsonl", "x"], "--workspace ../s.jsonl: it is a file"),
+        (["--model", "scripted:x", "--read", "nowhere", "x"], "--read nowhere: there is no such folder"),
+        (["--model", "scripted:../s.jsonl", "--save", "no/x.jsonl", "x"], "no/x.jsonl: there is no folder no; make it first"),
+        (["--model", "scripted:x", "--resume", "none.jsonl", "x"], "cannot read none.jsonl: No such file"),
+        (["--model", "scripted:x", "--resume", "../s.jsonl", "x"], "cannot go on with ../s.jsonl: .*--resume takes a file that"),
+        (["--model", "scripted:x", "--resume", "../s.jsonl", "--number", "1", "x"], "cannot go on with ../s.jsonl"),
         (["--max-turns", "0", "x"], "positive"),
         (["--timeout", "nan", "x"], "positive"),
         (["--model", "scripted:../s.jsonl", "--network", "some", "x"], "a name has a dot in it"),
@@ -179,12 +188,13 @@ def test_a_task_may_come_from_standard_input(monkeypatch, capsys):
     ],
 )
 def test_wrong_usage_is_told_with_what_to_do(argv, message, capsys):
-    Path("../s.jsonl").write_text('"hi"')
+    Path("../s.jsonl").write_text('"hi"\n')
     assert main(argv) == 2
     out, err = capsys.readouterr()
     assert re.search(message, err, re.S)
     assert "Traceback" not in err
     assert out == ""
+    assert not Path("no").exists()
 
 
 def test_an_unknown_sandbox_is_wrong_usage(capsys):

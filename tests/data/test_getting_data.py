@@ -116,6 +116,18 @@ def test_what_a_repository_does_not_have_is_told(repository, tmp_path, commit, f
         fetching.fetch(str(repository), commit, folder, into)
 
 
+def test_a_folder_that_is_not_there_is_told_before_git_is_asked(tmp_path):
+    with pytest.raises(ConfigError, match=r"--from /nowhere: there is no such folder; name one with the original's files"):
+        getting.get("m3tooleval", to=tmp_path, given="/nowhere")
+    assert list(tmp_path.iterdir()) == []
+
+
+@needs_git
+def test_of_what_git_says_the_reason_is_told_and_not_its_advice(tmp_path):
+    with pytest.raises(ConfigError, match=r"fatal: '?.*'? does not appear to be a git repository. Look whether"):
+        getting.get("m3tooleval", to=tmp_path, given=f"file://{tmp_path}")
+
+
 def test_without_git_another_way_is_told(tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(ConfigError, match="--from DIR"):

@@ -275,7 +275,7 @@ def test_a_signal_ends_it_at_once_and_leaves_nothing(number, tmp_path, monkeypat
 
 
 @pytest.mark.parametrize(("words", "code", "reason"), [
-    (["--workspace", "/nowhere"], 2, "no such folder"), (["--sandbox", "cotton"], 2, "cotton"), (["--nothing"], 2, "usage"),
+    (["--workspace", "/nowhere"], 2, "no such folder"), (["--sandbox", "cotton"], 2, "cotton"), (["--nothing"], 2, "See: codeact mcp --help"),
     (["--python", "/nowhere/python"], 2, "no such program"), (["--timeout", "0"], 2, "positive")])  # fmt: skip
 def test_flags_that_make_no_sense_are_told_on_standard_error(words, code, reason):
     done = subprocess.run([*COMMAND, *words], capture_output=True, text=True, timeout=60, stdin=subprocess.DEVNULL)

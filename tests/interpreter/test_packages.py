@@ -482,6 +482,13 @@ def test_what_has_no_wheel_is_built_inside_the_walls(make, inside, monkeypatch, 
     assert py.run("%pip install rough").text.endswith("there already.")
 
 
+def test_a_name_that_the_index_does_not_have_is_told_as_that(make, inside):
+    py = make(index_url=inside.url)
+    assert "the package index has no nameless for this Python; is the name right?" in py.run("%pip install nameless").error.message
+    with pytest.raises(PackageError, match=r"the package index has no nameless"):
+        Interpreter(packages=["nameless"], index_url=inside.url)
+
+
 def test_the_password_of_an_index_does_not_go_into_a_build(make, inside):
     inside.files.update([sdist("rough")])
     py = make(index_url=f"http://user:tr0ub4dor@index.test:{inside.port}/simple")
@@ -492,7 +499,7 @@ def test_the_password_of_an_index_does_not_go_into_a_build(make, inside):
 
 
 @pytest.mark.parametrize(("extra", "metadata", "error"), [
-    ("seen = 1 / 0", "", "could not be built"),
+    ("seen = 1 / 0", "", "rough has no wheel, and could not be built from source: ZeroDivisionError: division by zero"),
     ("seen = 0; os.symlink('/etc/passwd', os.path.join(wheel_directory, 'rough-1.0-py3-none-any.whl')); raise SystemExit(0)", "", "could not be built"),
     ("seen = 0", "Requires-Dist: a @ http://169.254.169.254/a.whl\\n", "wants packages by their address"),
     ("seen = 0; wheel_directory = os.environ['HOME'] + '/wheels'; os.makedirs(wheel_directory, exist_ok=True); open(wheel_directory + '/pytest-99-py3-none-any.whl', 'wb').write(b'PK')", "", "rough"),

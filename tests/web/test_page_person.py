@@ -14,7 +14,7 @@ from nicegui.testing.user_interaction import UserInteraction
 from serving import TOKEN
 
 from codeact.chats.values import Options
-from codeact.web.page import dialogs
+from codeact.web.page.trying import tried
 
 ANSWER = "<solution>That is all.</solution>"
 
@@ -166,17 +166,16 @@ def test_what_a_model_invents_is_not_shown_as_real_while_it_writes_nor_after_a_s
     act(scenario)
 
 
-def test_a_conversation_that_is_none_or_somebody_elses_is_not_shown(site, act):
+def test_a_conversation_that_is_none_or_somebody_elses_is_not_shown(site):
     other = site.chats.create("another", Options(model="test")).id
-
-    async def scenario(user):
-        for key in ("0123456789abcdef", other, "%00"):
-            await user.open(f"/c/{key}")
-            await seen(user, "There is no such conversation.")
-        await user.open("/s/none-of-ours")
-        await user.should_not_see(ui.textarea)
-
-    act(scenario)
+    with site.client() as client:
+        for path, said in ((f"/c/{other}", "no such conversation"), ("/c/0123456789abcdef", "no such conversation"),
+                           ("/c/%00", "no such conversation"), ("/s/none-of-ours", "leads to no conversation"),
+                           ("/nowhere", "nothing at this address")):
+            answer = client.get(path, headers={"Accept": "text/html"})
+            assert (answer.status_code, said in answer.text) == (404, True), path
+            assert "script" not in answer.headers["content-security-policy"]
+            assert '<a href="/">' in answer.text
 
 
 def test_a_conversation_that_is_deleted_while_it_is_open_is_said_to_be(site, act):
@@ -199,15 +198,15 @@ def test_where_models_are_offered_no_other_can_be_tried(site, act, defaults):
 
     async def scenario(user):
         await user.open(f"/c/{key}")
-        press(user, "Model, format, tools, limits")
-        await user.should_see("How this conversation is had", retries=50)
+        press(user, "Settings")
+        await user.should_see("Settings of this conversation", retries=50)
         [box] = (one for one in user.find(ui.select).elements if one.props["label"] == "Model")
         assert box.options == ["test", "larger"]
         press(user, "Try it")
         await seen(user, "It answers:")
 
     act(scenario)
-    assert "is not offered by this server; offered: test, larger" in dialogs._tried(site.chats, "local", "scripted:/etc/passwd")
+    assert "is not offered by this server; offered: test, larger" in tried(lambda: site.chats.model_for("local")("scripted:/etc/passwd"))
 
 
 def test_without_a_model_users_who_may_not_name_one_are_told_who_can(act, defaults):
@@ -219,3 +218,21 @@ def test_without_a_model_users_who_may_not_name_one_are_told_who_can(act, defaul
         await user.should_not_see("Use it")
 
     act(scenario)
+
+
+@pytest.mark.parametrize("label", ["A cell of your own", "Settings"])
+def test_a_browser_that_closes_while_a_box_is_open_is_no_fault(site, act, caplog, label):
+    key = a_conversation(site)
+
+    async def scenario(user):
+        await user.open(f"/c/{key}")
+        press(user, label)
+        await seen(user, "Cancel")
+        user.client.delete()
+        await asyncio.sleep(0)   # what waited for the box goes on
+        while [task for task in asyncio.all_tasks() if "handle_event" in str(task.get_coro())]:
+            await asyncio.sleep(0)
+        user.client = None
+
+    act(scenario)
+    assert [record.getMessage() for record in caplog.records if record.levelname in ("ERROR", "CRITICAL")] == []

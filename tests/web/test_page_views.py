@@ -143,3 +143,13 @@ def test_an_error_stands_apart_from_what_was_printed_with_its_end_in_sight(visit
     found = Axe().run(one.page)["violations"]
     assert [(v["id"], v["nodes"][0]["html"][:200]) for v in found if v["impact"] in ("serious", "critical")] == []
     one.shot("error")
+
+
+def test_the_bar_that_opens_folded_output_has_its_words_and_its_arrow_on_one_line(visit):
+    one = shown(visit, "fold it", "<execute>\nfor n in range(60):\n    print('line', n)\n</execute>")
+    bar = one.page.locator(".folded .q-item")
+    arrow, words = (bar.locator(part).bounding_box() for part in (".q-icon", ".q-item__label"))
+    assert abs(arrow["y"] + arrow["height"] / 2 - words["y"] - words["height"] / 2) < 2
+    assert 0 < words["x"] - arrow["x"] - arrow["width"] < 12
+    bar.click()
+    expect(one.text("line 59")).to_be_visible()

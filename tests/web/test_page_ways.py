@@ -171,7 +171,7 @@ def test_axe_finds_nothing_serious_in_boxes_and_panels(visit, scheme):
         one.button(panel).click()
         expect(one.page.locator(".q-drawer--right")).to_be_in_viewport()
         assert serious(one) == [], panel
-    for box in ("Model, format, tools, limits", "A cell of your own"):
+    for box in ("Settings", "A cell of your own"):
         one.button(box).click()
         expect(one.page.get_by_role("dialog")).to_be_visible()
         assert serious(one) == [], box

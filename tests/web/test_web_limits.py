@@ -59,7 +59,7 @@ def test_limits_that_are_none_are_told_before_anything_is_begun(tmp_path, capsys
 
 
 def test_the_page_says_what_was_used_of_what_may_be():
-    from codeact.web.page.dialogs import words_of_use
+    from codeact.web.page.options import words_of_use
 
     told = {"disk": {"limit": 500, "used": 34.1234, "per": None}, "cost": {"limit": None, "used": 3, "per": "day"},
             "tokens": {"limit": 1e6, "used": 12_300, "per": "month"}}
@@ -68,12 +68,12 @@ def test_the_page_says_what_was_used_of_what_may_be():
 
 
 def test_what_the_button_to_try_a_model_uses_is_counted(serve):
-    from codeact.web.page.dialogs import _tried
+    from codeact.web.page.trying import tried
 
     served = serve(quota=Quota(tokens=Rate(10)))
-    assert "It answers" in _tried(served.chats, "me", "test")
+    assert "It answers" in tried(lambda: served.chats.model_for("me")("test"))
     assert served.chats.used("me")["tokens"]["used"] == 15
-    assert "used up" in _tried(served.chats, "me", "test")
+    assert "used up" in tried(lambda: served.chats.model_for("me")("test"))
 
 
 def test_another_server_on_the_same_database_answers_409_with_what_to_do(serve, tmp_path):

@@ -45,12 +45,12 @@ def test_openais_clients_can_ask_for_no_more(alice):
 
 
 def test_the_pages_button_to_try_a_model_loads_no_other_than_those_offered(alice):
-    from codeact.web.page.dialogs import _tried
+    from codeact.web.page.trying import tried
 
     asked = []
     chats = alice.served.chats
     chats._model = lambda name: asked.append(name)
-    assert "not offered" in _tried(chats, "alice", "os:system")
+    assert "not offered" in tried(lambda: chats.model_for("alice")("os:system"))
     assert asked == []
 
 

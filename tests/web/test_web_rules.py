@@ -261,3 +261,14 @@ def test_a_proxy_that_is_no_address_is_told(capsys, tmp_path):
     assert "a proxy is an address" in capsys.readouterr().err
     assert verb.main(["--auth-header", "X-User", "--port", "0", "--data", str(tmp_path)]) == 2
     assert "--proxy" in capsys.readouterr().err
+
+
+def test_who_leaves_while_they_send_something_leaves_no_fault_in_the_log(served, caplog):
+    import socket
+
+    key = served.chats.create("local").id
+    with socket.create_connection(("127.0.0.1", served.port)) as leaving:
+        leaving.sendall(f"PUT /api/v1/conversations/{key}/files/a HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer {TOKEN}\r\n"
+                        "Content-Type: application/octet-stream\r\nContent-Length: 100000\r\n\r\nbegun".encode())
+    served.end()   # all requests are at their end
+    assert [one.getMessage() for one in caplog.records if one.levelname == "ERROR"] == []

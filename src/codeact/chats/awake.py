@@ -40,9 +40,9 @@ class Awake:
     """Conversations that are awake, in a database and a folder; the arguments are those of `Chats`."""
 
     def __init__(self, store: Store, home: Path, *, model: Callable[[str], Model], sandbox: str, idle_seconds: float,
-                 max_live: int, max_running: int | None, powers: Powers, quota: Quota) -> None:
+                 max_live: int, max_running: int | None, powers: Powers, quota: Quota, memory_mb: int | None) -> None:
         self._store, self.home = store, home
-        self._model, self._sandbox = model, sandbox
+        self._model, self._sandbox, self._memory_mb = model, sandbox, memory_mb
         self._idle_seconds, self._max_live = idle_seconds, max_live
         self._max_running = max_running
         self.powers = powers
@@ -188,8 +188,8 @@ class Awake:
         except LimitReached:   # it may be looked at all the same
             room = 0
         live = Live(self._store, summary, self._folder(summary.id), model=self.model_for(summary.owner),
-                    told=lambda: self._told_of(summary.id), sandbox=self._sandbox, room=room,
-                    holding=self._holding)
+                    told=lambda: self._told_of(summary.id), sandbox=self._sandbox, hosts=self.powers.hosts,
+                    memory_mb=self._memory_mb, room=room, holding=self._holding)
         self._counts["restores"] += was_there
         if summary.state in AT_WORK:   # its program has gone, or this one could not open its file
             after_a_crash(self._store, summary, live.file())

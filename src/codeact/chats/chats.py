@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +44,7 @@ class Chats(Ways, Shelf):
         any_model: Whether users may name others too; they are trusted as who runs the server is, then.
         hosts_allowed: What `Options.network` may name; None: every public host.
         quota: What each user may use, where nothing else is set in the database; None: as much as there is.
+        memory_mb: What the code of one conversation may have; None: as much as an interpreter's may.
 
     Raises:
         ConfigError: The database or the folder cannot be used, or an allowed host is none.
@@ -52,7 +54,8 @@ class Chats(Ways, Shelf):
                  model: Callable[[str], Model] | None = None, sandbox: str = "auto", idle_seconds: float = 900.0,
                  max_live: int = 64, max_per_user: int = 2000, max_running: int | None = None,
                  tools_allowed: Sequence[str] = (), models_offered: Sequence[str] = (), any_model: bool = True,
-                 hosts_allowed: Sequence[str] | None = None, quota: Quota | None = None) -> None:
+                 hosts_allowed: Sequence[str] | None = None, quota: Quota | None = None,
+                 memory_mb: int | None = None) -> None:
         home, self.defaults = home or _default_home(), defaults or Options()
         offered = tuple(dict.fromkeys(filter(None, (self.defaults.model, *models_offered))))
         try:
@@ -62,7 +65,7 @@ class Chats(Ways, Shelf):
             raise ConfigError(str(error)) from None
         super().__init__(open_store(url, home), home, model=model or _configured, sandbox=sandbox,
                          idle_seconds=idle_seconds, max_live=max_live, max_running=max_running, powers=powers,
-                         quota=quota or Quota())
+                         quota=quota or Quota(), memory_mb=memory_mb)
         self._max_per_user = max_per_user
 
     @property
@@ -74,6 +77,11 @@ class Chats(Ways, Shelf):
     def models_offered(self) -> tuple[str, ...]:
         """Models to choose from."""
         return self.powers.models
+
+    def begin_with(self, model: str) -> None:
+        """Have new conversations with another model from now on; it is offered, too."""
+        self.defaults = replace(self.defaults, model=model)
+        self.powers = replace(self.powers, models=tuple(dict.fromkeys((model, *self.powers.models))))
 
     def create(self, owner: str, options: Options | None = None, *, title: str = "") -> Summary:
         """A new one.

@@ -10,12 +10,13 @@ import logging
 import secrets
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from codeact.agent import Agent
+from codeact.chats.advice import advice, in_chat
 from codeact.chats.holding import Holding
 from codeact.chats.log import RunLog
 from codeact.chats.meter import size_of
@@ -27,6 +28,7 @@ from codeact.chats.values import Options, Summary
 from codeact.environments._watch import CellWatch
 from codeact.errors import Cancelled, ChatBusy, CodeActError
 from codeact.interpreter.limits import Limits
+from codeact.interpreter.style import STYLES
 from codeact.loop import Budget, Cancel
 from codeact.messages import Image
 from codeact.protocols import Model
@@ -50,12 +52,15 @@ class Live:
         model: Makes the model of a name.
         told: Called when something was stored.
         sandbox: The walls.
+        hosts: What its options may name as reachable; None: any. Here only for advice.
+        memory_mb: Of its cells together; None: as an interpreter has it.
         room: Bytes that its files may take; None: as much as an interpreter's may.
         holding: Keeps other servers off while something runs.
     """
 
     def __init__(self, store: Store, summary: Summary, folder: Path, *, model: Callable[[str], Model],
-                 told: Callable[[], object], sandbox: str, room: int | None, holding: Holding) -> None:
+                 told: Callable[[], object], sandbox: str, hosts: Sequence[str] | None, memory_mb: int | None,
+                 room: int | None, holding: Holding) -> None:
         self._store, self.key, self.owner, self._told = store, summary.id, summary.owner, told
         self.folder, self.options = folder, summary.options
         self.branch, self._holding = summary.branch, holding
@@ -66,7 +71,7 @@ class Live:
         self._log: RunLog | None = None
         self._asked: dict[str, tuple[threading.Event, list[bool]]] = {}
         self.used = time.monotonic()
-        self._limits = _limits_for(room)
+        self._limits, self._advice = _limits_for(room, memory_mb), advice(hosts)
         self._n_bytes = size_of(self.workspace)
         self.agent, self.lost = self._agent(model(summary.options.model), sandbox)
 
@@ -108,7 +113,7 @@ class Live:
             "tools": list(options.tools), "format": options.format, "budget": budget_of(options),
             "timeout": options.timeout, "approve": self._approve, "instructions": options.instructions,
             "workspace": self.workspace, "network": list(options.network) or "none", "sandbox": sandbox,
-            "limits": self._limits,
+            "limits": self._limits, "style": replace(STYLES["default"], advice=self._advice),
         }
         path = self.file()
         n_turns, (trajectory, aside) = self._store.n_turns(self.key), kept(path)
@@ -173,7 +178,7 @@ class Live:
             except Cancelled:
                 pass
             except CodeActError as error:
-                said = str(error)
+                said = in_chat(str(error))
             except Exception as error:   # a fault of ours must not leave a page waiting for ever
                 said = f"{type(error).__name__}: {error}"
             try:
@@ -296,10 +301,8 @@ def budget_of(options: Options) -> Budget:
     return Budget(options.max_turns, options.max_seconds, options.max_tokens, options.max_cost)
 
 
-
-
-def _limits_for(room: int | None) -> Limits:
-    limits = Limits()
+def _limits_for(room: int | None, memory_mb: int | None) -> Limits:
+    limits = Limits() if memory_mb is None else Limits(memory_mb=memory_mb)
     if room is None or limits.workspace_mb is None:
         return limits
     return replace(limits, workspace_mb=max(1, min(limits.workspace_mb, room >> 20)))

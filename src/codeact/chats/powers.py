@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from codeact import plugins
+from codeact.chats.advice import in_chat
 from codeact.chats.values import Options
 from codeact.errors import ChatRefused
 from codeact.interpreter.network import AllowList
@@ -64,7 +65,7 @@ class Powers:
         try:
             wanted = AllowList(asked)
         except ValueError as error:
-            raise ChatRefused(str(error)) from None
+            raise ChatRefused(in_chat(str(error))) from None
         if self.hosts is None:
             return
         allowed = AllowList(self.hosts)

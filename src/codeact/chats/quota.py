@@ -92,7 +92,7 @@ def _megabytes(text: str) -> float | None:
     if text == NONE:
         return None
     if (amount := _positive(text)) is None:
-        raise ConfigError(f"{text[:80]!r} is no limit; right are a number of MB, and none")
+        raise ConfigError(f"{text[:80]!r} is no limit; right are megabytes (of 2**20 bytes), as 2000, and none")
     return amount
 
 

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import secrets
-import shutil
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
 from codeact.chats import files
-from codeact.chats.awake import Awake
+from codeact.chats.awake import AT_WORK, Awake
+from codeact.chats.document import KINDS, document
 from codeact.chats.rebuilding import rebuilt
+from codeact.chats.settling import loose_ends
 from codeact.chats.values import Entry, FileInfo, Summary, TurnView
-from codeact.chats.views import turn_views
+from codeact.chats.views import UNDER_WAY, turn_views
 from codeact.errors import ChatBusy, ChatRefused, NotFound
+from codeact.export import markdown, notebook
+from codeact.export.parts import title
 
 __all__ = ["Shelf"]
 
@@ -24,9 +28,18 @@ class Shelf(Awake):
     """Conversations that can be looked at."""
 
     def turns(self, key: str, owner: str, *, before: int | None = None, limit: int = 30) -> list[TurnView]:
-        """Finished turns, oldest first: the last ones, or those below number `before`."""
-        self._store.summary(key, owner)
-        return turn_views(self._store.turns(key, before=before, limit=max(1, min(limit, 200))))
+        """Turns, oldest first: the last ones, or those below number `before`; those too that came to no end, or run."""
+        summary = self._store.summary(key, owner)
+        found = self._store.turns(key, before=before, limit=max(1, min(limit, 200)))
+        return turn_views([*found, *(self._under_way(summary) if before is None else ())])
+
+    def _under_way(self, summary: Summary) -> list[Entry]:
+        """What there is of a turn that runs, as if it had been cut here."""
+        if summary.state not in AT_WORK:
+            return []
+        ends = loose_ends(self._store, summary.id, summary.branch, summary.n_turns, UNDER_WAY)
+        seq = max((one.seq for one in self._store.unsettled(summary.id, summary.branch)), default=0)
+        return [Entry(seq, kind, data, time.time(), summary.branch, turn) for kind, data, turn in ends if kind == "cut"]
 
     def shown(self, key: str, owner: str, *, before: int | None = None, limit: int = 30) -> list[Entry]:
         """As `turns`, but the entries themselves: messages, turns, and the user's own cells among them."""
@@ -119,30 +132,23 @@ class Shelf(Awake):
         """The current branch as a file: its name and its bytes.
 
         Args:
-            kind: ipynb, md or jsonl.
+            kind: ipynb or md: all that was said and done, what came to no end marked; jsonl: the trajectory, which
+                has finished turns.
         """
-        from codeact.export import markdown, notebook
-
         summary = self._store.summary(key, owner)
         if kind not in ("ipynb", "md", "jsonl"):
             raise ChatRefused(f"{kind!r} is no kind of export; there are ipynb, md and jsonl")
-        if not summary.n_turns:
+        found = [*self._store.all_of(key, KINDS), *self._under_way(summary)]
+        if not (summary.n_turns if kind == "jsonl" else found):
             raise ChatRefused("there is nothing to export yet")
-        trajectory = rebuilt(self._store, key)
-        path = self._folder(key) / f"export-{secrets.token_hex(4)}.{kind}"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            if kind == "jsonl":
-                trajectory.save(path)
-            elif kind == "ipynb":
-                notebook.save(trajectory, path)
+        if kind == "jsonl":
+            data = "".join(f"{line}\n" for line in rebuilt(self._store, key).lines()).encode()
+        else:
+            head = title({"model": summary.options.model})
+            if kind == "md":
+                data = markdown.from_parts(document(found), head, folder=None)[0].encode()
             else:
-                for figure in markdown.save(trajectory, path):
-                    figure.unlink()
-            data = path.read_bytes()
-        finally:
-            path.unlink(missing_ok=True)
-            shutil.rmtree(path.with_name(f"{path.stem}_files"), ignore_errors=True)
+                data = json.dumps(notebook.from_parts(document(found), head), indent=1).encode() + b"\n"
         name = "".join(one if one.isalnum() or one in "-_" else "-" for one in summary.title)[:40].strip("-")
         return f"{name or 'conversation'}.{kind}", data
 

@@ -21,6 +21,16 @@ from codeact.messages import Usage
 
 __all__ = ["PIECES", "Item", "Store"]
 
+# Built once: to put such queries together takes longer than to have them answered
+_SUMMARIES = sa.select(
+    conversations,
+    sa.select(sa.func.count()).where(branches.c.conversation == conversations.c.id).scalar_subquery()
+    .label("n_branches"),
+    sa.select(branches.c.n_turns).where(branches.c.id == conversations.c.branch).scalar_subquery().label("n_turns"))
+_BY_KEY = _SUMMARIES.where(conversations.c.id == sa.bindparam("key"))
+_BY_SHARE = _SUMMARIES.where(conversations.c.shared == sa.bindparam("token"))
+_RUNNING = _SUMMARIES.where(conversations.c.state.in_(("running", "waiting")))
+
 
 class Store(Entries, Accounts, Spending, Leases):
     """Conversations in a database; their entries and branches, users and logins by its parts.
@@ -51,7 +61,7 @@ class Store(Entries, Accounts, Spending, Leases):
             NotFound: There is none.
         """
         with self._engine.connect() as connection:
-            row = connection.execute(_summaries().where(conversations.c.id == word(key))).mappings().first()
+            row = connection.execute(_BY_KEY, {"key": word(key)}).mappings().first()
         if row is None or (owner is not None and row["owner"] != owner):
             raise NotFound(f"there is no conversation {key!r}")
         return _summary(row)
@@ -63,7 +73,7 @@ class Store(Entries, Accounts, Spending, Leases):
             NotFound: None is.
         """
         with self._engine.connect() as connection:
-            row = connection.execute(_summaries().where(conversations.c.shared == word(token))).mappings().first()
+            row = connection.execute(_BY_SHARE, {"token": word(token)}).mappings().first()
         if row is None:
             raise NotFound("this link leads to no conversation; it may have been taken back")
         return _summary(row)
@@ -74,7 +84,7 @@ class Store(Entries, Accounts, Spending, Leases):
         Args:
             before: Only those whose `updated` is less, and that are not pinned: those came first.
         """
-        query = _summaries().where(conversations.c.owner == owner)
+        query = _SUMMARIES.where(conversations.c.owner == owner)
         if before is not None:
             query = query.where(conversations.c.updated < before, conversations.c.pinned.is_(False))
         if words := line(search.strip()):
@@ -112,9 +122,8 @@ class Store(Entries, Accounts, Spending, Leases):
 
     def running(self) -> list[Summary]:
         """Those that a program left in the midst of a turn."""
-        query = _summaries().where(conversations.c.state.in_(("running", "waiting")))
         with self._engine.connect() as connection:
-            return [_summary(row) for row in connection.execute(query).mappings()]
+            return [_summary(row) for row in connection.execute(_RUNNING).mappings()]
 
     def totals(self) -> dict[str, float]:
         """Counts over all conversations, for whoever watches the server."""
@@ -127,16 +136,10 @@ class Store(Entries, Accounts, Spending, Leases):
                 "completion_tokens": float(written or 0), "cost": float(cost or 0)}
 
 
-def _summaries() -> Any:
-    n_branches = sa.select(sa.func.count()).where(branches.c.conversation == conversations.c.id).scalar_subquery()
-    n_turns = sa.select(branches.c.n_turns).where(branches.c.id == conversations.c.branch).scalar_subquery()
-    return sa.select(conversations, n_branches.label("n_branches"), n_turns.label("n_turns"))
-
-
 def _summary(row: Any) -> Summary:
     usage = Usage(row["prompt_tokens"], row["completion_tokens"], row["cost"])
     return Summary(
-        row["id"], row["owner"], row["title"], bool(row["pinned"]), Options.from_json(json.loads(row["options"])),
+        row["id"], row["owner"], row["title"], bool(row["pinned"]), Options.kept(json.loads(row["options"])),
         row["created"], row["updated"], row["state"], row["n_turns"] or 0, usage, row["branch"], row["n_branches"],
         row["shared"])
 

@@ -7,7 +7,7 @@ from typing import Any, Self
 from codeact.errors import ChatRefused
 from codeact.messages import Usage
 
-__all__ = ["Branch", "Entry", "FileInfo", "Options", "Summary", "TurnView"]
+__all__ = ["AMOUNTS", "Amount", "Branch", "Entry", "FileInfo", "Options", "Summary", "TurnView"]
 
 
 @dataclass(frozen=True)
@@ -45,10 +45,47 @@ class Options:
         known = {one.name for one in fields(cls)}
         if unknown := sorted(set(data) - known):
             raise ChatRefused(f"unknown options: {', '.join(map(repr, unknown))}; known: {', '.join(sorted(known))}")
-        given: dict[str, Any] = {}
-        for name, value in data.items():
-            given[name] = _judged(name, value)
+        return cls(**{name: _judged(name, value) for name, value in data.items()})
+
+    @classmethod
+    def kept(cls, data: Mapping[str, Any]) -> Self:
+        """Read what a conversation was begun with: it is there, whatever may be chosen by now."""
+        known = {one.name for one in fields(cls)}
+        given: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value
+                                 for name, value in data.items() if name in known}
         return cls(**given)
+
+
+@dataclass(frozen=True)
+class Amount:
+    """What a limit may be: from `least` to `most`."""
+
+    least: float
+    most: float
+    whole: bool = False
+    needed: bool = False
+    """Whether there is such a limit always; else None is none."""
+
+    def __str__(self) -> str:
+        kind = "a whole number" if self.whole else "a number"
+        return f"{kind} from {self.least:,.12g} to {self.most:,.12g}{'' if self.needed else ', or nothing: no limit'}"
+
+    def allows(self, value: Any) -> bool:
+        """Whether it may be this."""
+        if value is None:
+            return not self.needed
+        is_number = isinstance(value, int if self.whole else int | float) and not isinstance(value, bool)
+        return is_number and self.least <= value <= self.most
+
+
+AMOUNTS = {
+    "max_turns": Amount(1, 10_000, whole=True, needed=True),
+    "max_seconds": Amount(1, 1_000_000),
+    "max_tokens": Amount(1, 1_000_000_000, whole=True),
+    "max_cost": Amount(0.0001, 1_000_000),
+    "timeout": Amount(0.1, 100_000, needed=True),
+}
+"""The options that are numbers."""
 
 
 def _judged(name: str, value: Any) -> Any:
@@ -57,17 +94,13 @@ def _judged(name: str, value: Any) -> Any:
             return value
         case "tools" | "network" if isinstance(value, list | tuple) and all(isinstance(one, str) for one in value):
             return tuple(value)
-        case "max_turns" | "max_tokens" if isinstance(value, int) and not isinstance(value, bool) and value > 0:
-            return value
-        case "max_seconds" | "max_cost" | "timeout" if _is_amount(value):
-            return float(value)
-        case "max_seconds" | "max_cost" | "max_tokens" if value is None:
-            return None
-    raise ChatRefused(f"the option {name} cannot be {str(value)[:80]!r}")
-
-
-def _is_amount(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < 1e9
+        case _ if name in AMOUNTS and AMOUNTS[name].allows(value):
+            return value if value is None or AMOUNTS[name].whole else float(value)
+    wanted = {"model": "a text", "format": "a text", "instructions": "a text of at most 100,000 characters",
+              "tools": "a list of names", "network": "a list of hosts"}
+    is_long = isinstance(value, int) and abs(value) >= 10**18
+    given = "a number of so many digits" if is_long else repr(value)[:40]
+    raise ChatRefused(f"the option {name} cannot be {given}; it is {AMOUNTS.get(name) or wanted[name]}")
 
 
 @dataclass(frozen=True)
@@ -140,10 +173,10 @@ class Branch:
 
 @dataclass(frozen=True)
 class TurnView:
-    """One finished turn, as a page shows it."""
+    """One turn."""
 
     number: int
-    """From 0, in its branch."""
+    """From 0, in its branch; of one that came to no end, the number of the turn that comes, or came, instead."""
     seq: int
     user: Mapping[str, Any] | None
     """The message that began it: `text`, `images`, `files`; None where it goes on from the turn before."""
@@ -151,13 +184,14 @@ class TurnView:
     reasoning: str
     code: str
     action: str
-    """code, tool_call, answer, say, malformed."""
+    """code, tool_call, answer, say, malformed; or cut: it came to no end, and `text` says why, or has not yet."""
     outputs: tuple[Mapping[str, Any], ...]
     """Rich outputs by MIME type; bytes as `{"base64": ...}`."""
     text: str
     """What the model was shown."""
     answer: str | None
     status: str
+    """How its cell ended, as `Observation.status`; of a `cut`, interrupted or running."""
     seconds: float
     usage: Mapping[str, Any]
     ignored: str

@@ -1,15 +1,19 @@
-"""Entries as a page shows them: a finished turn in parts, what a model invented apart from what is real."""
+"""Entries as programs get them: a turn in parts, what a model invented apart from what is real."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from codeact.chats.cut import Cut
 from codeact.chats.values import Entry, TurnView
 
-__all__ = ["turn_views"]
+__all__ = ["UNDER_WAY", "turn_views"]
+
+UNDER_WAY = "it is still under way"
+"""Why a turn that runs has come to no end."""
 
 
 def turn_views(found: Iterable[Entry]) -> list[TurnView]:
-    """Finished turns of `turn` entries, each with the message of the `user` entry before it."""
+    """Turns of `turn` and `cut` entries, each with the message of the `user` entry before it."""
     made: list[TurnView] = []
     said: Mapping[str, Any] | None = None
     for entry in found:
@@ -17,6 +21,9 @@ def turn_views(found: Iterable[Entry]) -> list[TurnView]:
             said = {key: entry.data.get(key, []) for key in ("text", "images", "files")}
         elif entry.kind == "turn":
             made.append(_view(entry, said))
+            said = None
+        elif entry.kind == "cut":
+            made.append(_half(entry, said))
             said = None
     return made
 
@@ -37,3 +44,12 @@ def _view(entry: Entry, said: Mapping[str, Any] | None) -> TurnView:
         status=seen.get("status", "ok"), seconds=entry.data.get("seconds", 0.0), usage=completion.get("usage", {}),
         ignored=action.get("ignored", ""), files=tuple(seen.get("files", ())),
     )
+
+
+def _half(entry: Entry, said: Mapping[str, Any] | None) -> TurnView:
+    cut = Cut.of(entry.data)
+    text = f"{cut.printed.rstrip()}\n[it came to no end: {cut.why}]".lstrip()
+    return TurnView(
+        entry.turn or 0, entry.seq, said, thought=cut.words, reasoning=cut.reasoning, code=cut.code, action="cut",
+        outputs=cut.outputs, text=text, answer=None, status="running" if cut.why == UNDER_WAY else "interrupted",
+        seconds=0.0, usage={}, ignored="", files=())

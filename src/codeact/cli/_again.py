@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from codeact.cli._control import cleaned
 from codeact.cli._flags import add_agent
 from codeact.cli._places import conversations
-from codeact.errors import CodeActError, ConfigError
+from codeact.errors import CodeActError, ConfigError, TrajectoryError
 
 if TYPE_CHECKING:
     from codeact.trajectory import Trajectory
@@ -49,6 +49,9 @@ def take_up(args: argparse.Namespace, path: Path, ask: Callable[[str], str] | No
 
     Returns:
         What was done, in words; "" where there was nothing to do.
+
+    Raises:
+        ConfigError: The file cannot be read, or holds something else.
     """
     given = {action.dest for action in _actions() if _given(args, action)}
     had = [flag for flag in _flags_in(path) if flag[0] not in given and _TOGETHER.get(flag[0]) not in given]
@@ -80,20 +83,18 @@ def choose(path: Path, number: int) -> None:
 
     Raises:
         ConfigError: There is no such conversation, or the file cannot be read or written.
-        TrajectoryError: It is no trajectory file.
     """
     import json
 
     from codeact.recording import Recorder
     from codeact.resuming import StateFile
-    from codeact.trajectory import load
 
+    n_found = len(_read(path))
+    if number > n_found:
+        raise ConfigError(f"there is no conversation {number} in {path}: it has {n_found}")
+    if number == n_found:
+        return
     try:
-        n_found = len(load(path, cut_off=True))
-        if number > n_found:
-            raise ConfigError(f"there is no conversation {number} in {path}: it has {n_found}")
-        if number == n_found:
-            return
         with Recorder(path) as recorder, open(path, encoding="utf-8", errors="surrogateescape") as file:
             lines = [json.loads(line) for line in file if line.strip()]
             starts = [at for at, line in enumerate(lines) if line["type"] == "start"]
@@ -130,9 +131,20 @@ def _conversations(path: Path) -> Sequence[Trajectory]:
         return ()
 
 
+def _read(path: Path) -> Sequence[Trajectory]:
+    from codeact.trajectory import load
+
+    try:
+        return load(path, cut_off=True)
+    except OSError as error:
+        raise ConfigError(f"cannot read {path}: {error.strerror}; is it the file that --save named?") from None
+    except TrajectoryError as error:
+        raise ConfigError(f"cannot go on with {error}\n--resume takes a file that --save wrote") from None
+
+
 def _flags_in(path: Path) -> list[Flag]:
     """Those of the conversation to go on with; none where the file says none, or not as we do."""
-    found = _conversations(path)
+    found = _read(path)
     words = found[-1].about.get("flags") if found else None
     if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
         return []

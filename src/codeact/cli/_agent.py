@@ -40,9 +40,13 @@ def check(args: argparse.Namespace) -> None:
         network_of(args.network)
     except ValueError as error:
         raise ConfigError(str(error)) from None
-    for folder in (*([args.workspace] if args.workspace else []), *args.read):
+    for flag, folder in (*([("--workspace", args.workspace)] if args.workspace else []),
+                         *(("--read", folder) for folder in args.read)):
         if not folder.is_dir():
-            raise ConfigError(f"there is no folder {str(folder)!r}; make it first, or check the spelling")
+            raise ConfigError(f"{flag} {folder}: it is a file; name the folder it is in" if folder.exists() else
+                              f"{flag} {folder}: there is no such folder; make it first, or check the spelling")
+    if args.save is not None and not args.save.absolute().parent.is_dir():
+        raise ConfigError(f"--save {args.save}: there is no folder {args.save.parent}; make it first")
 
 
 def settled(args: argparse.Namespace, resume: Path | None) -> Settings:

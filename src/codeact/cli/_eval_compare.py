@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from codeact.cli._control import cleaned
 from codeact.cli._exit import guarded
+from codeact.cli._parser import Parser
 from codeact.cli._tables import text_table
 
 if TYPE_CHECKING:
@@ -36,9 +37,8 @@ def main(argv: Sequence[str]) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="codeact eval compare", epilog=_EXAMPLES, allow_abbrev=False,
-                                     description="Compare two runs, models or formats task by task.",
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(prog="codeact eval compare", epilog=_EXAMPLES,
+                    description="Compare two runs, models or formats task by task.")
     add = parser.add_argument
     add("first", metavar="A", type=Path, help="the folder of a run")
     add("second", metavar="B", type=Path, nargs="?", help="another one (default: A, with --a and --b)")

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from codeact.cli._control import cleaned
 from codeact.cli._exit import guarded
 from codeact.cli._flags import positive
+from codeact.cli._parser import Parser
 from codeact.cli._tables import text_table
 from codeact.errors import ConfigError
 
@@ -39,9 +40,7 @@ def main(argv: Sequence[str]) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="codeact eval report", description="Report what an evaluation came to.",
-                                     epilog=_EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter,
-                                     allow_abbrev=False)
+    parser = Parser(prog="codeact eval report", description="Report what an evaluation came to.", epilog=_EXAMPLES)
     add = parser.add_argument
     add("runs", metavar="RUN", nargs="+", type=Path, help="the folder of a run; several of one suite are put together")
     add("--checker", metavar="NAME", help="compare by this checker's verdicts (default: the one that ended jobs)")

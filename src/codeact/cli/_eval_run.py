@@ -8,11 +8,13 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
+from itertools import chain, count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from codeact.cli._exit import FAILED, INTERRUPTED, fail
 from codeact.cli._flags import positive
+from codeact.cli._parser import Parser
 from codeact.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -24,7 +26,7 @@ __all__ = ["main", "resume"]
 
 DONE, LEFT = 0, 1
 
-_CODES = "exit code: 0 all done, 1 a limit was reached or jobs failed, 2 wrong usage, 3 given up, 130 interrupted"
+_CODES = "exit code: 0 all done, 1 a limit was reached or jobs failed, 2 wrong usage, 3 given up, 130 interrupted\n"
 _SETTINGS = {"max_turns": "max_turns", "max_answers": "max_answers", "temperature": "temperature",
              "timeout": "timeout_seconds", "envelope": "envelope"}
 
@@ -56,13 +58,20 @@ def main(suite: str, argv: Sequence[str]) -> int:
         checker=args.check, only=_listed(args.only), limit=args.limit, seed=args.order_seed, sandbox=args.sandbox,
         max_seconds=args.max_seconds, base_url=args.base_url,
     )
-    path = args.out or Path("runs", f"{datetime.now():%Y-%m-%d-%H%M%S}-{suite.rpartition('.')[2]}")
+    path = args.out or _new_folder(suite.rpartition(".")[2])
 
     def go(show: Callable[[Progress], None], cancel: Cancel) -> Progress:
         return begin(path, plan, runner=args.runner, n_parallel=_parallel(args, plan), limits=_limits(args),
                      on_progress=show, cancel=cancel)
 
     return _watched(path, go)
+
+
+def _new_folder(suite: str) -> Path:
+    """One that is not there, also where another run was begun in this second."""
+    name = f"{datetime.now():%Y-%m-%d-%H%M%S}-{suite}"
+    names = chain([name], (f"{name}-{number}" for number in count(2)))
+    return next(path for path in (Path("runs", one) for one in names) if not path.exists())
 
 
 def resume(argv: Sequence[str]) -> int:
@@ -76,8 +85,8 @@ def resume(argv: Sequence[str]) -> int:
     from codeact.evals.plan import Plan
     from codeact.evals.runner import resume
 
-    parser = argparse.ArgumentParser(prog="codeact eval resume", description="Do what is left of a run, and again "
-                                     "what the infrastructure failed at.", epilog=_CODES, allow_abbrev=False)
+    parser = Parser(prog="codeact eval resume", epilog=_CODES,
+                    description="Do what is left of a run, and again what the infrastructure failed at.")
     parser.add_argument("run", metavar="RUN", type=Path, help="its folder")
     _add_running(parser)
     args = parser.parse_args(argv)
@@ -93,8 +102,8 @@ def resume(argv: Sequence[str]) -> int:
 
 
 def _parser(suite: str) -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog=f"codeact eval {suite}", epilog=_CODES, allow_abbrev=False,
-                                     description=f"Put the tasks of {suite} to a model, in one format or several.")
+    parser = Parser(prog=f"codeact eval {suite}", epilog=_CODES,
+                    description=f"Put the tasks of {suite} to a model, in one format or several.")
     add = parser.add_argument
     add("--model", metavar="MODEL", action="append", default=[],
         help="as PROVIDER:NAME, or a profile of the settings; may be repeated (default: the one that is set)")
@@ -135,7 +144,8 @@ def _models_of(args: argparse.Namespace) -> tuple[str, ...]:
 
     configured = settle(args, model=None).model
     if not configured:
-        raise ConfigError("which model? --model openai:gpt-5-mini, or --model scripted:FILE to try it without one")
+        raise ConfigError("which model? --model openai:gpt-5-mini; to try it without one: --model scripted:FILE "
+                          "--max-turns N, with N replies in FILE, one JSON string a line")
     return (configured,)
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from codeact.cli import load, verbs
 from codeact.cli._files import OUTPUT_FOLDER
+from codeact.cli._parser import Parser
 
 __all__ = ["add_agent", "add_backend", "add_memory", "add_network", "add_number", "add_packages", "network_of",
            "packages_of", "parser", "port", "positive", "sentence"]
@@ -31,7 +32,7 @@ verbs:
 """
 
 
-class _Parser(argparse.ArgumentParser):
+class _Parser(Parser):
     """Lists the verbs in its help, which costs an import each and so is not done before."""
 
     def format_help(self) -> str:
@@ -44,8 +45,6 @@ def parser() -> argparse.ArgumentParser:
     made = _Parser(
         prog="codeact",
         description="Do a task by writing Python and running it, step by step, in an interpreter with walls around it.",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
     )
     add = made.add_argument
     add("task", nargs="*", help="what to do, in your words; - reads it from standard input")

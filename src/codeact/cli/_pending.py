@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from codeact.cli._flags import sentence
+from codeact.cli._parser import Parser
 
 if TYPE_CHECKING:
     from codeact.interpreter.pending import Pending
@@ -33,8 +34,7 @@ _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 def parser(verb: str, help_text: str, epilog: str) -> argparse.ArgumentParser:
     """A parser with what the three verbs have in common."""
-    made = argparse.ArgumentParser(prog=f"codeact {verb}", description=sentence(help_text), epilog=epilog,
-                                   formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False)
+    made = Parser(prog=f"codeact {verb}", description=sentence(help_text), epilog=epilog)
     made.add_argument("paths", nargs="*", metavar="PATH",
                       help="a file, or a folder with all in it; none means everything. A workspace elsewhere can be "
                       "named first")

@@ -11,7 +11,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from codeact.errors import ConfigError
+from codeact.cli._parser import Parser
+from codeact.cli._sheet import counted
+from codeact.errors import ChatRefused, ConfigError
 
 if TYPE_CHECKING:
     from codeact.chats.store import Store
@@ -25,10 +27,8 @@ def users(argv: Sequence[str]) -> int:
     """Run it; `argv` without these two words."""
     from codeact.chats.chats import open_store
 
-    parser = argparse.ArgumentParser(
-        prog="codeact serve user", description="Accounts of `codeact serve --auth`, and what users may use.",
-        allow_abbrev=False,
-    )
+    parser = Parser(prog="codeact serve user",
+                    description="Accounts of `codeact serve --auth`, and what users may use.")
     parser.add_argument("what", choices=("add", "token", "list", "delete", "logout", "limits"))
     parser.add_argument("name", nargs="?", default="")
     add_store(parser)
@@ -54,7 +54,10 @@ def _add(store: Store, args: argparse.Namespace) -> None:
 
     password = getpass.getpass("password: ") if sys.stdin.isatty() else sys.stdin.readline().rstrip("\n")
     was_there = store.user_hash(args.name) is not None
-    add_user(store, args.name, password)
+    try:
+        add_user(store, args.name, password)
+    except ChatRefused as error:
+        raise ConfigError(f"no account was made or changed: {error}") from None
     print(f"{args.name} has another password" if was_there else f"{args.name} can log in")
 
 
@@ -75,7 +78,7 @@ def _delete(store: Store, args: argparse.Namespace) -> None:
 
 def _logout(store: Store, args: argparse.Namespace) -> None:
     n_ended = store.end_logins(args.name)   # a user named by a proxy, or by the token, has no account
-    print(f"{n_ended} logins and keys of {args.name} ended")
+    print(f"{counted(n_ended, 'login or key', 'logins and keys')} of {args.name} ended")
 
 
 def _limits(store: Store, args: argparse.Namespace) -> None:
@@ -91,9 +94,11 @@ def _limits(store: Store, args: argparse.Namespace) -> None:
     now = store.quota_of(args.name)
     quota = Quota.read(now)
     sizes = store.sizes(args.name).values()
+    cost, tokens = quota.cost or Rate(1), quota.tokens or Rate(1)
+    since = {"day": "today (UTC)", "month": "this month (UTC)"}
     used = {"disk": f"{sum(size or 0 for size in sizes) / (1 << 20):,.1f} MB",
-            "cost": f"{store.spent(args.name, quota.cost or Rate(1))[1]:,.2f} dollars",
-            "tokens": f"{store.spent(args.name, quota.tokens or Rate(1))[0]:,} tokens"}
+            "cost": f"{store.spent(args.name, cost)[1]:,.2f} dollars {since[cost.per]}",
+            "tokens": f"{store.spent(args.name, tokens)[0]:,} tokens {since[tokens.per]}"}
     for name, unit in (("disk", "MB"), ("cost", "dollars"), ("tokens", "tokens")):
         number, slash, per = (now.get(name) or "").partition("/")
         limit = {"": "as the server has it", "none": "no limit"}.get(number, f"{number} {unit}{slash}{per}")
@@ -122,10 +127,12 @@ def add_store(parser: argparse.ArgumentParser) -> None:
 def add_limits(parser: argparse.ArgumentParser, words: str) -> None:
     """Flags of what one user may use."""
     add = parser.add_argument
-    add("--max-disk", metavar="MB", help=f"of files and saved states of one user's conversations {words}")
+    add("--max-disk", metavar="MB", help="megabytes (of 2**20 bytes, as 2000) for files and saved states of one "
+        f"user's conversations {words}")
     add("--max-cost", metavar="AMOUNT", help="US dollars that one user's models may cost in a day, or as 20/month; as "
         f"far as they tell it {words}")
-    add("--max-tokens", metavar="N", help=f"read and written by one user's models in a day, or as 1e6/month {words}")
+    add("--max-tokens", metavar="N", help="tokens read and written by one user's models in a day, or as 1e6/month "
+        f"{words}")
 
 
 def limits_of(args: argparse.Namespace) -> dict[str, str | None]:

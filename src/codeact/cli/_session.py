@@ -13,7 +13,8 @@ if TYPE_CHECKING:
 __all__ = ["add_flags", "arguments_of", "in_flags", "limits_of", "mode_of", "told", "walls_of"]
 
 _FLAGS = (('network=["HOST"] or network="all"', "--network HOST or --network all"),
-          ("Limits(memory_mb=N)", "--memory-mb N"), ("python=...", "--python"))
+          ("Limits(memory_mb=N)", "--memory-mb N"), ("python=...", "--python"), ("workspace='", "--workspace '"),
+          ("read='", "--read '"))
 """How messages of the library name what a flag says, and the flag."""
 
 

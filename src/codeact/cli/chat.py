@@ -27,13 +27,14 @@ from codeact.cli._files import OUTPUT_FOLDER, Shelf
 from codeact.cli._flags import add_agent, add_number, sentence
 from codeact.cli._interrupts import Interrupts
 from codeact.cli._keeping import keep, named, there, without_hidden
+from codeact.cli._parser import Parser
 from codeact.cli._pending import at_end, at_start
 from codeact.cli._places import forget_old_states, last_conversation, new_conversation
 from codeact.cli._running import tell_what_runs
 from codeact.cli._session import in_flags
 from codeact.cli._sheet import Style, counted
 from codeact.cli._terminal import Terminal, sheet_for, shown
-from codeact.errors import Cancelled, CodeActError, ConfigError
+from codeact.errors import Cancelled, CannotGoBack, CodeActError, ConfigError
 from codeact.events import Code, Event, Output
 from codeact.messages import Image
 from codeact.settings import create_model
@@ -64,8 +65,7 @@ interpreter. Commands begin with a slash; /help lists them:
 
 def _parser() -> argparse.ArgumentParser:
     commands = "".join(f"  /{command.usage:<28} {command.help}\n" for command in COMMANDS.values())
-    made = argparse.ArgumentParser(prog="codeact chat", description=sentence(HELP), epilog=_MORE + commands,
-                                   formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False)
+    made = Parser(prog="codeact chat", description=sentence(HELP), epilog=_MORE + commands)
     add_agent(made)
     group = made.add_argument_group("the conversation")
     group.add_argument("--resume", metavar="FILE", nargs="?", const=_LAST, type=str,
@@ -95,7 +95,7 @@ def _main(args: argparse.Namespace) -> int:
     for number in (signal.SIGTERM, signal.SIGHUP):   # the window was closed: files are kept all the same
         signal.signal(number, _leave)
     try:
-        chat.begin(as_before)
+        chat.begin(as_before, goes_on=resumed is not None)
         chat.loop()
     finally:
         chat.close()
@@ -161,11 +161,12 @@ class Chat:
 
     # Between exchanges ------------------------------------------------------------------------------------------------
 
-    def begin(self, as_before: str) -> None:
+    def begin(self, as_before: str, *, goes_on: bool) -> None:
         """Say what is there.
 
         Args:
             as_before: What of the flags of a conversation that goes on holds again, in words.
+            goes_on: Whether this one does.
         """
         self.say(f"Model: {self.spec}\n{workspace_of(self.args)}\n{walls(self.agent, self.args.backend)}", "title")
         if self.file is None:
@@ -174,17 +175,19 @@ class Chat:
             self.say(words, "note")
         if as_before:
             self.say(f"[{as_before}]", "note")
-        if self.agent.trajectory is not None:
+        if goes_on:
             self._recall(self.agent.trajectory)
         self.terminal.finish()
 
-    def _recall(self, trajectory: Trajectory) -> None:
+    def _recall(self, trajectory: Trajectory | None) -> None:
         """Where the conversation stood, and what came back of it."""
-        found = exchanges(trajectory)
-        self.say(f"[goes on after {counted(len(found), 'message')} and {counted(len(trajectory.turns), 'turn')}; the "
-                 "last message was]", "note")
-        if found:
-            said, turns = found[-1]
+        if trajectory is None:
+            self.say("[goes on where all that was said had been taken back]", "note")
+        else:
+            found = exchanges(trajectory)
+            self.say(f"[goes on after {counted(len(found), 'message')} and {counted(len(trajectory.turns), 'turn')}; "
+                     "the last message was]", "note")
+            said, turns = found[-1] if found else ("", ())
             self.say("> " + " ".join(said.split())[:500], "title")
             last = turns[-1].action if turns else None
             self.say(getattr(last, "text", "") or "[it came to no answer; /continue lets it go on]", "answer")
@@ -231,7 +234,7 @@ class Chat:
             except (CodeActError, OSError) as error:
                 if isinstance(error, BrokenPipeError):
                     raise
-                self.say(in_flags(str(error)), "fault")
+                self.fault(error)
             except KeyboardInterrupt:   # at a command: that is given up, not the chat
                 self.say("[stopped]", "note")
             self.terminal.finish()
@@ -240,6 +243,12 @@ class Chat:
         """A part of its own."""
         self.terminal.write(f"{words}\n", style)
         self.sheet.end_part()
+
+    def fault(self, error: Exception, hint: str = "") -> None:
+        """What went wrong, and what can be done about it."""
+        if isinstance(error, CannotGoBack):
+            hint = "Say what should be otherwise, or begin a new conversation with /reset."
+        self.say("\n".join([in_flags(str(error)), *([hint] if hint else [])]), "fault")
 
     @property
     def reviewed(self) -> Any:
@@ -282,8 +291,7 @@ class Chat:
             return
         except CodeActError as error:
             self.terminal.finish()
-            hint = "" if isinstance(error, ConfigError) else "\n/retry tries again."
-            self.say(f"{in_flags(str(error))}{hint}", "fault")
+            self.fault(error, "" if isinstance(error, ConfigError) else "/retry tries again.")
             return
         finally:
             self.asker.withdraw()

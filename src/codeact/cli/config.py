@@ -13,6 +13,7 @@ from typing import Any
 
 from codeact.cli._flags import parser as task_parser
 from codeact.cli._flags import sentence
+from codeact.cli._parser import Parser
 from codeact.errors import CodeActError
 from codeact.settings import Settings, config_path, settle
 from codeact.settings.file import KINDS, Fault
@@ -43,8 +44,7 @@ setting has one) and OPENAI_BASE_URL. exit code: 0 done, 2 wrong usage, or a set
 
 def main(argv: Sequence[str]) -> int:
     """Run the verb; `argv` without it. Returns the exit code."""
-    parser = argparse.ArgumentParser(prog="codeact config", description=sentence(HELP), epilog=_EXAMPLES,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False)
+    parser = Parser(prog="codeact config", description=sentence(HELP), epilog=_EXAMPLES)
     parser.add_argument("what", nargs="*", metavar="path | get KEY | set KEY [VALUE] | unset KEY",
                         help="or nothing, or flags of a task: to see what they change")
     try:
@@ -65,9 +65,9 @@ def main(argv: Sequence[str]) -> int:
                 return _set(name, value[0] if value else None)
             case ["unset", name]:
                 return _unset(name)
-            case _:
+            case words:
                 parser.error("write `codeact config`, `config path`, `config get KEY`, `config set KEY VALUE` or "
-                             "`config unset KEY`")
+                             f"`config unset KEY`{_meant(words)}")
     except SystemExit as left:  # argparse: 0 after --help, 2 after a wrong flag
         return int(left.code or 0)
     except BrokenPipeError:  # whoever read it has gone, as `head` does
@@ -77,6 +77,15 @@ def main(argv: Sequence[str]) -> int:
         return _fail(error)
     except (KeyboardInterrupt, EOFError):
         return _fail("nothing was changed")
+
+
+def _meant(words: Sequence[str]) -> str:
+    """What was perhaps meant by words of which the first is a setting, or nearly."""
+    from difflib import get_close_matches
+
+    close = get_close_matches(words[0], KINDS, n=1)
+    what = f"set {close[0]} {words[1]}" if close and len(words) == 2 else f"get {close[0]}" if close else ""
+    return f"; did you mean `codeact config {what}`?" if what else ""
 
 
 def _fail(reason: object) -> int:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from codeact.cli._exit import guarded
 from codeact.cli._flags import sentence
+from codeact.cli._parser import Parser
 
 __all__ = ["HELP", "main"]
 
@@ -27,15 +28,14 @@ exit code: 0 done, 2 wrong usage or it cannot be had, 3 the sandbox failed, 130 
 
 def main(argv: Sequence[str]) -> int:
     """Run the verb; `argv` without it. Returns the exit code."""
-    parser = argparse.ArgumentParser(prog="codeact data", description=sentence(HELP), epilog=_EXAMPLES,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False)
+    parser = Parser(prog="codeact data", description=sentence(HELP), epilog=_EXAMPLES)
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="get|list|where")
-    get = verbs.add_parser("get", help="fetch it, unless it is here already", allow_abbrev=False)
+    get = verbs.add_parser("get", help="fetch it, unless it is here already")
     get.add_argument("name", metavar="NAME", help="as `codeact data list` has it")
     get.add_argument("--to", metavar="DIR", type=Path, help="where NAME/ will stand (default: as `where` says)")
     get.add_argument("--from", dest="given", metavar="DIR|URL", help="another source: a folder, or a git repository")
-    verbs.add_parser("list", help="what there is, and what of it is here", allow_abbrev=False)
-    verbs.add_parser("where", help="the folder in which suites look for data", allow_abbrev=False)
+    verbs.add_parser("list", help="what there is, and what of it is here")
+    verbs.add_parser("where", help="the folder in which suites look for data")
     return guarded(lambda: _run(parser.parse_args(argv)))
 
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Sequence
 
 from codeact.cli._exit import guarded
 from codeact.cli._flags import sentence
+from codeact.cli._parser import Parser
 
 __all__ = ["HELP", "main"]
 
@@ -23,7 +23,7 @@ def _main(argv: Sequence[str]) -> int:
     from codeact.cli.task import replay
     from codeact.settings import Settings
 
-    argparse.ArgumentParser(prog="codeact demo", description=sentence(HELP), allow_abbrev=False).parse_args(argv)
+    Parser(prog="codeact demo", description=sentence(HELP)).parse_args(argv)
     args = parser().parse_args([])
     args.had_with = []
     return replay(Settings().filled(args), "This is a REPLAY: the words were written by us beforehand.")

@@ -5,7 +5,6 @@ Nothing is guessed that can be tried: each level is tried by opening a session a
 
 from __future__ import annotations
 
-import argparse
 import getpass
 import importlib.metadata
 import json
@@ -24,6 +23,7 @@ from urllib.parse import urlsplit
 from codeact import __version__
 from codeact.cli._advice import LANDLOCK, advice, container, landlock
 from codeact.cli._flags import sentence
+from codeact.cli._parser import Parser
 from codeact.cli._session import in_flags
 
 __all__ = ["HELP", "main"]
@@ -42,7 +42,7 @@ Report = dict[str, Any]
 
 def main(argv: list[str]) -> int:
     """Run the verb; `argv` without it. Returns 0 when code can be run behind walls here, else 3."""
-    parser = argparse.ArgumentParser(prog="codeact doctor", description=sentence(HELP), allow_abbrev=False)
+    parser = Parser(prog="codeact doctor", description=sentence(HELP))
     parser.add_argument("--python", metavar="PATH", help="ask for another Python that is to run the code")
     parser.add_argument("--json", action="store_true", help="print the findings as one JSON object")
     log = logging.getLogger("codeact")

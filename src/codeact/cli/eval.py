@@ -30,7 +30,8 @@ Put the tasks of a suite to a model, in one action format or several, and say wh
   codeact eval resume runs/2026-11-28-1030-toolforge     after Ctrl-C, a crash, or a limit: only what is left is done
   codeact eval report runs/2026-11-28-1030-toolforge --html report.html
 
-suites: {suites}
+suites:
+{suites}
 `codeact eval SUITE --help` has the flags.
 """
 
@@ -39,7 +40,7 @@ def main(argv: Sequence[str]) -> int:
     """Run the verb; `argv` without it. Returns the exit code."""
     word, rest = (argv[0], argv[1:]) if argv else ("--help", [])
     if word in ("--help", "-h"):
-        print(_HELP.format(suites=", ".join(_suites())), end="")
+        print(_HELP.format(suites=_listed(indent="  ")), end="")
         return 0 if argv else USAGE
     if word in ("report", "compare"):
         run: Callable[[Sequence[str]], int] = importlib.import_module(f"codeact.cli._eval_{word}").main
@@ -49,7 +50,7 @@ def main(argv: Sequence[str]) -> int:
     if word == "resume":
         return guarded(lambda: _eval_run.resume(rest))
     if word == "list":
-        print(*_suites(), sep="\n")
+        print(_listed())
         return 0
     if word.startswith("-"):
         return fail(f"name the suite first, as in `codeact eval toolforge {word} ...`; suites: {', '.join(_suites())}",
@@ -61,6 +62,16 @@ def _suites() -> list[str]:
     from codeact import plugins
 
     return plugins.available("suites")
+
+
+def _listed(indent: str = "") -> str:
+    """The suites with what each is: the first line of its file."""
+    from codeact import plugins
+
+    names = _suites()
+    width = max(map(len, names))
+    heads = ((plugins.load("suites", name).__doc__ or "").partition("\n")[0].rstrip(".") for name in names)
+    return "\n".join(f"{indent}{name:<{width}}  {head}" for name, head in zip(names, heads, strict=True))
 
 
 if __name__ == "__main__":

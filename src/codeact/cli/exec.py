@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from codeact.cli._control import cleaned
 from codeact.cli._flags import port, positive, sentence
+from codeact.cli._parser import Parser
 from codeact.cli._printer import Printer
 from codeact.cli._session import add_flags, arguments_of, in_flags, limits_of, told, walls_of
 from codeact.errors import ConfigError, InterpreterError
@@ -50,8 +51,7 @@ exit code: 0 ran, 1 raised or was stopped, 2 usage, 3 no walls here; or what the
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="codeact exec", description=sentence(HELP), epilog=_EXAMPLES,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False)
+    parser = Parser(prog="codeact exec", description=sentence(HELP), epilog=_EXAMPLES)
     parser.add_argument("code", nargs="?", help="code, a .py file, or - for standard input; without it, a prompt")
     parser.add_argument("arguments", nargs=argparse.REMAINDER, help="sys.argv[1:] of the code")
     add_flags(parser, timeout="60 at the prompt and with --serve, else none")

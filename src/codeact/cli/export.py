@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from codeact.cli._flags import positive, sentence
+from codeact.cli._parser import Parser
 from codeact.cli._session import told
 from codeact.errors import TrajectoryError
 
@@ -28,8 +29,7 @@ exit code: 0 written, 2 wrong usage, or the file cannot be read or written
 
 def main(argv: Sequence[str]) -> int:
     """Run the verb; `argv` without it. Returns the exit code."""
-    parser = argparse.ArgumentParser(prog="codeact export", description=sentence(HELP), epilog=_EXAMPLES,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False)
+    parser = Parser(prog="codeact export", description=sentence(HELP), epilog=_EXAMPLES)
     parser.add_argument("trajectory", metavar="FILE.jsonl", type=Path, help="as `--save` writes it")
     parser.add_argument("out", metavar="OUT", type=Path, help="the file to write: .ipynb or .md")
     parser.add_argument("--number", metavar="N", type=positive(int),

@@ -9,7 +9,8 @@ import sys
 from typing import TYPE_CHECKING
 
 from codeact.cli._flags import sentence
-from codeact.cli._session import add_flags, arguments_of, limits_of
+from codeact.cli._parser import Parser
+from codeact.cli._session import add_flags, arguments_of, in_flags, limits_of
 from codeact.errors import ConfigError, InterpreterError, MissingExtra
 
 if TYPE_CHECKING:
@@ -32,8 +33,7 @@ exit code: 0 the client has gone, 2 usage, 3 no walls here
 
 def main(argv: list[str]) -> int:
     """Run the verb; `argv` without it. Returns the exit code."""
-    parser = argparse.ArgumentParser(prog="codeact mcp", description=sentence(HELP), epilog=_EXAMPLES,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False)
+    parser = Parser(prog="codeact mcp", description=sentence(HELP), epilog=_EXAMPLES)
     add_flags(parser, timeout="60")
     try:
         _serve(parser.parse_args(argv))
@@ -47,7 +47,7 @@ def main(argv: list[str]) -> int:
 
 
 def _fail(reason: object, code: int) -> int:
-    print(f"codeact mcp: {reason}", file=sys.stderr)
+    print(f"codeact mcp: {in_flags(str(reason))}", file=sys.stderr)
     return code
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from codeact.cli._exit import guarded
 from codeact.cli._flags import port, positive
+from codeact.cli._parser import Parser
 from codeact.cli._serve_users import add_limits, add_store, limits_of, users
 from codeact.errors import ConfigError, MissingExtra
 
@@ -45,12 +46,10 @@ def main(argv: Sequence[str]) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="codeact serve",
         description="The chat in the browser, and APIs for other programs.",
         epilog=_EXAMPLES,
-        allow_abbrev=False,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
     add("--model", metavar="MODEL", help="of new conversations, as PROVIDER:NAME (default: the one that is set)")
@@ -97,6 +96,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--https", action="store_true", help="browsers reach it by https (a proxy in front): cookies go by that alone")
     add_store(parser)
     add("--sandbox", metavar="WALLS", default="auto", help="as `codeact exec` takes it (default: auto)")
+    add("--memory-mb", metavar="MB", type=positive(int), help="of the code of one conversation (default: 2048)")
     add(
         "--idle",
         metavar="SECONDS",
@@ -170,6 +170,7 @@ def _serve(args: argparse.Namespace) -> int:
             any_model=single,
             hosts_allowed=_hosts_of(args.allow_network, single),
             quota=quota,
+            memory_mb=args.memory_mb,
         )
     except BaseException:
         listener.close()

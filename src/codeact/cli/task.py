@@ -65,21 +65,22 @@ def _main(args: argparse.Namespace) -> int:
         print(f"codeact {__version__}")
         return ANSWERED
     task = sys.stdin.read().strip() if args.task == ["-"] else " ".join(args.task).strip()
+    if args.resume and args.save:
+        raise ConfigError("--resume writes on in the file it goes on with: leave out --save")
     as_before = taken_up(args, args.resume, asking=not args.json and args.task != ["-"])
     settings = settled(args, args.resume)
     args = settings.filled(args)
     if not task and not settings.model and not args.task and not args.resume:
         return replay(args, "No model is configured, so this is a REPLAY: the words were written by us beforehand.")
+    if not task and not args.resume:
+        spelled = f" --model {settings.model}" if settings.model else ""
+        raise ConfigError(f'what is the task? as: codeact{spelled} "Plot sin(x)/x", or talk: codeact chat')
     if not settings.model:
         why = f"no model is configured for the task {task!r}{_perhaps_a_verb(args.task)}"
         settings = offered(settings, why, asking=not args.json and args.task != ["-"])
         args = settings.filled(args)
     spec = settings.model
     check(args)
-    if args.resume and args.save:
-        raise ConfigError("--resume writes on in the file it goes on with: leave out --save")
-    if not task and not args.resume:
-        raise ConfigError(f'what is the task? as: codeact --model {spec} "Plot sin(x)/x", or talk: codeact chat')
     images = images_of(args.image)
     title = f"Model: {spec}\n{workspace_of(args)}"
     if as_before:

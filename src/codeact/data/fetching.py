@@ -55,8 +55,10 @@ def _git(folder: Path, *words: str) -> str:
         raise ConfigError(f"git {words[0]} took more than {_SECONDS} seconds; check the network, try again") from None
     if done.returncode == 0:
         return done.stdout.strip()
-    said = done.stderr.strip().splitlines()[-1:] or [f"exit code {done.returncode}"]
-    raise ConfigError(f"git {words[0]} failed: {said[0]:.300}. {_advice(done.stderr)}")
+    lines = done.stderr.strip().splitlines()
+    # What comes after it is advice, and not for here
+    said = [line for line in lines if line.startswith("fatal: ")] or lines[-1:] or [f"exit code {done.returncode}"]
+    raise ConfigError(f"git {words[0]} failed: {said[0].rstrip('.'):.300}. {_advice(done.stderr)}")
 
 
 def _advice(said: str) -> str:

@@ -37,6 +37,9 @@ def get(name: str, *, to: Path | None = None, given: str | None = None, sandbox:
     if given is None and home.is_dir() and not differing(wanted, home):
         tell(f"{home} is complete already")
         return home
+    if given is not None and ":" not in given and not Path(given).expanduser().is_dir():
+        raise ConfigError(f"--from {given}: there is no such folder; name one with the original's files or a git "
+                          "repository in it, or the address of a repository")
     try:
         home.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=f".{name}-", dir=home.parent) as work:

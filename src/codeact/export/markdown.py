@@ -7,14 +7,16 @@ What the model and its cells wrote is shown as it is: code and output are fenced
 
 from __future__ import annotations
 
+import base64
 import re
+from collections.abc import Iterable
 from pathlib import Path
 from urllib.parse import quote
 
 from codeact.export.parts import Failed, Part, Printed, Rich, Words, clean, parts, title
 from codeact.trajectory import Bundle, Trajectory
 
-__all__ = ["from_trajectory", "save"]
+__all__ = ["from_parts", "from_trajectory", "save"]
 
 _SUFFIXES = {"image/png": ".png", "image/jpeg": ".jpg", "image/gif": ".gif", "image/webp": ".webp",
              "image/svg+xml": ".svg"}
@@ -40,15 +42,25 @@ def from_trajectory(trajectory: Trajectory, *, folder: str = "files") -> tuple[s
     Args:
         folder: Where the document will look for them.
     """
+    return from_parts(parts(trajectory), title(trajectory.about), folder=folder)
+
+
+def from_parts(found: Iterable[Part], head: str, *, folder: str | None = "files") -> tuple[str, dict[str, bytes]]:
+    """A document of other parts, likewise.
+
+    Args:
+        head: Its title.
+        folder: As for a trajectory; None: the figures are in the document itself.
+    """
     written = _Document(folder)
-    blocks = [f"# {title(trajectory.about)}", *(block for part in parts(trajectory) for block in written.blocks(part))]
+    blocks = [f"# {_plain(head)}", *(block for part in found for block in written.blocks(part))]
     return "\n\n".join(blocks) + "\n", written.figures
 
 
 class _Document:
     """Writes parts, and keeps the figures they have."""
 
-    def __init__(self, folder: str) -> None:
+    def __init__(self, folder: str | None) -> None:
         self._folder = folder
         self.figures: dict[str, bytes] = {}
 
@@ -80,8 +92,11 @@ class _Document:
     def _figure(self, mime: str, data: str | bytes) -> str:
         if mime not in _SUFFIXES:
             return ""
+        content = data.encode("utf-8", "replace") if isinstance(data, str) else data
+        if self._folder is None:
+            return f"![figure](data:{mime};base64,{base64.b64encode(content).decode()})"
         name = f"figure-{len(self.figures) + 1}{_SUFFIXES[mime]}"
-        self.figures[name] = data.encode("utf-8", "replace") if isinstance(data, str) else data
+        self.figures[name] = content
         return f"![{name}]({quote(self._folder)}/{name})"
 
 

@@ -4,8 +4,8 @@
 
 The user's words, the model's thoughts and its answers are Markdown cells; its code is code cells with their outputs:
 text, tables, figures, errors. A cell that failed is tagged `raises-exception`, so that "Run all" goes on after it; one
-that calls a tool by the model's tool call is tagged `skip-execution`, as the tool is not in the notebook. Code may call
-tools too: what it needs is told at the top, if it is known.
+that calls a tool by the model's tool call is tagged `skip-execution`, as the tool is not in the notebook, and so is one
+that came to no end. Code may call tools too: what it needs is told at the top, if it is known.
 
 Outputs come from a sandbox and may be hostile. Scripts are left out; HTML stays, for tables, and Jupyter shows it
 cleaned until the notebook is run or trusted. Look at the code before you do either: a notebook has no walls.
@@ -15,14 +15,14 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from codeact.export.parts import Code, Failed, Printed, Rich, Words, clean, parts, title
+from codeact.export.parts import Code, Failed, Part, Printed, Rich, Words, clean, parts, title
 from codeact.trajectory import Bundle, Trajectory
 
-__all__ = ["from_trajectory", "save"]
+__all__ = ["from_parts", "from_trajectory", "save"]
 
 _LEFT_OUT = ("application/javascript", "text/javascript", "application/ecmascript")
 _HEADINGS = {"user": "**You**\n\n", "assistant": "", "reasoning": "*Reasoning*\n\n", "note": "*codeact:* "}
@@ -40,9 +40,14 @@ def save(trajectory: Trajectory, path: str | Path, *, tools: Sequence[str] = ())
 
 def from_trajectory(trajectory: Trajectory, *, tools: Sequence[str] = ()) -> dict[str, Any]:
     """The notebook as JSON values."""
-    found = list(parts(trajectory))
+    return from_parts(parts(trajectory), title(trajectory.about), tools=tools)
+
+
+def from_parts(found: Iterable[Part], head: str, *, tools: Sequence[str] = ()) -> dict[str, Any]:
+    """A notebook of other parts, as JSON values; `head` is its first line."""
+    found = list(found)
     called = dict.fromkeys([*tools, *(part.tool for part in found if isinstance(part, Code) and part.tool)])
-    cells = [_markdown(0, _head(trajectory, list(called)))]
+    cells = [_markdown(0, _head(head, list(called)))]
     n_code = 0
     for part in found:
         if isinstance(part, Code):
@@ -61,11 +66,11 @@ def from_trajectory(trajectory: Trajectory, *, tools: Sequence[str] = ()) -> dic
     }
 
 
-def _head(trajectory: Trajectory, tools: list[str]) -> str:
+def _head(title: str, tools: list[str]) -> str:
     needed = "" if not tools else (
         "\n\nThe code may call these tools, which were functions of the session and are not in this notebook: "
         + ", ".join(f"`{name}`" for name in tools) + ".")
-    return f"{title(trajectory.about)}.{needed}"
+    return f"{title}.{needed}"
 
 
 def _markdown(number: int, text: str, **more: Any) -> dict[str, Any]:
@@ -80,7 +85,8 @@ def _words(number: int, part: Words) -> dict[str, Any]:
 
 
 def _code(number: int, part: Code, count: int) -> dict[str, Any]:
-    tags = ["skip-execution"] if part.tool else ["raises-exception"] if part.status not in ("ok", "none") else []
+    failed = ["raises-exception"] if part.status not in ("ok", "none") else []
+    tags = ["skip-execution"] if part.tool or part.status == "cut" else failed
     return {
         "cell_type": "code",
         "id": f"code-{number}",

@@ -17,7 +17,7 @@ from codeact.interpreter.output import Bundle, image_name
 from codeact.messages import Image
 from codeact.trajectory import Observation, Trajectory, Turn
 
-__all__ = ["Code", "Failed", "Part", "Printed", "Rich", "Words", "clean", "parts", "pieces", "title"]
+__all__ = ["Code", "Failed", "Part", "Printed", "Rich", "Words", "clean", "of_turn", "parts", "pieces", "title"]
 
 
 @dataclass(frozen=True)
@@ -61,6 +61,7 @@ class Code:
     code: str
     outputs: tuple[Printed | Rich | Failed, ...] = ()
     status: str = "ok"
+    """As `Observation.status`; or `cut`: it came to no end, and nobody should have to wait for one again."""
     tool: str = ""
     """The tool that it only calls, where the model acted by a tool call."""
     files: tuple[str, ...] = ()
@@ -87,14 +88,15 @@ def parts(trajectory: Trajectory) -> Iterator[Part]:
         if message.role != "system":
             yield Words(message.role, message.content, message.images)
     for turn in trajectory.turns:
-        yield from _of_turn(turn)
+        yield from of_turn(turn)
         if turn.reply:
             yield Words("user", turn.reply.content, turn.reply.images)
     if trajectory.stop and trajectory.stop.value != "answer":
         yield Words("note", f"The conversation ended here: {trajectory.stop.value.replace('_', ' ')}.")
 
 
-def _of_turn(turn: Turn) -> Iterator[Part]:
+def of_turn(turn: Turn) -> Iterator[Part]:
+    """A turn in order, without what the user said next."""
     action, seen = turn.action, turn.observation
     if turn.completion.reasoning.strip():
         yield Words("reasoning", turn.completion.reasoning)

@@ -10,6 +10,7 @@ Not protected against: a package that tells others of itself through the index's
 from __future__ import annotations
 
 import os
+import re
 import stat
 from collections.abc import Callable
 from pathlib import Path
@@ -26,6 +27,7 @@ __all__ = ["build"]
 
 MAX_LINES = 200
 MAX_CERTIFICATES_BYTES = 16 << 20
+_ERROR = re.compile(r"(?:ERROR: |\s*(?=\w+Error: ))(.+)")
 _FOLDER, _CERTIFICATES = "wheels", "certificates.pem"
 
 _CELL = """\
@@ -92,7 +94,10 @@ def _built(requirement: Requirement, backend: Backend, pip: Pip, into: Path, max
         refused = dict.fromkeys(f"{one.host}:{one.port} was refused ({one.reason})"
                                 for one in getattr(backend, "network_log", ()) if not one.allowed)
         hint = "".join("; " + line for line in list(refused)[:3])
-        raise PackageError(f"{requirement.text} could not be built from source (see above){hint}")
+        if teller.found_none and not refused:
+            raise PackageError(f"the package index has no {requirement.text} for this Python; is the name right?")
+        said = f": {teller.error}" if teller.error and not refused else ""
+        raise PackageError(f"{requirement.text} has no wheel, and could not be built from source{said}{hint}")
     return wheel
 
 
@@ -138,6 +143,10 @@ class _Teller:
 
     def __init__(self, job: Job, clear: Callable[[str], str]):
         self._job, self._clear, self._rest, self._n_lines = job, clear, "", 0
+        self.error = ""
+        """The last line that tells of one."""
+        self.found_none = False
+        """Whether pip says that the index has nothing of that name."""
 
     def __call__(self, event: object) -> None:
         if isinstance(event, Text):
@@ -150,6 +159,9 @@ class _Teller:
         self._tell(self._rest)
 
     def _tell(self, line: str) -> None:
+        if found := _ERROR.match(line[:500]):
+            self.error = self._clear(found[1]).rstrip()
+            self.found_none |= self.error.startswith("No matching distribution found")
         self._n_lines += 1
         if self._n_lines <= MAX_LINES and line.strip():
             self._job.tell("  " + self._clear(line[:500]).rstrip())

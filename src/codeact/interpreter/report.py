@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Literal
 
 from codeact.interpreter.outcome import Outcome
@@ -35,6 +36,9 @@ def report(outcome: Outcome, style: Style, *, number: int, level: int, seconds: 
         error = ErrorInfo(name, outcome.reason, f"{name}: {outcome.reason}")
         notes.append(outcome.after or ("The variables are as they were before this cell." if not lost else
                      "The process was started again; " + "; ".join(lost) + ". Other variables are back."))
+    hint = style.advised(hint)
+    if error is not None and style.advice:
+        error = replace(error, message=style.advised(error.message), traceback=style.advised(error.traceback))
     events: list[Event] = []
     for kind, content in outcome.pieces:
         if kind == "dropped":

@@ -299,7 +299,7 @@ class Session:
         self.asked_usage = 0.0
         return usage
 
-    def exit_status(self, running: Running, seconds: float = 10.0) -> int | None:
+    def exit_status(self, running: Running, seconds: float = 3.0) -> int | None:
         """How a dead worker ended, as wait(2) says it; None when nobody saw."""
         if running.end >= 0:
             told = os.read(running.end, 16) if readable(running.end, seconds) else b""

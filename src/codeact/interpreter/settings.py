@@ -127,7 +127,8 @@ def user_folder(path: str | Path, argument: str) -> Path:
     """
     folder = Path(path).expanduser().resolve()
     if not folder.is_dir():
-        raise FileNotFoundError(f"{argument}={str(path)!r}: there is no such folder")
+        why = "it is a file; name the folder it is in" if folder.exists() else "there is no such folder"
+        raise FileNotFoundError(f"{argument}={str(path)!r}: {why}")
     if folder == Path(folder.anchor):
         raise ValueError(f"{argument}={str(path)!r}: the root of the file system would open everything")
     return folder

@@ -53,6 +53,14 @@ class Style:
     """The note under a cell that was stopped and did not take the state with it; "" for none."""
     hints: bool = True
     """Whether a cell that failed at a wall is told what might help."""
+    advice: tuple[tuple[str, str], ...] = ()
+    """Advice as the library words it, and as it is for who cannot change its arguments, by pairs."""
+
+    def advised(self, words: str) -> str:
+        """A hint or an error, with the advice in it that its reader can follow."""
+        for of_the_library, ours in self.advice:
+            words = words.replace(of_the_library, ours)
+        return words
 
     def render(self, events: Iterable[Event], *, number: int) -> str:
         """Compose what the model sees.

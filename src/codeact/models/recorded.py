@@ -126,10 +126,14 @@ def create(path: str, *, number: int = 0, strict: bool = False) -> RecordedModel
     Raises:
         ConfigError: The file cannot be read, or holds no such trajectory.
     """
+    if not path:
+        raise ConfigError("which recording? write its path after the colon, as in recorded:run.jsonl")
     try:
         found = load(Path(path))
-    except (OSError, TrajectoryError) as error:
-        raise ConfigError(f"cannot read the recording {path}: {error}") from None
+    except OSError as error:
+        raise ConfigError(f"cannot read the recording {path}: {error.strerror}") from None
+    except TrajectoryError as error:
+        raise ConfigError(f"cannot read the recording {error}") from None
     if not found:
         raise ConfigError(f"{path} holds no trajectory; `codeact --save FILE` and `--json` write one")
     try:

@@ -55,7 +55,8 @@ class ScriptedModel:
         """
         if self.n_given >= len(self.replies):
             n = len(self.replies)
-            raise ModelError(f"the script has {n} repl{'y' if n == 1 else 'ies'}, and all have been given")
+            raise ModelError(f"the script has {n} repl{'y' if n == 1 else 'ies'}, and all have been given; write more, "
+                             f"or end each task there (--max-turns {n})")
         given = self.replies[self.n_given]
         reply = Completion(given) if isinstance(given, str) else given
         self.n_given += 1
@@ -74,10 +75,13 @@ def create(path: str) -> ScriptedModel:
     Raises:
         ConfigError: The file cannot be read or holds no replies; the message names the line.
     """
+    if not path:
+        raise ConfigError("which script? write its path after the colon, as in scripted:replies.jsonl")
     try:
         lines = Path(path).read_text(encoding="utf-8").split("\n")
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"cannot read the script {path}: {error}") from None
+        why = getattr(error, "strerror", None) or error
+        raise ConfigError(f"cannot read the script {path}: {why}") from None
     replies = []
     for number, line in enumerate(lines, start=1):
         if line.strip():

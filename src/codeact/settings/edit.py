@@ -110,8 +110,8 @@ def _keys(name: str) -> list[str]:
         return [name]
     if table in _SHAPES:
         raise ConfigError(f"{name!r} is not whole; it is {_SHAPES[table]}")
-    close = get_close_matches(name, KINDS, n=1)
-    hint = f"did you mean {close[0]!r}? " if close else ""
+    close = get_close_matches(table, ("models", *_SHAPES) if rest else KINDS, n=1)
+    hint = f"did you mean {'.'.join([close[0], rest]).rstrip('.')!r}? " if close else ""
     raise ConfigError(f"there is no setting {name!r}; {hint}there are: {', '.join(KINDS)}, models.NAME.KEY, "
                       "prices.MODEL, keys.NAME")
 

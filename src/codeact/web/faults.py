@@ -9,8 +9,10 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.routing import Match
 
+from codeact.chats.advice import in_chat
 from codeact.errors import (
     ChatBusy,
     ChatElsewhere,
@@ -58,7 +60,7 @@ def fault_of(error: Exception) -> Fault:
         case CodeActError():
             for kind, status, code in _STATUS:
                 if isinstance(error, kind):
-                    return Fault(status, code, str(error))
+                    return Fault(status, code, in_chat(str(error)))
     log.error("a request failed", exc_info=error)
     return Fault(500, "failed", "the server made a mistake, which its log tells; no conversation is harmed by it")
 
@@ -78,6 +80,10 @@ def handle(app: FastAPI) -> None:
         fault = fault_of(error)
         return Json(spelled(fault, request.url.path), fault.status)
 
+    async def gone(request: Request, error: Exception) -> Response:
+        return Response(status_code=400)   # nobody reads it: they left while they sent something
+
+    app.add_exception_handler(ClientDisconnect, gone)
     for kind in (CodeActError, RequestValidationError, HTTPException, Exception):
         app.add_exception_handler(kind, answer)
 

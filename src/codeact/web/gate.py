@@ -43,11 +43,12 @@ from codeact.server.guard import (
     is_loopback,
 )
 from codeact.web.faults import spelled
+from codeact.web.plain import POLICY, stranger
 from codeact.web.rates import Rates
 from codeact.web.staying import staying
 from codeact.web.threads import in_thread
 
-__all__ = ["FORM_POLICY", "LOCAL", "Gate", "Policy", "hashed", "networks"]
+__all__ = ["LOCAL", "Gate", "Policy", "hashed", "networks"]
 
 _COOKIE = "codeact_login"
 LOCAL = "local"
@@ -64,10 +65,6 @@ _PAGE_POLICY = (
     "object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
 )
 """The page's framework makes its views in the browser, hence the 'unsafe' words; nothing comes from elsewhere."""
-FORM_POLICY = (
-    "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
-)
-"""Of pages without the framework: no script at all."""
 _DATA_POLICY = "default-src 'none'; frame-ancestors 'none'; sandbox"
 _HEADERS = [
     (b"x-content-type-options", b"nosniff"),
@@ -289,10 +286,8 @@ class Gate:
         if self.policy.accounts:
             await _redirect(f"/login?to={quote(scope['path'])}", send)
             return
-        body = (
-            b"<!doctype html><title>codeact</title><p>Open the address with the token that was printed when the "
-            b"server started."
-        )
+        wants, is_wrong = not self.policy.header, "token" in self._query(scope)
+        body = stranger(wants_token=wants, is_wrong=is_wrong).encode()
         await send(
             {
                 "type": "http.response.start",
@@ -300,7 +295,7 @@ class Gate:
                 "headers": [
                     (b"content-type", b"text/html; charset=utf-8"),
                     (b"content-length", str(len(body)).encode()),
-                    (b"content-security-policy", FORM_POLICY.encode()),
+                    (b"content-security-policy", POLICY.encode()),
                 ],
             }
         )

@@ -14,7 +14,8 @@ from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
 from codeact.chats.store import Store
 from codeact.errors import ChatRefused
-from codeact.web.gate import FORM_POLICY, Gate
+from codeact.web.gate import Gate
+from codeact.web.plain import POLICY, field, plain
 from codeact.web.threads import in_thread
 
 __all__ = ["add_user", "mount", "right"]
@@ -28,15 +29,12 @@ _HASHER = PasswordHasher()
 _NOBODY = _HASHER.hash("nobody has this password")
 """Checked where there is no such user, so that the time taken tells nothing."""
 
-_PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">
-<title>Log in - codeact</title>
-<style>body{{font:16px system-ui;display:grid;place-items:center;min-height:90vh;color-scheme:light dark}}
-form{{display:grid;gap:.8rem;width:min(20rem,90vw)}}input,button{{font:inherit;padding:.6rem}}p{{color:#b3261e;margin:0}}</style>
-<main><form method="post" action="/login"><h1>codeact</h1>{error}
-<input type="hidden" name="to" value="{to}">
-<label>Name<br><input name="name" autocomplete="username" required autofocus></label>
-<label>Password<br><input name="password" type="password" autocomplete="current-password" required></label>
-<button>Log in</button></form></main></html>"""
+_FORM = (
+    '<h1>Log in</h1>{error}<form method="post" action="/login"><input type="hidden" name="to" value="{to}">'
+    + field("Name", "name", 'autocomplete="username" autofocus')
+    + field("Password", "password", 'type="password" autocomplete="current-password"')
+    + "<button>Log in</button></form>"
+)
 
 
 def add_user(store: Store, name: str, password: str) -> None:
@@ -48,7 +46,7 @@ def add_user(store: Store, name: str, password: str) -> None:
     if not name or len(name) > 100 or not name.isprintable() or name != name.strip():
         raise ChatRefused("a name has 1 to 100 characters, without blanks around it")
     if not _LEAST_PASSWORD <= len(password) <= _MAX_PASSWORD:
-        raise ChatRefused(f"a password has at least {_LEAST_PASSWORD} characters")
+        raise ChatRefused(f"a password has {_LEAST_PASSWORD} to {_MAX_PASSWORD:,} characters")
     store.add_user(name, _HASHER.hash(password))
 
 
@@ -100,9 +98,9 @@ def mount(app: FastAPI, gate: Gate, store: Store) -> None:
     brake, checking = _Brake(), asyncio.Semaphore(_AT_ONCE)
 
     def page(error: str = "", to: str = "/", status: int = 200) -> HTMLResponse:
-        said = f"<p role=alert>{html.escape(error)}</p>" if error else ""
-        text = _PAGE.format(error=said, to=html.escape(_inside(to)))
-        return HTMLResponse(text, status, {"content-security-policy": FORM_POLICY})
+        said = f"<p role=alert>{html.escape(error)}</p>" if error else "<p>To your conversations with codeact.</p>"
+        text = plain("Log in", _FORM.format(error=said, to=html.escape(_inside(to))))
+        return HTMLResponse(text, status, {"content-security-policy": POLICY})
 
     @app.get("/login", include_in_schema=False)
     async def form(to: str = "/") -> Response:

@@ -184,7 +184,7 @@ class EntryAnswer(BaseModel):
 
 
 class TurnAnswer(BaseModel):
-    """A finished turn in parts."""
+    """A turn in parts; where `action` is `cut` it came to no end, or is still under way (`status` is `running`)."""
 
     number: int
     seq: int
@@ -193,7 +193,7 @@ class TurnAnswer(BaseModel):
     thought: str
     reasoning: str
     code: str
-    action: Literal["code", "tool_call", "answer", "say", "malformed"]
+    action: Literal["code", "tool_call", "answer", "say", "malformed", "cut"]
     outputs: list[dict[str, Any]]
     """Rich outputs by MIME type; bytes as `{"base64": ...}`."""
     text: str

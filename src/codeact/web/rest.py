@@ -146,7 +146,7 @@ def mount(app: FastAPI, chats: Chats) -> None:
         before: Turn = None,
         limit: Limit = 30,
     ) -> Any:
-        """Finished turns, oldest first: the last ones, or those below a number."""
+        """Turns, oldest first: the last ones, or those below a number; marked, those that came to no end or run."""
         found = await do(lambda: chats.turns(key, _owner(request), before=before, limit=limit))
         return _answer([one.to_json() for one in found])
 

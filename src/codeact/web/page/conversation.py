@@ -11,19 +11,20 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from nicegui import Client, background_tasks, events, ui
+from nicegui import Client, background_tasks, ui
 
 from codeact.chats.chats import Chats
 from codeact.chats.store import PIECES
 from codeact.chats.values import Entry, Summary
 from codeact.errors import CodeActError, NotFound
-from codeact.messages import Image
 from codeact.web.following import follow
 from codeact.web.page import panels, turns
+from codeact.web.page.composer import Attached, Composer
+from codeact.web.page.dialogs import edited
 from codeact.web.page.telling import refused, tell
 from codeact.web.threads import in_slow_thread, in_thread
 
-__all__ = ["ON_ENTER", "Conversation", "is_seen", "written_in"]
+__all__ = ["Conversation", "is_seen"]
 
 _log = logging.getLogger(__name__)
 
@@ -49,46 +50,26 @@ class Conversation:
         self._cell: tuple[Any, str] | None = None
         self._asked, self._took = 0.0, 0.0
         self._open: dict[str, Any] = {}
-        self._pictures: list[Image] = []
-        self._files: list[str] = []
 
     # The page ---------------------------------------------------------------------------------------------------------
 
     async def build(self) -> None:
         """Make the elements and begin to follow."""
-        with ui.column().classes("column").props('role=log aria-label="Conversation"') as self._column:
+        with ui.column().classes("middle").props('role=log aria-label="Conversation"') as self._column:
             self._earlier = (
                 ui.button("earlier turns", on_click=self._more).props("flat dense no-caps").classes("note earlier")
             )
             self._shown = ui.column().classes("w-full gap-0 turns")
         with ui.footer(bordered=False).classes("q-pa-none"), ui.column().classes("composer gap-1"):
-            self._attached = ui.row().classes("gap-2")
-            with ui.row().classes("w-full items-end no-wrap gap-2"):
-                upload = (
-                    ui.upload(on_upload=self._uploaded, auto_upload=True, multiple=True, max_file_size=250 << 20)
-                    .classes("hidden")
-                    .props('aria-label="Attach files" tabindex=-1')
-                )
-                ui.button(icon="attach_file", on_click=lambda: upload.run_method("pickFiles")).props(
-                    'flat round aria-label="Attach files"'
-                ).tooltip("Attach files")
-                self._box = (
-                    ui.textarea(placeholder="Ask, or give a task")
-                    .props('autogrow outlined dense rounded input-class="max-h-48" aria-label="Message" autofocus')
-                    .classes("grow")
-                    .on("keydown.enter", self._send, js_handler=ON_ENTER)
-                    .on("keydown.up", self._edit_last, js_handler=_UP)
-                )
-                self._send_button = ui.button(icon="arrow_upward", on_click=self._send).props(
-                    'round unelevated aria-label="Send"'
-                )
+            self._composer = Composer(self._send, self._keep)
+            self._composer.box.on("keydown.up", self._edit_last, js_handler=_UP)
+            with self._composer.row:
                 self._stop_button = (
                     ui.button(icon="stop", on_click=self.stop)
                     .props('round unelevated color=negative aria-label="Stop"')
                     .tooltip("Stop (Esc)")
                 )
             self._status = ui.label("").classes("aside").props("role=status")
-        self._upload = upload
         await self._reload()
         client = ui.context.client
         following = background_tasks.create(self._follow(client), name=f"follow {self.key}")
@@ -239,22 +220,21 @@ class Conversation:
             refused(error)
             return error
 
-    async def _send(self, event: events.GenericEventArguments | events.ClickEventArguments) -> None:
-        text = written_in(self._box, event)
-        if not text.strip() and not self._pictures:
-            return
-        pictures, files = self._pictures, self._files
-        # At once, so that a key pressed twice sends it once
-        self._box.set_value("")
-        self._pictures, self._files = [], []
-        done = await self._do(self.chats.send, text, images=tuple(pictures), attached=tuple(files))
+    async def _send(self, text: str, files: tuple[Attached, ...]) -> bool:
+        pictures = tuple(one.picture for one in files if one.picture)
+        done = await self._do(self.chats.send, text, images=pictures, attached=tuple(one.name for one in files))
         if isinstance(done, CodeActError):
-            self._box.set_value(text)
-            self._pictures, self._files = pictures, files
-            return
-        self._attached.clear()
+            return False
         await self._changed()
         self._to_end()
+        return True
+
+    async def _keep(self, name: str, data: bytes) -> str | None:
+        info = await self._do(self.chats.upload, name, data)
+        if isinstance(info, CodeActError):
+            return None
+        await self._changed(files=True)
+        return str(info.name)
 
     async def stop(self) -> None:
         """Stop what runs."""
@@ -278,12 +258,13 @@ class Conversation:
 
     async def _edit_cell(self, number: int) -> None:
         found = await in_thread(self.chats.turns, self.key, self.owner, before=number + 1, limit=1)
-        code = await _edited(
+        code = await edited(
             "Change this cell",
             "It runs with the variables as they were then, and the agent goes on from "
             "it. The other way is kept under Branches.",
-            found[-1].code if found else "",
+            next((one.code for one in found if one.number == number and one.action != "cut"), ""),
             "Run from here",
+            is_code=True,
         )
         if code is not None:
             await self._do(self.chats.edit, number, code)
@@ -293,7 +274,7 @@ class Conversation:
         if not said:
             return
         last = said[-1]
-        text = await _edited(
+        text = await edited(
             "Say it in another way",
             "What came of it so far is kept under Branches.",
             str((last.user or {}).get("text", "")),
@@ -304,26 +285,10 @@ class Conversation:
 
     async def own_cell(self) -> None:
         """Ask for a cell of the user's own and run it."""
-        code = await _edited(
-            "A cell of your own", "It runs in the same interpreter; the agent is told of it.", "", "Run"
-        )
+        words = "It runs in the same interpreter; the agent is told of it."
+        code = await edited("A cell of your own", words, "", "Run", is_code=True)
         if code is not None:
             await self._do(self.chats.run_cell, code)
-
-    async def _uploaded(self, event: events.UploadEventArguments) -> None:
-        data = await event.file.read()
-        info = await self._do(self.chats.upload, event.file.name, data)
-        if isinstance(info, CodeActError):
-            return
-        self._files.append(info.name)
-        try:
-            self._pictures.append(Image.of(data))
-        except CodeActError:
-            pass  # not a picture
-        with self._attached:
-            ui.chip(info.name, icon="attach_file").props("outline dense")
-        self._upload.reset()
-        await self._changed(files=True)
 
     # ------------------------------------------------------------------------------------------------------------------
 
@@ -340,7 +305,7 @@ class Conversation:
         self._branch_shown = summary.branch
         busy = summary.state in ("running", "waiting")
         self._stop_button.set_visibility(busy)
-        self._send_button.set_visibility(not busy)
+        self._composer.button.set_visibility(not busy)
         if not busy and self._live and self._live.is_empty:   # else its end is still to come
             self._end_live()
         elif self._live is None and summary.state == "running" and self._last not in _ENDS:
@@ -363,8 +328,6 @@ class Conversation:
         )
 
 
-ON_ENTER = "(e) => { if (!e.shiftKey && !e.isComposing) { e.preventDefault(); whenConnected(e.target, emit); } }"
-"""`written_in` has what it sends."""
 _UP = "(e) => { if (!e.target.value) { e.preventDefault(); emit(); } }"
 
 
@@ -372,27 +335,3 @@ async def is_seen(client: Client) -> None:
     """Until the page is in a browser: a program that reads it, or a reader who has gone, needs nothing to follow."""
     while not client.has_socket_connection:
         await asyncio.sleep(_SEEN_SECONDS)
-
-
-def written_in(box: ui.textarea, event: events.GenericEventArguments | events.ClickEventArguments) -> str:
-    """What is to be sent: what came with the event, from a page that was not connected when Enter was pressed."""
-    told = getattr(event, "args", None)
-    return told if isinstance(told, str) else str(box.value or "")
-
-
-async def _edited(title: str, words: str, text: str, button: str) -> str | None:
-    """What somebody made of a text; None if they thought better of it."""
-    with ui.dialog().props(f'aria-label="{title}"') as dialog, ui.card().classes("w-full").style("max-width: 50rem"):
-        ui.label(title).classes("text-h6")
-        ui.label(words).classes("aside")
-        box = (
-            ui.textarea(value=text)
-            .props(f'outlined autogrow autofocus input-style="font-family: monospace" aria-label="{title}"')
-            .classes("w-full")
-        )
-        with ui.row().classes("w-full justify-end"):
-            ui.button("Cancel", on_click=lambda: dialog.submit(None)).props("flat no-caps")
-            ui.button(button, on_click=lambda: dialog.submit(box.value)).props("unelevated no-caps")
-    done = await dialog
-    dialog.delete()
-    return str(done) if done and str(done).strip() else None

@@ -8,16 +8,20 @@ from importlib import resources
 from typing import Any
 
 from fastapi import FastAPI, Request
+from fastapi.responses import Response
 from nicegui import Client, background_tasks, ui
+from nicegui import app as framework
 
 from codeact.chats.awake import AT_WORK
 from codeact.chats.chats import Chats
 from codeact.chats.values import Options, Summary
 from codeact.errors import CodeActError, NotFound
 from codeact.web.gate import LOCAL
-from codeact.web.page import dialogs, panels, plots, start, words
+from codeact.web.page import dialogs, options, panels, plots, start, words
 from codeact.web.page.conversation import Conversation, is_seen
 from codeact.web.page.telling import refused
+from codeact.web.page.welcome import welcome
+from codeact.web.plain import nothing
 from codeact.web.staying import AGAIN_SECONDS
 from codeact.web.threads import in_slow_thread, in_thread
 
@@ -41,13 +45,27 @@ def mount(app: FastAPI, chats: Chats) -> None:
         await _page(chats, request, None)
 
     @ui.page("/c/{key}", title="codeact", response_timeout=_BUILD_SECONDS)
-    async def one(request: Request, key: str) -> None:
+    async def one(request: Request, key: str) -> Response | None:
+        try:
+            await in_thread(chats.summary, key, str(request.state.owner))
+        except NotFound:
+            return nothing("There is no such conversation; it may have been deleted.")
         await _page(chats, request, key)
+        return None
 
     @ui.page("/s/{token}", title="codeact, shared", response_timeout=_BUILD_SECONDS)
-    async def shared(token: str) -> None:
+    async def shared(token: str) -> Response | None:
+        try:
+            summary = await in_thread(chats.shared, token)
+        except NotFound as error:
+            return nothing(f"{str(error).capitalize()}.")
         _dress()
-        await start.shared(chats, token)
+        await start.shared(chats, token, summary)
+        return None
+
+    @framework.exception_handler(404)
+    async def nowhere(_: Request, __: Exception) -> Response:
+        return nothing("There is nothing at this address.")
 
     plots.mount(app)
     ui.run_with(app, title="codeact", dark=None, show_welcome_message=False, reconnect_timeout=30.0)
@@ -92,12 +110,7 @@ class _Frame:
         """Make the page."""
         summary: Summary | None = None
         if self.key is not None:
-            try:
-                summary = await in_thread(self.chats.summary, self.key, self.owner)
-            except NotFound:
-                ui.label("There is no such conversation.").classes("welcome")
-                ui.link("To the others", "/").classes("welcome")
-                return
+            summary = await in_thread(self.chats.summary, self.key, self.owner)
         with ui.header(bordered=False).classes("items-center q-py-xs no-wrap"):
             ui.button(icon="menu", on_click=lambda: self._left.run_method("toggle")).props(
                 'flat round aria-label="Conversations"'
@@ -138,7 +151,7 @@ class _Frame:
             self._view = Conversation(self.chats, self.key, self.owner, changed=self._changed)
             await self._view.build()
         elif not self.chats.defaults.model:
-            dialogs.first_words(self.chats, self.owner)
+            await welcome(self.chats, self.owner)
         else:
             start.begin(self.chats, self.owner)
 
@@ -150,7 +163,7 @@ class _Frame:
             ("data_object", "Variables", lambda: self._open("Variables")),
             ("folder_open", "Files", lambda: self._open("Files")),
             ("call_split", "Branches", lambda: self._open("Branches")),
-            ("tune", "Model, format, tools, limits", self._choose),
+            ("tune", "Settings", self._choose),
             ("ios_share", "Share or export", lambda: self._open("Share and export")),
         ]
         with ui.row().classes("no-wrap gap-2 wide-only"):
@@ -305,4 +318,4 @@ class _Frame:
             await in_slow_thread(self.chats.update, key, self.owner, options=chosen)
             await self._view.refresh()
 
-        await dialogs.choose(self.chats, self.owner, summary.options, keep)
+        await options.choose(self.chats, self.owner, summary.options, keep)

@@ -34,6 +34,16 @@ function uploadAll(files) {
   window.getElement(Number(id))?.$refs?.qRef?.addFiles?.(files);
 }
 
+// Browsers give the clipboard to pages of https and of this machine alone; the old way works everywhere
+async function copyText(text) {
+  if (navigator.clipboard) return navigator.clipboard.writeText(text);
+  const area = Object.assign(document.createElement('textarea'), {value: text});
+  document.body.append(area);
+  area.select();
+  document.execCommand('copy');
+  area.remove();
+}
+
 // Events of a page that is not connected yet come later, in any order: what is in the box goes along then, after them
 function whenConnected(box, emit) {
   if (window.did_handshake && !box.dataset.waits) { emit(); return; }

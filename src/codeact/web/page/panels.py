@@ -18,6 +18,13 @@ __all__ = ["branches", "files", "preview", "sharing", "variables"]
 
 _PREVIEW_BYTES, _PREVIEW_ROWS, _PREVIEW_COLUMNS = 200_000, 100, 30
 _SHOWN_FILES = 200
+_COPY_LINK = """(e) => {
+  const words = e.currentTarget.querySelector('.block');
+  copyText(document.querySelector('[aria-label="Link"]').value).then(() => {
+    words.textContent = 'Copied';
+    setTimeout(() => words.textContent = 'Copy', 2000);
+  });
+}"""
 _EXPORTS = {"ipynb": "Notebook, runs again", "md": "Markdown", "jsonl": "Trajectory (JSON lines)"}
 
 
@@ -153,6 +160,8 @@ async def sharing(chats: Chats, key: str, owner: str) -> None:
     async def show(token: str | None) -> None:
         place = await ui.run_javascript("window.location.origin", timeout=10) if token else ""
         link.set_value(f"{place}/s/{token}" if token else "")
+        shown.set_visibility(bool(token))
+        make.set_visibility(not token)
 
     async def share() -> None:
         await show(await in_thread(chats.share, key, owner))
@@ -162,11 +171,15 @@ async def sharing(chats: Chats, key: str, owner: str) -> None:
         await show(None)
         tell("The link leads nowhere any more.")
 
-    ui.label("A link by which anybody who can reach this server may read it:").classes("aside")
-    link = ui.input().props('outlined dense readonly aria-label="Link"').classes("w-full")
-    with ui.row():
-        ui.button("Make a link", on_click=share).props("outline no-caps dense")
-        ui.button("Take it back", on_click=unshare).props("flat no-caps dense")
+    ui.label("By a link, anybody who can reach this server may read the conversation, also what comes yet.").classes(
+        "aside"
+    )
+    make = ui.button("Make a link", on_click=share).props("outline no-caps dense")
+    with ui.column().classes("w-full gap-1") as shown:
+        link = ui.input().props('outlined dense readonly aria-label="Link"').classes("w-full")
+        with ui.row():
+            ui.button("Copy", icon="content_copy").props("outline no-caps dense").on("click", js_handler=_COPY_LINK)
+            ui.button("Take it back", on_click=unshare).props("flat no-caps dense")
     await show((await in_thread(chats.summary, key, owner)).shared)
 
 

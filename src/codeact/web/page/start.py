@@ -2,57 +2,70 @@
 
 from __future__ import annotations
 
-from nicegui import events, ui
+import asyncio
+
+from nicegui import ui
 
 from codeact.chats.chats import Chats
-from codeact.errors import CodeActError, NotFound
+from codeact.chats.values import Summary
+from codeact.errors import CodeActError
 from codeact.web.page import turns
-from codeact.web.page.conversation import ON_ENTER, written_in
+from codeact.web.page.composer import Attached, Composer
 from codeact.web.page.telling import refused
 from codeact.web.threads import in_slow_thread, in_thread
 
 __all__ = ["begin", "shared"]
 
+_EXAMPLES = (
+    "Plot sin(x)/x and its derivative",
+    "How are the sums of two dice spread in 10,000 throws?",
+    "Look at the file I attach and tell me what is odd in it",
+)
+"""What anybody can begin with: a press puts it in the box, to be changed."""
+
 
 def begin(chats: Chats, owner: str) -> None:
-    """A first message makes its conversation."""
+    """A first message makes its conversation; so does a file that is to go with it, which lies there from then on."""
+    made: list[str] = []
+    making = asyncio.Lock()   # several files come at once
 
-    async def send(event: events.GenericEventArguments | events.ClickEventArguments) -> None:
-        text = written_in(box, event)
-        if not text.strip():
-            return
-        box.set_value("")   # at once, so that a key pressed twice sends it once
+    async def key() -> str:
+        async with making:
+            if not made:
+                made.append((await in_thread(chats.create, owner)).id)
+            return made[0]
+
+    async def keep(name: str, data: bytes) -> str | None:
         try:
-            made = await in_thread(chats.create, owner)
-            await in_slow_thread(chats.send, made.id, owner, text)
+            return (await in_slow_thread(chats.upload, await key(), owner, name, data)).name
         except CodeActError as error:
-            box.set_value(text)
             refused(error)
-            return
-        ui.navigate.to(f"/c/{made.id}")
+            return None
+
+    async def send(text: str, files: tuple[Attached, ...]) -> bool:
+        pictures, names = tuple(one.picture for one in files if one.picture), tuple(one.name for one in files)
+        try:
+            await in_slow_thread(chats.send, await key(), owner, text, images=pictures, attached=names)
+        except CodeActError as error:
+            refused(error)
+            return False
+        ui.navigate.to(f"/c/{made[0]}")
+        return True
 
     with ui.column().classes("welcome w-full"):
         ui.label("What shall it be?").classes("text-h5").props("role=heading aria-level=2")
         ui.label("The agent acts by writing Python, in an interpreter of its own behind walls.").classes("aside")
-        with ui.row().classes("w-full items-end no-wrap gap-2"):
-            box = (
-                ui.textarea(placeholder="Ask, or give a task")
-                .props('autogrow outlined dense rounded input-class="max-h-48" aria-label="Message" autofocus')
-                .classes("grow")
-                .on("keydown.enter", send, js_handler=ON_ENTER)
-            )
-            ui.button(icon="arrow_upward", on_click=send).props('round unelevated aria-label="Send"')
+        composer = Composer(send, keep)
+        with ui.row().classes("examples gap-2").props('role=group aria-label="Examples"'):
+            for task in _EXAMPLES:
+                example = ui.button(task, on_click=lambda task=task: composer.begin(task))
+                example.props("outline no-caps dense align=left")
 
 
-async def shared(chats: Chats, token: str) -> None:
+async def shared(chats: Chats, token: str, summary: Summary) -> None:
     """A conversation as it is, to be read."""
-    try:
-        summary = await in_thread(chats.shared, token)
-    except NotFound as error:
-        ui.label(str(error)).classes("welcome")
-        return
     entries = await in_thread(chats.shared_turns, token, limit=200)
-    with ui.column().classes("column"):
+    with ui.column().classes("middle"):
         ui.label(summary.title or "A conversation").classes("text-h5 q-mt-md").props("role=heading aria-level=1")
         cell = ""
         for entry in entries:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from nicegui import ui
 
+from codeact.chats.advice import in_chat
 from codeact.errors import CodeActError
 
 __all__ = ["refused", "tell"]
@@ -16,4 +17,4 @@ def tell(words: str) -> None:
 
 def refused(error: CodeActError) -> None:
     """What was not, and why."""
-    ui.notify(str(error), position="top", type="warning", multi_line=True, classes="whitespace-pre-wrap")
+    ui.notify(in_chat(str(error)), position="top", type="warning", multi_line=True, classes="whitespace-pre-wrap")

@@ -28,7 +28,7 @@ _ADDRESS = re.compile(r"https?://|mailto:|[^:]*\Z")
 _MAX_COLOURED = 100_000
 _COPY = """(e) => {
   const button = e.currentTarget, code = button.parentElement.querySelector('pre');
-  navigator.clipboard.writeText(code.textContent).then(() => {
+  copyText(code.textContent).then(() => {
     button.setAttribute('aria-label', 'Copied');
     setTimeout(() => button.setAttribute('aria-label', 'Copy the code'), 2000);
   });
