@@ -454,6 +454,18 @@ def test_a_closed_branch_leaves_no_folder_and_takes_no_room(py):
         assert branch.run("import os\nos.listdir()").error is None
 
 
+def test_a_branch_that_begins_anew_works_in_its_own_folder(py):
+    py.run("open('f', 'w').close()")
+    with py.branch() as branch:
+        branch.reset()
+        assert branch.run("import os\nprint(os.getcwd(), os.environ['HOME'])").stdout == f"{branch.workspace} {branch.workspace}\n"
+        branch.run("open('g', 'w').close()")
+        assert [path.name for path in py.workspace.iterdir()] == ["f"]
+        py.close()
+        branch.reset()
+        assert value(branch, "import os\nsorted(os.listdir())") == "['f', 'g']"
+
+
 def test_what_is_written_beside_the_workspace_counts_and_what_branches_hold_does_not():
     with Interpreter(imports=(), limits=Limits(workspace_mb=8)) as py, py.branch() as branch:
         assert branch.run("n = open('f', 'wb').write(bytes(6 << 20))").status == "ok"
