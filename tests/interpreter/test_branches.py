@@ -2,6 +2,7 @@
 
 import os
 import signal
+import stat
 import sys
 import threading
 
@@ -250,6 +251,12 @@ def test_links_in_the_workspace_lead_nothing_out_of_it(py, tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["target"]
     assert target.read_text() == "mine"
     assert not (py.workspace / "f").exists()
+
+
+def test_what_is_kept_of_files_is_nobody_elses_to_read(py):
+    py.run("open('small', 'w').write('a')")
+    py.checkpoint("one")
+    assert stat.S_IMODE(py._backend._mirror.store._folder.stat().st_mode) == 0o700
 
 
 def test_an_undo_names_the_files_that_were_too_large_to_be_kept(py, monkeypatch):
