@@ -112,6 +112,17 @@ def test_everything_is_applied(scene):
     assert list(find(layer, baseline)) == []
 
 
+def test_each_new_version_is_on_disk_before_it_takes_its_place(scene, monkeypatch):
+    steps, sync = [], os.fsync
+    monkeypatch.setattr(renames, "step", steps.append)
+    monkeypatch.setattr(os, "fsync", lambda fd: (steps.append("fsync"), sync(fd))[1])
+    _, layer, baseline = scene()
+    apply_all(layer, baseline)
+    whole = [n for n, step in enumerate(steps) if step == "made"]
+    assert len(whole) > 5
+    assert all(steps[n - 1] == "fsync" for n in whole)
+
+
 def test_special_bits_of_a_folder_that_the_session_made_stay_behind(scene):
     source, layer, baseline = scene()
     (layer.output / "fresh").chmod(0o3777)

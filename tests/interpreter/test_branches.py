@@ -2,6 +2,7 @@
 
 import os
 import signal
+import stat
 import sys
 import threading
 
@@ -252,6 +253,31 @@ def test_links_in_the_workspace_lead_nothing_out_of_it(py, tmp_path):
     assert not (py.workspace / "f").exists()
 
 
+def test_what_is_kept_of_files_is_nobody_elses_to_read(py):
+    py.run("open('small', 'w').write('a')")
+    py.checkpoint("one")
+    assert stat.S_IMODE(py._backend._mirror.store._folder.stat().st_mode) == 0o700
+
+
+def test_an_undo_names_the_files_that_were_too_large_to_be_kept(py, monkeypatch):
+    monkeypatch.setattr(mirror, "MAX_FILE_BYTES", 1000)
+    monkeypatch.setattr(mirror, "FICLONE", 0)
+    py.run("open('large', 'w').write('a' * 2000)")
+    py.run("open('large', 'w').write('b' * 2000)")
+    assert py.undo(1) == ["large is as it is now: too large to be kept"]
+
+
+def test_a_state_with_a_name_stays_while_others_make_room_for_one_another():
+    with Interpreter(imports=(), limits=Limits(checkpoints=1)) as py:
+        py.run("import random\nx = random.random()")
+        before = value(py, "x")
+        assert py.checkpoint("mark").frozen
+        for n in range(4):
+            py.run(f"open('f{n}', 'w').close()")   # each leaves a copy of its own
+        assert py.restore("mark") == []
+        assert value(py, "x") == before
+
+
 def test_named_checkpoints_tell_age_and_memory(py):
     py.run("block = bytearray(40_000_000)")
     py.checkpoint("large")
@@ -433,6 +459,18 @@ def test_a_closed_branch_leaves_no_folder_and_takes_no_room(py):
         assert not py.workspace.exists()
         assert branch.undo() == []   # the next state to go back to was in the folder that is gone
         assert branch.run("import os\nos.listdir()").error is None
+
+
+def test_a_branch_that_begins_anew_works_in_its_own_folder(py):
+    py.run("open('f', 'w').close()")
+    with py.branch() as branch:
+        branch.reset()
+        assert branch.run("import os\nprint(os.getcwd(), os.environ['HOME'])").stdout == f"{branch.workspace} {branch.workspace}\n"
+        branch.run("open('g', 'w').close()")
+        assert [path.name for path in py.workspace.iterdir()] == ["f"]
+        py.close()
+        branch.reset()
+        assert value(branch, "import os\nsorted(os.listdir())") == "['f', 'g']"
 
 
 def test_what_is_written_beside_the_workspace_counts_and_what_branches_hold_does_not():

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from codeact import ChangeConflict, ConfigError, Interpreter, InterpreterBusy, InterpreterError, SandboxUnavailable
-from codeact.interpreter import copying, kept, mounts
+from codeact.interpreter import copying, kept, mounts, pending
 from codeact.interpreter.kept import kept_for
 from codeact.interpreter.pending import Pending
 
@@ -462,6 +462,51 @@ def test_kept_changes_wait_and_are_gone_on_with(work, folder, state):
     assert sorted(py.apply()) == ["b.txt", "n", "n/f", "sub", "sub/x", "sub/y"]   # no conflict: it began from the edited file
     py.close()
     assert not kept_for(folder).exists()
+
+
+def test_changes_that_cannot_be_listed_at_the_end_are_kept(work, folder, state, monkeypatch, caplog):
+    py = work(keep_changes=True)
+    py.run("open('a.txt', 'w').write('mine')")
+    with monkeypatch.context() as broken:
+        broken.setattr(pending, "find", lambda *_: (_ for _ in ()).throw(OSError(5, "the disk has a fault")))
+        py.close()
+    assert "could not be listed: [Errno 5] the disk has a fault" in caplog.text
+    py = work(keep_changes=True)
+    assert told(py.changes()) == {"a.txt": "modified"}
+
+
+@pytest.mark.parametrize("kind", ["overlay"], indirect=True)
+def test_a_session_on_kept_changes_waits_for_the_one_before_it(work, folder, state, monkeypatch):
+    py = work(keep_changes=True)
+    py.run("open('a.txt', 'w').write('mine')")
+    py.close()
+    place = kept_for(folder)
+    (place / "session").write_text(f"{os.getpid()} {kept._began(os.getpid())}")   # as if it still ran
+    monkeypatch.setattr(kept, "END_SECONDS", 0.05)
+    with pytest.raises(InterpreterBusy, match="an earlier session still works on"):
+        work(keep_changes=True)
+    (place / "session").write_text(f"{os.getpid()} 1")   # another process, of the same number
+    assert told(work(keep_changes=True).changes()) == {"a.txt": "modified"}
+
+
+def test_what_is_known_of_kept_changes_goes_before_they_do(work, folder, state, monkeypatch):
+    monkeypatch.setattr(kept, "remove_folder", lambda _: None)   # as where it is killed in between
+    py = work(keep_changes=True)
+    py.run("open('a.txt', 'w').write('mine')")
+    py.apply()
+    py.close()
+    assert not (kept_for(folder) / "record.json").exists()
+
+
+@pytest.mark.parametrize("kind", ["overlay"], indirect=True)
+def test_a_deleted_folder_in_which_something_stays_is_left_and_the_rest_is_applied(work, folder):
+    (folder / "d").mkdir()
+    (folder / "d" / "file").write_text("1")
+    os.mkfifo(folder / "d" / "pipe")
+    py = work()
+    py.run("import shutil; shutil.rmtree('d')")
+    assert py.apply() == ["d/file"]
+    assert [path.name for path in (folder / "d").iterdir()] == ["pipe"]
 
 
 def test_changes_of_an_earlier_session_are_conflicts_with_edits_since_then(work, folder, state):

@@ -337,6 +337,15 @@ def test_connections_over_the_limit_wait_and_silent_ones_make_room(door, origin,
         tunnel.close()
 
 
+def test_what_waited_for_room_while_a_state_was_brought_back_is_refused(door, origin, monkeypatch):
+    with monkeypatch.context() as full, door.gateway.suspended():
+        full.setattr(proxy, "MAX_ALL_CONNECTIONS", 0)
+        late = door.connect()
+    late.sendall(get(origin.port))
+    assert read(late).startswith(b"HTTP/1.1 403 ")
+    late.close()
+
+
 def test_what_comes_over_a_connection_of_before_while_a_state_is_brought_back_is_refused(door, origin, serving):
     with door.connect() as client:
         until(lambda: serving._served[door.access].connections)

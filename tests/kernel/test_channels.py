@@ -277,6 +277,23 @@ def test_channels_are_counted():
     assert left <= 0
 
 
+def test_an_end_takes_no_more_descriptors_to_hand_on_than_there_may_be_channels(monkeypatch):
+    monkeypatch.setattr(module, "MAX_CHANNELS", 1)
+    read, write = os.pipe()
+    end, ours, theirs = Channels(read, write, first=1), *socket.socketpair()
+    end.add(1, ours)
+    extra = os.dup(read)
+    with pytest.raises(RelayError, match="more than 1 channels"):
+        end._give(extra)
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        os.fstat(extra)
+    for channel in end._channels.values():
+        module.close(channel)
+    theirs.close()
+    os.close(read)
+    os.close(write)
+
+
 def test_descriptors_that_nobody_takes_are_counted_though_their_channels_are_over():
     give = b"".join(HEADER.pack(module.GIVE, 1, 5) + struct.pack("<BI", 1, 2 * i) + HEADER.pack(module.DATA, 1, 1) + b"x"
                     + HEADER.pack(module.CLOSE, 2 * i, 0) for i in range(1, 4000))

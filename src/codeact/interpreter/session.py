@@ -178,8 +178,8 @@ class Session:
         if self._fork_worker is None:
             begin()
             self._outer_walls()
-            return self._started(Newborn.forked(lambda fds: self.keeper.send({"t": "spawn"}, fds=fds,
-                                                                             timeout=START_SECONDS)))
+            header = {"t": "spawn", "workspace": self.config["workspace"]}
+            return self._started(Newborn.forked(lambda fds: self.keeper.send(header, fds=fds, timeout=START_SECONDS)))
         newborn = ahead or Newborn.told_of(self._fork_worker, self.keeper.pidfd)
         try:
             begin()

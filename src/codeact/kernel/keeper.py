@@ -268,7 +268,9 @@ class Keeper:
             self.connection.close()
             if self.supervisor >= 0:
                 os.close(self.supervisor)
-            become_worker(self._worker, control, output, self.config)
+            # Of a branch it is another one than the keeper was told
+            config = {**self.config, "workspace": header["workspace"], "home": header["workspace"]}
+            become_worker(self._worker, control, output, config)
         finally:
             os._exit(1)
 
