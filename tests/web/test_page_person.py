@@ -176,6 +176,23 @@ def test_a_shared_conversation_has_its_earlier_turns_too(site, act, monkeypatch)
     act(scenario)
 
 
+def test_a_page_opens_and_goes_on_after_200_cells_of_1_mb_of_output(site, act):
+    site.model.script["say something"] = [ANSWER]
+    key = a_conversation(site)
+    for n in range(200):
+        site.chats.run_cell(key, "local", f"print('{n} ' + 'y' * 1_000_000)")
+        assert site.chats.wait(key, "local", 60)
+
+    async def scenario(user):
+        await user.open(f"/c/{key}")
+        await seen(user, "199 yyy")
+        user.find(ui.textarea).type("say something").trigger("keydown.enter")
+        await seen(user, "That is all.")
+
+    act(scenario)
+    assert sum(len(str(entry.data)) for entry in site.chats.store.all_of(key, ("cell_done",))) < 20_000_000
+
+
 def test_what_runs_stays_where_it_is_when_earlier_turns_come(site, act, monkeypatch):
     monkeypatch.setattr(conversation, "_PAGE_TURNS", 2)
     site.model.script.update({f"turn {n}": [f"<solution>Answer {n}.</solution>"] for n in range(4)})
