@@ -148,3 +148,13 @@ def test_relative_links_lead_somewhere(document):
         if not there or (anchor and target.suffix == ".md" and anchor not in anchors(target)):
             broken.append(link)
     assert broken == []
+
+
+def test_the_readme_names_every_extra_to_install():
+    import tomllib
+
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    install = DOCUMENTS[0].read_text(encoding="utf-8").partition("\n## Install\n")[2].partition("\n## ")[0]
+    parts_of_others = {"chat"}   # comes with web
+    missing = set(project["optional-dependencies"]) - set(re.findall(r"`(\w+)`", install)) - parts_of_others
+    assert missing == set()

@@ -113,6 +113,26 @@ def test_a_tool_that_needs_approval_waits_for_it(make, tmp_path, granted, seen):
         chats.approve(key, "me", asked.data["call"], True)
 
 
+def test_a_question_that_a_cell_left_behind_ends_with_its_run(make, tmp_path):
+    (tmp_path / "guarded.py").write_text(GUARDED)
+    chats = make(tools_allowed=[str(tmp_path / "guarded.py")])
+    key = chats.create("me", Options(model="test", tools=chats.tools_allowed)).id
+    code = "import os, threading; threading.Thread(target=erase, args=('it',)).start()\nwhile not os.path.exists('go'): pass"
+    at = chats.send(key, "me", f"`{code}`")
+    while not (found := [entry for entry in chats.follow(key, "me", at, timeout=10) if entry.kind == "approval"]):
+        pass
+    chats.upload(key, "me", "go", b"")
+    assert chats.wait(key, "me", 60)
+    asked = found[0].data["call"]
+    with pytest.raises(NotFound):
+        chats.approve(key, "me", asked, True)
+    assert [entry.data["granted"] for entry in chats.entries(key, "me") if entry.kind == "answered"] == [False]
+    assert chats.summary(key, "me").state == "idle"
+    say(chats, key, "`print(6 * 7)`")
+    assert chats.turns(key, "me")[-1].answer == "42"
+    assert chats.summary(key, "me").state == "idle"
+
+
 def test_stop_refuses_what_waits_for_approval(make, tmp_path):
     (tmp_path / "guarded.py").write_text(GUARDED)
     tool = f"{tmp_path}/guarded.py"

@@ -7,6 +7,7 @@ from dataclasses import fields
 import pytest
 from talk import say
 
+from codeact.chats.chats import Chats
 from codeact.chats.powers import Powers
 from codeact.chats.values import Options
 from codeact.errors import ChatRefused, ConfigError, NotFound
@@ -130,3 +131,32 @@ def test_cells_of_a_user_reach_nothing_of_the_servers_or_of_other_users(make, tm
     with pytest.raises(NotFound):
         chats.read_file(key, "me", "link")
     assert "link" not in [one.name for one in chats.files(key, "me")]
+
+
+@pytest.mark.parametrize(("name", "value", "right"), [
+    ("max_turns", 10**30, "a whole number from 1 to 10,000$"), ("max_turns", 0, "a whole number from 1"),
+    ("max_turns", None, "a whole number"), ("max_turns", True, "a whole number"), ("max_tokens", 1.5, "a whole number .*, or nothing"),
+    ("max_cost", -1, "a number from 0.0001 to 1,000,000, or nothing"), ("timeout", float("nan"), "a number from 0.1"),
+    ("timeout", 1e300, ".* to 100,000$"), ("tools", "web_fetch", "a list of names"), ("model", 7, "a text"),
+])  # fmt: skip
+def test_a_value_that_an_option_does_not_take_is_told_with_those_it_does(name, value, right):
+    with pytest.raises(ChatRefused, match=f"the option {name} cannot be .*; it is {right}"):
+        Options.from_json({**OF_ALL, name: value})
+
+
+def test_a_model_that_cannot_be_had_is_told_where_it_is_chosen_and_not_with_the_first_message(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "no-settings"))
+    script = tmp_path / "script.jsonl"
+    script.write_text('"Hello."\n')
+    chats = Chats(home=tmp_path / "home", defaults=Options(model=f"scripted:{script}"), sandbox="none")
+    try:
+        for model, said in (("nope", "^this conversation names the model 'nope', and no profile is called so"),
+                            ("nope:x", "unknown model 'nope'; available: ")):
+            with pytest.raises(ConfigError, match=said):
+                chats.create("me", Options(model=model))
+            key = chats.create("me").id
+            with pytest.raises(ConfigError, match=said):
+                chats.update(key, "me", options=Options(model=model))
+            assert chats.summary(key, "me").options == chats.defaults
+    finally:
+        chats.close()

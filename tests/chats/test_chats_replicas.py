@@ -6,6 +6,7 @@ import time
 import pytest
 from talk import Calculator, kinds, say
 
+from codeact.chats import holding
 from codeact.chats.chats import open_store
 from codeact.chats.holding import Holding
 from codeact.errors import ChatElsewhere, NotFound
@@ -71,9 +72,9 @@ def test_of_messages_sent_to_two_servers_at_once_one_is_taken(two):
         chats.stop(key, "me")
 
 
-def test_a_stop_at_another_server_reaches_the_one_that_is_at_work(two):
+def test_a_stop_at_another_server_reaches_the_one_that_is_at_work(two, monkeypatch):
     here, there = two
-    here._holding._seconds = 0.5   # from the second look on
+    monkeypatch.setattr(holding, "_RENEWALS", 150)   # from the second look on
     key = here.create("me").id
     here.send(key, "me", "wait")
     with pytest.raises(ChatElsewhere):
@@ -189,6 +190,17 @@ def test_what_another_server_had_meanwhile_is_not_taken_back(two):
     assert here.store.holder(key) is None
 
 
+def test_a_search_looks_through_what_was_said_and_through_nothing_else(two):
+    chats, _ = two
+    key = chats.create("me", title="a title").id
+    say(chats, key, 'say "hello", \\ and `print(\'back\' + chr(46) + \'tick\')`\nin a line of its own')
+    for words in ('"HELLO", \\', "a line of", "chr(46)", "I run it", "<execute>", "back.tick", ".own", "own", "\nin"):
+        expected = [key] if words != ".own" else []
+        assert [one.id for one in chats.find("me", search=words)] == expected, words
+    for words in ("completion", "prompt_tokens", "observation", "images", "text", '{"text"'):
+        assert chats.find("me", search=words) == [], words
+
+
 # The row itself ---------------------------------------------------------------------------------------------------------
 
 
@@ -235,6 +247,33 @@ def test_it_is_held_as_long_as_anybody_here_needs_it(store, tmp_path):
     holding.close()
     other.close()
     assert stopped == []
+
+
+def test_a_fault_while_one_is_held_on_to_does_not_end_the_holding_of_all(tmp_path):
+    renewed, again = [], threading.Event()
+
+    class Store:
+        def take(self, key, holder, seconds):
+            return True
+
+        def holder(self, key):
+            raise OSError("the database is gone for a moment")
+
+        def renew(self, keys, holder, seconds):
+            renewed.append(keys)
+            if len(renewed) > 2:
+                again.set()
+            return {}
+
+        def release(self, key, holder=None):
+            pass
+
+    one = Holding(Store(), lambda key: None, place=tmp_path, seconds=0.05)
+    try:
+        with one.held("key"):
+            assert again.wait(30)
+    finally:
+        one.close()
 
 
 def test_a_database_that_does_not_answer_ends_nothing(store, monkeypatch, tmp_path):

@@ -152,6 +152,10 @@ def test_an_undo_holds_when_the_conversation_goes_on_and_reaches_no_further_back
     assert shown.count(further) == 2
 
 
+def test_a_model_that_is_none_is_told_as_the_command_it_came_with():
+    assert "/model names the model 'nope', and no profile is called so" in chat(script("Hello."), said="/model nope\n")
+
+
 def chat(*words: str, said: str = "", cwd: str = ".") -> str:
     """A chat over pipes; all that it shows."""
     given = {**os.environ, "PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")])}

@@ -104,8 +104,8 @@ def test_a_dead_process_is_an_error():
     (["--package", "./here", "1"], "'./here' cannot be installed: packages are asked for by name"),
     (["--package", "-r x", "1"], "cannot be installed"),
     (["--allow-packages", "--index-url", "pypi.org", "1"], "address of a package index"),
-    (["--index-url", "https://a.example/simple", "1"], "packages=... says which"),
-    (["--network", "some", "1"], "network=['some']: a name has a dot in it"),
+    (["--index-url", "https://a.example/simple", "1"], "say which with --package NAME, or --allow-packages"),
+    (["--network", "some", "1"], "--network ['some']: a name has a dot in it"),
     (["--network", "https://api.example.com/v1", "1"], "only the host; right are 'api.example.com'"),
     (["--network", "all", "--network", "api.example.com", "1"], "--network all cannot be given together"),
     (["--network", "api.example.com", "--sandbox", "none", "1"], "takes a network namespace"),
@@ -115,6 +115,7 @@ def test_a_dead_process_is_an_error():
     (["--read", "nowhere", "1"], "--read 'nowhere': there is no such folder"),
     (["--workspace", __file__, "1"], "it is a file; name the folder it is in"),
     (["missing.py"], "cannot read missing.py: No such file"),
+    (["--save", ".", "print(1)"], "--save .: it is a folder; give the name of a file"),
 ])  # fmt: skip
 def test_wrong_usage_is_told(argv, message, capsys):
     assert main(["exec", *argv]) == 2

@@ -20,6 +20,18 @@ def test_a_model_there_is_not_is_told_before_an_address_is(tmp_path, capsys):
     assert "http" not in told.out
 
 
+@pytest.mark.parametrize(("words", "said"), [
+    (["--tool", "nope"], "there is no tool 'nope'; there are: files, "), (["--tool", "./none.py"], "none.py is not there"),
+    (["--offer", "nope:x"], "unknown model 'nope'"), (["--offer", "nope"], "--offer names the model 'nope'"),
+    (["--format", "yaml"], "--format: there is no format 'yaml'; there are code, json"), (["--sandbox", "paper"], "--sandbox: unknown"),
+])  # fmt: skip
+def test_what_conversations_could_not_have_is_told_before_an_address_is(words, said, tmp_path, capsys):
+    assert main(["--port", "0", "--data", str(tmp_path), *words]) == 2
+    told = capsys.readouterr()
+    assert said in told.err
+    assert "http" not in told.out
+
+
 def test_accounts_that_are_not_there_or_there_already_are_told(tmp_path, capsys, monkeypatch):
     import io
 

@@ -179,6 +179,7 @@ def test_a_task_may_come_from_standard_input(monkeypatch, capsys):
         (["--model", "scripted:x", "--resume", "none.jsonl", "x"], "cannot read none.jsonl: No such file"),
         (["--model", "scripted:x", "--resume", "../s.jsonl", "x"], "cannot go on with ../s.jsonl: .*--resume takes a file that"),
         (["--model", "scripted:x", "--resume", "../s.jsonl", "--number", "1", "x"], "cannot go on with ../s.jsonl"),
+        (["--model", "scripted:../s.jsonl", "--tool", "files", "x"], 'files takes a folder: "files:DIR"'),
         (["--max-turns", "0", "x"], "positive"),
         (["--timeout", "nan", "x"], "positive"),
         (["--model", "scripted:../s.jsonl", "--network", "some", "x"], "a name has a dot in it"),
@@ -398,6 +399,8 @@ def test_a_second_conversation_in_a_file_is_told_and_each_can_be_gone_on_with(ca
 def test_a_conversation_names_its_model_unless_that_would_be_imported(capsys):
     assert main([script(ANSWER), "--save", "log.jsonl", "begin"]) == 0
     assert main(["--resume", "log.jsonl", "again"]) == 0
+    assert main(["--resume", "log.jsonl"]) == 2
+    assert 'no task is under way in log.jsonl: say what to do next, as: codeact --resume log.jsonl "..."' in capsys.readouterr().err
     capsys.readouterr()
     Path("log.jsonl").write_text(Path("log.jsonl").read_text().replace("scripted:../script.jsonl", "acting.models:echo"))
     assert main(["--resume", "log.jsonl", "again"]) == 2

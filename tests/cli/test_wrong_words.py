@@ -14,6 +14,7 @@ from codeact.cli import main
         (["chat", "--number", "x"], "codeact chat: --number: 'x' is not a positive whole number"),
         (["eval", "toolforge", "--formt", "code"], "did you mean --format?"),
         (["changes", "--bogus"], "codeact changes: unrecognized arguments: --bogus"),
+        (["serve", "user"], "codeact serve user: the following arguments are required: add|token|delete|logout|limits|list"),
         (["data", "get"], "codeact data get: the following arguments are required: NAME"),
         (["config", "get"], "codeact config: write `codeact config`"),
     ],

@@ -230,3 +230,9 @@ def test_wrong_usage_says_what_is_wrong(saved, capsys, words, said):
 def test_a_file_that_is_not_there_is_told_without_numbers(tmp_path, capsys):
     assert main(["export", str(tmp_path / "none.jsonl"), str(tmp_path / "out.md")]) == 2
     assert capsys.readouterr().err == f"codeact export: {tmp_path}/none.jsonl: No such file or directory\n"
+
+
+def test_a_file_that_is_no_trajectory_is_told_with_what_is_taken(tmp_path, capsys):
+    (tmp_path / "text.jsonl").write_text('"hi"\n')
+    assert main(["export", str(tmp_path / "text.jsonl"), str(tmp_path / "out.md")]) == 2
+    assert "line 1: expected a JSON object, found str\nIt takes a file that --save wrote" in capsys.readouterr().err

@@ -115,6 +115,31 @@ def test_a_break_in_a_tables_cell_is_one():
     assert 'href="https://example.com"' in rendered("<https://example.com>")
 
 
+@pytest.mark.parametrize("text", ["[" * 200_000, "![" * 100_000, "[a](" * 50_000, "`a" * 100_000, "> " * 100_000, "**a" * 60_000])
+def test_a_text_made_to_take_long_takes_no_longer_than_another(text):
+    """Each was hours of work for the one event loop that all users share, or too deep."""
+    from codeact.web.page.words import rendered
+
+    assert rendered(text).endswith("</pre>")
+    assert len(rendered(text)) < 20 * len(text)
+
+
+def test_the_end_of_a_very_long_text_is_shown_as_it_was_written():
+    from codeact.web.page.words import rendered
+
+    made = rendered("**so** " * 10_000 + "<b>**end**")
+    assert made.startswith("<p><strong>so</strong>")
+    assert made.endswith("&lt;b&gt;**end**</pre>")
+    assert rendered("a" * 1_000_000).endswith("cut off here]</p>")
+
+
+def test_code_of_a_known_language_is_coloured_and_of_another_is_code():
+    from codeact.web.page.words import rendered
+
+    assert '<div class="codehilite">' in rendered("```python\nif x < 1: pass\n```")
+    assert rendered("```nonesuch\nx < 1\n```") == rendered("```\nx < 1\n```") == "<pre><code>x &lt; 1\n</code></pre>\n"
+
+
 @pytest.mark.parametrize(("growing", "seen"), [
     ("so $x^2", "so "), ("so \\[ \\frac{", "so "), ("so $$ x", "so "), ("so \\", "so "), ("a \\begin{align} x", "a "),
     ("so $x$ is", "so $x$ is"), ("it costs $5 and", "it costs $5 and"), ("```\n$x + ", "```\n$x + "), ("`$x$` a", "`$x$` a"),

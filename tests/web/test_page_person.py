@@ -5,6 +5,7 @@ Its own fixture makes an application of its own; ours is mounted once a process,
 
 import asyncio
 from dataclasses import replace
+from types import SimpleNamespace
 
 import httpx
 import pytest
@@ -12,8 +13,10 @@ from nicegui import core, ui
 from nicegui.testing import User
 from nicegui.testing.user_interaction import UserInteraction
 from serving import TOKEN
+from sqlalchemy.exc import OperationalError
 
 from codeact.chats.values import Options
+from codeact.web.page import conversation, turns
 from codeact.web.page.trying import tried
 
 ANSWER = "<solution>That is all.</solution>"
@@ -108,6 +111,35 @@ def test_undo_takes_the_last_message_back(site, act):
 
     act(scenario)
     assert [one.answer for one in site.chats.turns(key, "local")] == ["One."]
+
+
+def test_a_page_follows_again_when_the_database_has_been_gone_for_a_moment(site, act, monkeypatch):
+    site.model.script["say two"] = ["<solution>Two.</solution>"]
+    key, gone = a_conversation(site), []
+    real = {name: getattr(site.chats, name) for name in ("entries", "find")}
+    monkeypatch.setattr(conversation, "_AGAIN_SECONDS", 0.05)
+
+    def fails_twice(name):
+        def work(*of, **more):
+            if gone.count(name) < 2:
+                gone.append(name)
+                raise OperationalError("select", {}, Exception("the server closed the connection"))
+            return real[name](*of, **more)
+
+        return work
+
+    async def scenario(user):
+        await user.open(f"/c/{key}")
+        for name in real:
+            monkeypatch.setattr(site.chats, name, fails_twice(name))
+        await asyncio.to_thread(site.chats.send, key, "local", "say two")
+        await seen(user, "Two.")
+        while len(gone) < 4:
+            await asyncio.sleep(0.05)
+        site.chats.update(key, "local", title="a name that the list shows")
+        await seen(user, "a name that the list shows")
+
+    act(scenario)
 
 
 def test_what_cannot_be_done_is_told(site, act):
@@ -216,6 +248,33 @@ def test_without_a_model_users_who_may_not_name_one_are_told_who_can(act, defaul
         await user.open("/")
         await seen(user, "This server has no model yet; who runs it can name one")
         await user.should_not_see("Use it")
+
+    act(scenario)
+
+
+def test_a_text_that_is_slow_to_set_is_not_set_anew_for_each_of_its_words(act, monkeypatch):
+    clock, times_set = [0.0], []
+
+    def set_slowly(written, text):
+        clock[0] += 1.0
+        times_set.append(text)
+
+    monkeypatch.setattr(turns, "time", SimpleNamespace(monotonic=lambda: clock[0]))
+    monkeypatch.setattr(turns.Written, "set", set_slowly)
+
+    async def scenario(user):
+        await user.open("/")
+        with user.client.content:
+            live = turns.LiveTurn()
+            for n in range(100):
+                live.take("text", {"text": f"{n} ", "channel": "reply"})
+            assert times_set == ["0 "]
+            clock[0] += 10.0
+            live._tick()
+            assert times_set[1:] == ["".join(f"{n} " for n in range(100))], "what came meanwhile is shown later"
+            live.take("text", {"text": "end", "channel": "reply"})
+            live.freeze()
+            assert times_set[-1].endswith("99 end")
 
     act(scenario)
 

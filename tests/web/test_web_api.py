@@ -246,9 +246,36 @@ def test_the_schema_of_the_api_is_whole(served):
     assert json.dumps(schema).count('"summary"') >= 18
 
 
+def test_the_schema_says_what_turn_numbers_and_branches_are(served):
+    with served.client() as client:
+        found = client.get("/api/openapi.json").json()["components"]["schemas"]
+    said = {f"{name}.{field}": one.get("description", "") for name, model in found.items() for field, one in model.get("properties", {}).items()}
+    assert "from 0" in said["Edit.turn"]
+    assert "0 for none" in said["At.turn"]
+    assert "From 0" in said["TurnAnswer.number"]
+    assert "shares with its parent" in said["BranchAnswer.at_turn"]
+    assert "goes on" in said["ConversationAnswer.branch"]
+    assert "US dollars" in said["OptionsAnswer.max_cost"]
+
+
+def test_an_upload_gets_a_plain_name_in_the_workspace_whatever_its_address_says(served):
+    with served.client(headers={"Content-Type": "application/octet-stream"}) as client:
+        key = served.chats.create("local").id
+        path = f"/api/v1/conversations/{key}/files"
+        for name, plain in (("..%2f..%2fetc%2fpasswd", "passwd"), ("a%2fb.txt", "b.txt"), ("..%5c..%5cx", "x"), ("%2fabs", "abs")):
+            answer = client.put(f"{path}/{name}", content=b"1")
+            assert (answer.status_code, answer.json()["name"]) == (201, plain)
+        for name in ("..", "..%2f..", "a%00b", "%2f"):
+            assert client.put(f"{path}/{name}", content=b"1").status_code in (404, 405, 422)
+        assert {one["name"] for one in client.get(path).json()} == {"passwd", "b.txt", "x", "abs"}
+        assert client.get(f"{path}/..%2f..%2fetc%2fpasswd").status_code == 404
+
+
 @pytest.mark.parametrize("page", [False, True])
-def test_what_nothing_is_at_is_told_as_each_api_tells_it(serve, page):
-    with serve(page=page).client() as client:
+def test_what_nothing_is_at_is_told_as_each_api_tells_it(request, page):
+    # A process has one page, and it is the site's
+    served = request.getfixturevalue("site") if page else request.getfixturevalue("serve")()
+    with served.client() as client:
         found = client.get("/api/v1/nope")
         assert (found.status_code, found.json()["error"]) == (404, "unknown_path")
         found = client.put("/api/v1/conversations", json={})

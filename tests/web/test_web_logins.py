@@ -84,7 +84,7 @@ def test_who_logs_out_everywhere_is_known_nowhere_by_no_cookie_and_no_key(serve,
     assert not is_known(again)
     again = browser(served, "alice")
     assert verb.main(["user", "logout", "alice", "--data", str(tmp_path / "h")]) == 0
-    assert capsys.readouterr().out == "1 logins and keys of alice ended\n"
+    assert capsys.readouterr().out == "1 login or key of alice ended\n"
     assert not is_known(again)
     assert is_known(bob)
     program.close()
@@ -97,6 +97,15 @@ def test_another_site_cannot_log_anybody_out(serve, browser):
     answer = one.post("/logout", data={"everywhere": "yes"}, headers={"Origin": "http://evil.example"})
     assert answer.status_code == 403
     assert is_known(one)
+
+
+def test_who_has_not_come_in_sends_no_more_than_a_form(serve, browser):
+    served = serve(policy=Policy(accounts=True))
+    add_user(served.chats.store, "alice", PASSWORD)
+    with served.client(token="") as client:
+        assert client.post("/login", content=b"a=1&" * 20_000).json()["error"] == "too_large"
+    one = browser(served, "alice")
+    assert one.post("/logout", content=b"a=1&" * 20_000).status_code == 413
 
 
 def test_a_stream_of_events_ends_soon_after_a_logout(serve, monkeypatch, browser):

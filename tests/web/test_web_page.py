@@ -219,8 +219,9 @@ def test_a_shared_link_can_be_read_without_login_until_it_is_taken_back(visit):
     expect(link).to_be_hidden()
     expect(one.button("Make a link")).to_be_visible()
     expect(one.page.get_by_role("button", name="Take it back")).to_have_count(0)
-    stranger.page.reload()
+    assert stranger.page.reload().status == 404
     expect(stranger.text("open to all")).to_have_count(0)
+    stranger.faults.clear()   # Chromium tells of the status
 
 
 def test_the_keyboard_sends_breaks_lines_and_edits_the_last_message(visit):

@@ -116,6 +116,9 @@ def test_characters_and_numbers_that_json_has_not_are_answered_all_the_same(serv
         found = client.get(f"/api/v1/conversations/{key}/events", params={"after": at, "stream": False})
         assert found.status_code == 200
         assert found.json()[-1]["data"]["bundle"]["application/json"] is None
+        with client.stream("GET", f"/api/v1/conversations/{key}/events", params={"after": found.json()[-2]["seq"]}) as stream:
+            line = next(line for line in stream.iter_lines() if line.startswith("data: "))
+        assert json.loads(line[6:], parse_constant=pytest.fail)["data"]["bundle"]["application/json"] is None
         kept = client.get(f"/api/v1/conversations/{key}/files/{quote('é' * 300)}")
         assert kept.status_code == 404
 

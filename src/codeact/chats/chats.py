@@ -89,12 +89,19 @@ class Chats(Ways, Shelf):
         Raises:
             LimitReached: The owner has as many as may be.
             ChatRefused: The options name something that is not allowed.
+            ConfigError: Their model cannot be had.
         """
         options = options or self.defaults
-        self.powers.judge(options)
+        self._judge(options, self.defaults)
         if self._store.count(owner) >= self._max_per_user:
             raise LimitReached(f"there are {self._max_per_user} conversations, as many as may be; delete some")
         return self._store.create(owner, title, options)
+
+    def _judge(self, options: Options, before: Options) -> None:
+        """See that a conversation may and can be had so: told now, not with its first message."""
+        self.powers.judge(options)
+        if options.model and options.model != before.model:
+            self._model(options.model)
 
     def find(self, owner: str, *, search: str = "", limit: int = 50, before: float | None = None) -> list[Summary]:
         """An owner's, the pinned first, then the latest; `search` looks through titles and messages.
@@ -118,15 +125,16 @@ class Chats(Ways, Shelf):
 
         Raises:
             ChatBusy: Options cannot be changed while something runs.
+            ChatRefused, ConfigError: As for `create`.
         """
-        self._store.summary(key, owner)
+        before = self._store.summary(key, owner).options
         values: dict[str, Any] = {}
         if title is not None:
             values["title"] = " ".join(title.split())
         if pinned is not None:
             values["pinned"] = pinned
         if options is not None:
-            self.powers.judge(options)
+            self._judge(options, before)
             with self._alone(key, owner):
                 self._to_sleep(key)
                 self._store.update(key, options=options)
@@ -168,8 +176,6 @@ def _default_home() -> Path:
 
 
 def _configured(name: str) -> Model:
-    import argparse
-
     from codeact.settings import create_model, settle
 
-    return create_model(settle(argparse.Namespace(model=name)))
+    return create_model(settle(model=name, whence="this conversation"))

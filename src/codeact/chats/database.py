@@ -6,6 +6,7 @@ SQLite by default, PostgreSQL by URL. What is kept in it is said by the parts of
 from __future__ import annotations
 
 import json
+import re
 import sqlite3
 import threading
 import time
@@ -22,12 +23,14 @@ from alembic.util import CommandError
 
 from codeact.errors import ConfigError
 
-__all__ = ["Database", "line", "spelled", "word"]
+__all__ = ["Database", "line", "said_in", "spelled", "word"]
 
 _MAX_TITLE = 200
 _BUSY_SECONDS = 10
 _LOCK = 7_316_402
 """Of PostgreSQL's advisory locks, ours: one program migrates at a time."""
+_SAID = r'^\{(?:"type": "turn", "completion": \{)?"text": "((?:[^"\\]|\\.)*)"'
+"""What was said, in the data of a `user` or `turn` entry as `spelled` has it; both databases read this expression."""
 
 
 class Database:
@@ -91,6 +94,7 @@ def _as_we_use_it(connection: Any, _: Any) -> None:
     for pragma in (f"busy_timeout={_BUSY_SECONDS * 1000}", "journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON"):
         _patiently(partial(cursor.execute, f"PRAGMA {pragma}"))
     cursor.close()
+    connection.create_function("said_in", 1, lambda data: found[1] if (found := re.match(_SAID, data)) else None)
 
 
 def _patiently(do: Callable[[], Any]) -> None:
@@ -109,6 +113,11 @@ def _patiently(do: Callable[[], Any]) -> None:
 def spelled(data: Any) -> str:
     """As JSON that can be searched, and be sent: half of a surrogate pair is no character to anybody else."""
     return _text(json.dumps(data, ensure_ascii=False))
+
+
+def said_in(data: Any, dialect: str) -> Any:
+    """The words of a `user` or `turn` entry, as `spelled` has them, for a query: its data has other words too."""
+    return sa.func.substring(data, sa.cast(_SAID, sa.Text)) if dialect == "postgresql" else sa.func.said_in(data)
 
 
 def _text(text: str) -> str:

@@ -107,12 +107,11 @@ class Holding:
                 continue
             try:
                 still = self._store.renew(keys, self.name, self._seconds)
+                for key in keys:
+                    if still[key] if key in still else self._is_lost(key):
+                        self._stop(key)
             except Exception as error:   # the next time, if that comes before another server does
                 _log.warning("conversations at work were not held on to: %s", error)
-                continue
-            for key in keys:
-                if still[key] if key in still else self._is_lost(key):
-                    self._stop(key)
 
     def _is_lost(self, key: str) -> bool:
         with self._lock(key):   # it may have been let go of meanwhile, and held anew

@@ -70,6 +70,8 @@ class Live:
         self._idle.set()
         self._log: RunLog | None = None
         self._asked: dict[str, tuple[threading.Event, list[bool]]] = {}
+        self._asking = threading.Lock()
+        """Of who writes that a run waits or goes on, and of who writes that it rests: that is the last word."""
         self.used = time.monotonic()
         self._limits, self._advice = _limits_for(room, memory_mb), advice(hosts)
         self._n_bytes = size_of(self.workspace)
@@ -199,8 +201,13 @@ class Live:
         """Nothing runs any more, whatever the database says to that."""
         try:
             if self._log is not None:
-                self._log.ended = True   # who comes from here on waits
+                with self._asking:
+                    self._log.ended = True   # who comes from here on waits
+                # Of threads that cells left: nobody waits for these answers any more
+                left = [call for call in tuple(self._asked) if self.answer(call, granted=False)]
                 self._log.close()
+                for call in left:
+                    self._log.put("answered", {"call": call, "granted": False, "why": "its cell has ended"})
             self._store.update(self.key, holder=self._holding.name, state="idle")
         except Exception as error:
             _faults.warning("the end of a run was not stored: %s", error)
@@ -269,17 +276,24 @@ class Live:
             return False
         event: threading.Event = threading.Event()
         said: list[bool] = []
-        self._asked[call] = (event, said)
         shown = {name: str(value)[:2000] for name, value in arguments.items()}
+        self._asked[call] = (event, said)
         try:
-            log.put("approval", {"type": "approval", "tool": tool, "arguments": shown, "granted": None, "call": call},
-                    state="waiting")
-        except BaseException:
+            asked = {"type": "approval", "tool": tool, "arguments": shown, "granted": None, "call": call}
+            if not self._told_while_it_runs(log, "approval", asked):
+                return False
+            event.wait()
+        finally:
             self._asked.pop(call, None)
-            raise
-        event.wait()
-        log.put("answered", {"call": call, "granted": said[0]}, state="waiting" if self._asked else "running")
-        return said[0]
+        return self._told_while_it_runs(log, "answered", {"call": call, "granted": said[0]}) and said[0]
+
+    def _told_while_it_runs(self, log: RunLog, kind: str, data: dict[str, Any]) -> bool:
+        """Store what is asked and answered; not after the run's end, which has told of what was open then."""
+        with self._asking:
+            if log.ended:
+                return False
+            log.put(kind, data, state="waiting" if self._asked else "running")
+        return True
 
     def answer(self, call: str, granted: bool) -> bool:
         """Answer a question; whether it was open: the first answer counts."""

@@ -10,7 +10,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from codeact.chats.accounts import Accounts
-from codeact.chats.database import line, spelled, word
+from codeact.chats.database import line, said_in, spelled, word
 from codeact.chats.entries import PIECES, Entries, Item
 from codeact.chats.leases import Leases, held_by
 from codeact.chats.spending import Spending
@@ -90,8 +90,10 @@ class Store(Entries, Accounts, Spending, Leases):
         if words := line(search.strip()):
             like = f"%{_escaped(words)}%"
             inside = f"%{_escaped(spelled(words)[1:-1])}%"
-            said = sa.exists().where(entries.c.conversation == conversations.c.id, entries.c.kind.in_(("user", "turn")),
-                                     entries.c.data.ilike(inside, escape="\\"))
+            words_of = said_in(entries.c.data, self._engine.dialect.name)
+            said = sa.exists().where(
+                entries.c.conversation == conversations.c.id, entries.c.kind.in_(("user", "turn")),
+                entries.c.data.ilike(inside, escape="\\"), words_of.ilike(inside, escape="\\"))
             query = query.where(conversations.c.title.ilike(like, escape="\\") | said)
         query = query.order_by(conversations.c.pinned.desc(), conversations.c.updated.desc()).limit(limit)
         with self._engine.connect() as connection:

@@ -33,7 +33,7 @@ class Ways(Talk):
         judge_code(code)
         with self._alone(key, owner) as summary:
             if not 0 <= turn < summary.n_turns:
-                raise ChatRefused(f"there is no turn {turn}: there are {summary.n_turns}")
+                raise ChatRefused(f"there is no turn {turn}: there are {summary.n_turns}, numbered from 0")
             self._check_limits(key, owner)
             said = self._store.said_at(key, turn)
             at_seq = said.seq - 1 if said else None
@@ -82,7 +82,7 @@ class Ways(Talk):
         """
         with self._alone(key, owner) as summary:
             if not 0 <= turn <= summary.n_turns:
-                raise ChatRefused(f"there is no turn {turn}: there are {summary.n_turns}")
+                raise ChatRefused(f"a branch cannot begin with {turn} turns: there are {summary.n_turns}")
             return self._branch(summary, turn, None, label)
 
     def branches(self, key: str, owner: str) -> list[Branch]:

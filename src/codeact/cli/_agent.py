@@ -221,7 +221,7 @@ def why_it_ended(stop: Stop, args: argparse.Namespace) -> str:
 
     match stop:
         case Stop.TURN_LIMIT:
-            return f"it used all of its {args.max_turns} turns; allow more with --max-turns"
+            return f"it used all of its {counted(args.max_turns, 'turn')}; allow more with --max-turns"
         case Stop.TIME_LIMIT:
             return f"its {args.max_seconds:g} seconds are over; allow more with --max-seconds"
         case Stop.TOKEN_LIMIT:

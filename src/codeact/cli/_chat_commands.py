@@ -156,7 +156,7 @@ def _files(chat: Chat, argument: str) -> None:
 
 def _model(chat: Chat, argument: str) -> None:
     if argument:
-        settings = settle(chat.flags, model=argument, faults=[])   # told at the start
+        settings = settle(chat.flags, model=argument, whence="/model", faults=[])   # told at the start
         chat.agent.model = create_model(settings)
         chat.spec = chat.agent.about["model"] = settings.model
     chat.say(f"[the model is {chat.spec}]" if argument else f"[the model is {chat.spec}; /model PROVIDER:NAME takes "

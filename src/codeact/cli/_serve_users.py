@@ -29,8 +29,9 @@ def users(argv: Sequence[str]) -> int:
 
     parser = Parser(prog="codeact serve user",
                     description="Accounts of `codeact serve --auth`, and what users may use.")
-    parser.add_argument("what", choices=("add", "token", "list", "delete", "logout", "limits"))
-    parser.add_argument("name", nargs="?", default="")
+    parser.add_argument("what", choices=(*_DO, "list"), metavar="|".join((*_DO, "list")),
+                        help="`add` makes an account, or gives it another password; `token` a key for programs")
+    parser.add_argument("name", nargs="?", default="", metavar="NAME", help="whose account")
     add_store(parser)
     add_limits(parser, "(with `limits`; none: no limit, default: as the server has it)")
     args = parser.parse_args(argv)

@@ -14,7 +14,9 @@ __all__ = ["add_flags", "arguments_of", "in_flags", "limits_of", "mode_of", "tol
 
 _FLAGS = (('network=["HOST"] or network="all"', "--network HOST or --network all"),
           ("Limits(memory_mb=N)", "--memory-mb N"), ("python=...", "--python"), ("workspace='", "--workspace '"),
-          ("read='", "--read '"))
+          ("read='", "--read '"), ("network=['", "--network ['"), ("python='", "--python '"),
+          ("index_url=... says where packages come from; packages=... says which, or 'allow'",
+           "--index-url says where packages come from; say which with --package NAME, or --allow-packages"))
 """How messages of the library name what a flag says, and the flag."""
 
 

@@ -27,8 +27,8 @@ Put the tasks of a suite to a model, in one action format or several, and say wh
   codeact eval toolforge --model openai:gpt-5-mini --format code,json,text --n 40
   codeact eval m3tooleval --model openai:gpt-5-mini --format code,json,text --repeats 3 -j 16
   codeact eval m3tooleval --model openai:my-model --base-url http://localhost:8000/v1 -j 32 --max-cost 5
-  codeact eval resume runs/2026-11-28-1030-toolforge     after Ctrl-C, a crash, or a limit: only what is left is done
-  codeact eval report runs/2026-11-28-1030-toolforge --html report.html
+  codeact eval resume runs/2026-11-28-103000-toolforge     after Ctrl-C, a crash, or a limit: only what is left is done
+  codeact eval report runs/2026-11-28-103000-toolforge --html report.html
 
 suites:
 {suites}

@@ -114,6 +114,8 @@ def _main(options: argparse.Namespace) -> int:
         return _fail("--json goes with code, not with the prompt", USAGE)
     if options.save and not Path(options.save).absolute().parent.is_dir():   # said before anything is run
         return _fail(f"--save {options.save}: there is no folder {Path(options.save).parent}; make it first", USAGE)
+    if options.save and Path(options.save).is_dir():
+        return _fail(f"--save {options.save}: it is a folder; give the name of a file", USAGE)
     try:
         interpreter = _open(options, interactive=code is None)
     except (ValueError, OSError, ConfigError) as error:

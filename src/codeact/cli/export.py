@@ -39,7 +39,9 @@ def main(argv: Sequence[str]) -> int:
         return _export(parser.parse_args(argv))
     except SystemExit as left:  # argparse: 0 after --help, 2 after a wrong flag
         return int(left.code or 0)
-    except (TrajectoryError, OSError, UnicodeError) as error:
+    except TrajectoryError as error:
+        return _fail(f"cannot read {error}\nIt takes a file that --save wrote, or what --json printed")
+    except (OSError, UnicodeError) as error:
         return _fail(told(error))
 
 

@@ -9,12 +9,16 @@ from collections.abc import Sequence
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from codeact.cli._exit import guarded
 from codeact.cli._flags import port, positive
 from codeact.cli._parser import Parser
 from codeact.cli._serve_users import add_limits, add_store, limits_of, users
 from codeact.errors import ConfigError, MissingExtra
+
+if TYPE_CHECKING:
+    from codeact.settings import Settings
 
 __all__ = ["HELP", "main"]
 
@@ -123,7 +127,7 @@ def _serve(args: argparse.Namespace) -> int:
     from codeact.server.guard import is_loopback
     from codeact.server.serve import listen, new_token, read_token
     from codeact.server.sessions import Sessions
-    from codeact.settings import create_model, settle
+    from codeact.settings import settle
     from codeact.web.gate import Policy, networks
     from codeact.web.running import run
 
@@ -138,8 +142,7 @@ def _serve(args: argparse.Namespace) -> int:
         if args.no_token and not is_loopback(listener.getsockname()[0]):
             raise ConfigError("without a token the server is for this machine alone: leave --host away, or --no-token")
         settings = settle(args)
-        if args.model:
-            create_model(settings)  # told now, not with the first message
+        _see(args, settings)
         if args.base_url:
             os.environ["OPENAI_BASE_URL"] = args.base_url  # where the models of conversations are looked for
         single = not (args.auth or args.auth_header)
@@ -190,6 +193,36 @@ def _serve(args: argparse.Namespace) -> int:
     engine = Sessions({"sandbox": args.sandbox}, max_live=args.max_live, idle_seconds=args.idle) if single else None
     run(chats, policy, listener, engine=engine)
     return 0
+
+
+def _see(args: argparse.Namespace, settings: Settings) -> None:
+    """See that what conversations may have can be had: told now, not with the first message.
+
+    Servers of the Model Context Protocol are not started for it: one that is away for now must not keep this one down.
+
+    Raises:
+        ConfigError: Something cannot.
+    """
+    from codeact import plugins
+    from codeact.interpreter import levels
+    from codeact.settings import create_model, settle
+    from codeact.tools.toolbox import Toolbox
+
+    try:
+        levels.parse(args.sandbox)
+    except ValueError as error:
+        raise ConfigError(f"--sandbox: {error}") from None
+    if args.format and args.format not in (formats := plugins.available("formats")):
+        raise ConfigError(f"--format: there is no format {args.format!r}; there are {', '.join(formats)}")
+    if args.model:
+        create_model(settings)
+    for model in args.offer:
+        create_model(settle(args, model=model, whence="--offer"))
+    for name in args.tool:
+        try:
+            Toolbox([name] if name.partition(":")[0] != "mcp" else []).close()
+        except (ValueError, TypeError) as error:
+            raise ConfigError(f"--tool {name}: {error}") from None
 
 
 def _hosts_of(allowed: Sequence[str], single: bool) -> Sequence[str] | None:

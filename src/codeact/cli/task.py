@@ -144,6 +144,9 @@ def _run(
         watchers.append(_print_json if args.json else terminal)
         approve = asker if attended or args.yes else None
         agent = stack.enter_context(agent_of(args, model, spec, approve=approve, save=args.save, resume=args.resume))
+        if not task and not agent.unanswered:
+            raise ConfigError(f"no task is under way in {args.resume}: say what to do next, as: codeact --resume "
+                              f'{args.resume} "..."')
         if not args.json:
             tell_what_runs(getattr(agent.interpreter, "tools", ()), terminal.now)
             terminal.write(f"{title}\n{walls(agent, args.backend)}", "title")

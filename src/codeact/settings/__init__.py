@@ -151,7 +151,7 @@ def config_path(environ: Mapping[str, str] = os.environ) -> Path:
 
 def settle(
     args: argparse.Namespace | None = None, environ: Mapping[str, str] = os.environ, *, model: str | None = None,
-    faults: list[Fault] | None = None,
+    whence: str = "--model", faults: list[Fault] | None = None,
 ) -> Settings:
     """Settle every value, by the first that has it: flag, environment, file, default.
 
@@ -159,6 +159,7 @@ def settle(
         args: Flags, as the task's parser gives them; what is absent, None, False or empty was not given.
         environ: Looked into for `CODEACT_MODEL`, `CODEACT_MAX_TURNS`, ... and `OPENAI_BASE_URL`.
         model: Instead of the flag `--model`: for a change of the model in mid-conversation.
+        whence: Where that is from, in words.
         faults: Where what is wrong in the file is put, to go on with the rest; without it, that is raised.
 
     Raises:
@@ -167,7 +168,7 @@ def settle(
     file = load(config_path(environ), faults)
     flags, variables, top = _flags(args), _environment(environ), _top(file)
     if model:
-        flags["model"] = (model, "--model")
+        flags["model"] = (model, whence)
     profiles = file.data.get("models", _NOTHING)
     spec, where = _first([flags, variables, top]).get("model", ("", ""))
     profile = spec if _is_profile(spec, where, profiles) else ""

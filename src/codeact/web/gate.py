@@ -57,7 +57,8 @@ _LOGIN_SECONDS = 30 * 24 * 3600.0
 
 _OPEN = ("/login", "/healthz", "/s/", "/api/v1/shared/", "/_nicegui", "/assets/")
 """Paths that need no login: a shared conversation proves itself by its token, the rest holds nothing of anybody."""
-_MAX_BODY, _MAX_UPLOAD = 40 << 20, 260 << 20
+_MAX_FORM, _MAX_BODY, _MAX_UPLOAD = 64 << 10, 40 << 20, 260 << 20
+_FORMS = ("/login", "/logout")
 _PAGE_POLICY = (
     "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval'; "
     "style-src 'self' 'unsafe-inline'; "
@@ -148,8 +149,7 @@ class Gate:
                 return
             bucket.at_once += 1
             try:
-                limit = _MAX_UPLOAD if "/files" in scope["path"] or "/_nicegui/" in scope["path"] else _MAX_BODY
-                await self._app(scope, _Counted(receive, limit), staying(send_safely, may_stay))
+                await self._app(scope, _Counted(receive, _limit(scope["path"], owner)), staying(send_safely, may_stay))
             finally:
                 bucket.at_once -= 1
         except (Fault, TooLong) as error:
@@ -315,6 +315,13 @@ class Gate:
         policy = (_PAGE_POLICY if page else _DATA_POLICY).encode()
         wanted = [*_HEADERS, (b"content-security-policy", policy), (b"cache-control", b"no-store")]
         return [(name, value) for name, value in wanted if name not in named]
+
+
+def _limit(path: str, owner: str | None) -> int:
+    """Bytes of a body: of somebody who has not come in no more than it takes to."""
+    if owner is None or path in _FORMS:
+        return _MAX_FORM
+    return _MAX_UPLOAD if "/files" in path or "/_nicegui/" in path else _MAX_BODY
 
 
 async def _redirect(to: str, send: Send, cookie: str = "") -> None:

@@ -6,6 +6,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from codeact.chats.values import AMOUNTS
+
 __all__ = [
     "Approval",
     "ApprovalAnswer",
@@ -40,7 +42,7 @@ __all__ = [
 
 
 class _Body(BaseModel):
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
 
 
 class NewConversation(_Body):
@@ -48,6 +50,7 @@ class NewConversation(_Body):
 
     title: str = Field("", max_length=200)
     options: dict[str, Any] | None = None
+    """Some of those of `OptionsAnswer`; the others are as the server has them."""
 
 
 class Changes(_Body):
@@ -56,6 +59,7 @@ class Changes(_Body):
     title: str | None = Field(None, max_length=200)
     pinned: bool | None = None
     options: dict[str, Any] | None = None
+    """Some of those of `OptionsAnswer`; the others stay."""
 
 
 class Picture(_Body):
@@ -83,8 +87,11 @@ class Edit(_Body):
     """Another cell, or another message, in place of a turn's; one of the two."""
 
     turn: int = Field(ge=0, le=10_000_000)
+    """The number of a turn of the current branch, from 0: below the conversation's `n_turns`."""
     code: str | None = Field(None, max_length=2_000_000)
+    """In place of the turn's cell."""
     text: str | None = Field(None, max_length=2_000_000)
+    """In place of the message; only where one began the turn (its `user` is there)."""
 
 
 class Approval(_Body):
@@ -97,12 +104,14 @@ class At(_Body):
     """A place in the conversation."""
 
     turn: int = Field(ge=0, le=10_000_000)
+    """How many turns of the current branch the new one begins with: 0 for none, `n_turns` for all."""
 
 
 class To(_Body):
     """A branch."""
 
     branch: str = Field(max_length=64)
+    """Its `id`, as `GET .../branches` has it."""
 
 
 class Back(_Body):
@@ -114,7 +123,11 @@ class Back(_Body):
 # Answers --------------------------------------------------------------------------------------------------------------
 
 
-class ErrorAnswer(BaseModel):
+class _Answer(BaseModel):
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
+
+class ErrorAnswer(_Answer):
     """Why it cannot be done."""
 
     error: str
@@ -123,25 +136,26 @@ class ErrorAnswer(BaseModel):
     """What happened, and what to do next."""
 
 
-class OptionsAnswer(BaseModel):
+class OptionsAnswer(_Answer):
     """How a conversation is had."""
 
     model: str
+    """As `codeact --model` takes it."""
     format: str
+    """How actions are spelled: code, json, text, native."""
     tools: list[str]
+    """Of those that the server allows."""
     instructions: str
-    max_turns: int
-    max_seconds: float | None
-    max_tokens: int | None
-    max_cost: float | None
-    """US dollars, for one message."""
-    timeout: float
-    """Seconds of wall clock for one cell."""
+    max_turns: int = Field(description=f"for one message; {AMOUNTS['max_turns']}")
+    max_seconds: float | None = Field(description=f"for one message; {AMOUNTS['max_seconds']}")
+    max_tokens: int | None = Field(description=f"for one message; {AMOUNTS['max_tokens']}")
+    max_cost: float | None = Field(description=f"US dollars, for one message; {AMOUNTS['max_cost']}")
+    timeout: float = Field(description=f"seconds of wall clock for one cell; {AMOUNTS['timeout']}")
     network: list[str]
     """Hosts that cells may reach."""
 
 
-class UsageAnswer(BaseModel):
+class UsageAnswer(_Answer):
     """What it cost so far."""
 
     prompt_tokens: int
@@ -150,7 +164,7 @@ class UsageAnswer(BaseModel):
     """US dollars, where the model's server tells."""
 
 
-class ConversationAnswer(BaseModel):
+class ConversationAnswer(_Answer):
     """A conversation as a list shows it."""
 
     id: str
@@ -164,14 +178,16 @@ class ConversationAnswer(BaseModel):
     state: Literal["idle", "running", "waiting", "interrupted"]
     """`waiting`: for leave to call a tool; `interrupted`: the server ended in a turn."""
     n_turns: int
+    """Finished turns of the current branch."""
     usage: UsageAnswer
     branch: str
+    """The `id` of the current branch: the way that it goes on. Others stay as they are."""
     n_branches: int
     shared: str | None
     """The token of its read-only link."""
 
 
-class EntryAnswer(BaseModel):
+class EntryAnswer(_Answer):
     """Something that happened."""
 
     seq: int
@@ -179,17 +195,22 @@ class EntryAnswer(BaseModel):
     kind: str
     data: dict[str, Any]
     at: float
+    """Seconds since 1970."""
     branch: str
+    """Of the branch that it happened on."""
     turn: int | None
+    """The number of a turn, from 0 in its branch; of other entries, that of the turn they belong to or come before."""
 
 
-class TurnAnswer(BaseModel):
+class TurnAnswer(_Answer):
     """A turn in parts; where `action` is `cut` it came to no end, or is still under way (`status` is `running`)."""
 
     number: int
+    """From 0, in its branch: what `edit` takes."""
     seq: int
+    """Of its entry among the events."""
     user: dict[str, Any] | None
-    """The message that began it."""
+    """The message that began it; None where it goes on from the turn before."""
     thought: str
     reasoning: str
     code: str
@@ -207,18 +228,23 @@ class TurnAnswer(BaseModel):
     files: list[str]
 
 
-class BranchAnswer(BaseModel):
-    """A way a conversation went."""
+class BranchAnswer(_Answer):
+    """A way a conversation went: the first turns of its parent, then its own, numbered on from there."""
 
     id: str
+    """What `switch` takes."""
     parent: str | None
+    """The branch it left; None for the first one."""
     at_turn: int
+    """How many turns it shares with its parent."""
     label: str
     created: float
+    """Seconds since 1970."""
     current: bool
+    """Whether the conversation goes on here."""
 
 
-class VariableAnswer(BaseModel):
+class VariableAnswer(_Answer):
     """What the interpreter holds under a name."""
 
     name: str
@@ -229,7 +255,7 @@ class VariableAnswer(BaseModel):
     preview: str
 
 
-class FileAnswer(BaseModel):
+class FileAnswer(_Answer):
     """A file of the workspace."""
 
     name: str
@@ -238,31 +264,32 @@ class FileAnswer(BaseModel):
     mime: str
 
 
-class BegunAnswer(BaseModel):
+class BegunAnswer(_Answer):
     """What comes of it stands among the events after this number."""
 
     seq: int
 
 
-class StoppedAnswer(BaseModel):
+class StoppedAnswer(_Answer):
     """Whether something ran; it has stopped."""
 
     stopped: bool
 
 
-class ApprovalAnswer(BaseModel):
+class ApprovalAnswer(_Answer):
     """What was said."""
 
     granted: bool
 
 
-class OnBranchAnswer(BaseModel):
+class OnBranchAnswer(_Answer):
     """Where it goes on."""
 
     branch: str
+    """The `id` of the branch, which is the current one from now on."""
 
 
-class ShareAnswer(BaseModel):
+class ShareAnswer(_Answer):
     """A link that anybody can read the conversation by."""
 
     token: str
@@ -270,7 +297,7 @@ class ShareAnswer(BaseModel):
     """Of the page; `/api/v1/shared/TOKEN` is the same for programs."""
 
 
-class SharedAnswer(BaseModel):
+class SharedAnswer(_Answer):
     """A conversation as a link shows it: whose it is and how it is had is nobody's business."""
 
     title: str
@@ -278,7 +305,7 @@ class SharedAnswer(BaseModel):
     n_turns: int
 
 
-class UseAnswer(BaseModel):
+class UseAnswer(_Answer):
     """How much of something a user may use, and has used."""
 
     limit: float | None = Field(description="None: as much as there is")
@@ -286,7 +313,7 @@ class UseAnswer(BaseModel):
     per: str | None = Field(description="day or month (UTC); None: at any time")
 
 
-class MeAnswer(BaseModel):
+class MeAnswer(_Answer):
     """Who somebody is to the server."""
 
     owner: str

@@ -33,7 +33,7 @@ __all__ = ["mount"]
 T = TypeVar("T")
 Key = Annotated[str, Path(max_length=64)]
 Token = Annotated[str, Path(max_length=64)]
-Turn = Annotated[int | None, Query(ge=0, le=10_000_000)]
+Turn = Annotated[int | None, Query(ge=0, le=10_000_000, description="turns with a lower number; they count from 0")]
 Limit = Annotated[int, Query(ge=1, le=200)]
 
 ERRORS: dict[int | str, dict[str, Any]] = {
@@ -103,7 +103,7 @@ def mount(app: FastAPI, chats: Chats) -> None:
             options = None if body.options is None else Options.from_json({**chats.defaults.to_json(), **body.options})
             return chats.create(_owner(request), options, title=body.title).to_json()
 
-        return _answer(await do(work), 201)
+        return _answer(await (do_slowly if body.options else do)(work), 201)
 
     @api.get("/conversations/{key}", response_model=models.ConversationAnswer)
     async def conversation(request: Request, key: Key) -> Any:
@@ -146,7 +146,10 @@ def mount(app: FastAPI, chats: Chats) -> None:
         before: Turn = None,
         limit: Limit = 30,
     ) -> Any:
-        """Turns, oldest first: the last ones, or those below a number; marked, those that came to no end or run."""
+        """Turns of the current branch, oldest first: the last ones, or those below a number.
+
+        Those that came to no end, or run, are marked.
+        """
         found = await do(lambda: chats.turns(key, _owner(request), before=before, limit=limit))
         return _answer([one.to_json() for one in found])
 
@@ -154,9 +157,9 @@ def mount(app: FastAPI, chats: Chats) -> None:
     async def events(
         request: Request, key: Key, after: Annotated[int, Query(ge=0, le=2**62)] = 0, stream: bool = True
     ) -> Response:
-        """What is stored after a number: as server-sent events, each with its number as `id`, or as a list.
+        """What is stored after a number, of the current branch: as server-sent events, or as a list.
 
-        A client that was cut off sends the last number as `Last-Event-ID` and misses nothing.
+        Each event has its number as `id`: who was cut off sends the last one as `Last-Event-ID` and misses nothing.
         """
         owner = _owner(request)
         await do(lambda: chats.summary(key, owner))
@@ -171,7 +174,7 @@ def mount(app: FastAPI, chats: Chats) -> None:
                     if not found:
                         yield ": nothing new\n\n"
                     for one in found:
-                        yield f"id: {one.seq}\nevent: {one.kind}\ndata: {json.dumps(one.to_json())}\n\n"
+                        yield f"id: {one.seq}\nevent: {one.kind}\ndata: {_spelled(one.to_json())}\n\n"
             except NotFound:  # it was deleted
                 return
 
@@ -195,7 +198,11 @@ def mount(app: FastAPI, chats: Chats) -> None:
 
     @api.post("/conversations/{key}/edit", status_code=202, response_model=models.OnBranchAnswer)
     async def edit(request: Request, key: Key, body: models.Edit) -> Any:
-        """Change a turn's cell, or the message that began it, and go on from there on a branch."""
+        """Change a turn's cell, or the message that began it, and go on from there on a branch of its own.
+
+        It becomes the current one, with the turns before that one and the interpreter as it was then; the old branch
+        stays as it is.
+        """
         if (body.code is None) == (body.text is None):
             raise ChatRefused("give `code` or `text`, one of the two")
         if body.code is not None:
@@ -206,29 +213,35 @@ def mount(app: FastAPI, chats: Chats) -> None:
 
     @api.get("/conversations/{key}/branches", response_model=list[models.BranchAnswer])
     async def branches(request: Request, key: Key) -> Any:
-        """All ways it went."""
+        """All ways it went, oldest first; one of them is the current one, which the other routes are about."""
         return _answer([one.to_json() for one in await do(lambda: chats.branches(key, _owner(request)))])
 
     @api.post("/conversations/{key}/branches", status_code=201, response_model=models.OnBranchAnswer)
     async def branch(request: Request, key: Key, body: models.At) -> Any:
-        """Go on from after so many turns on a branch of its own."""
+        """Go on from after so many turns on a branch of its own, which becomes the current one.
+
+        It has the interpreter as it was then. Files are the same for all branches.
+        """
         return _answer({"branch": await do_slowly(lambda: chats.branch(key, _owner(request), body.turn))}, 201)
 
     @api.post("/conversations/{key}/switch", response_model=models.OnBranchAnswer)
     async def switch(request: Request, key: Key, body: models.To) -> Any:
-        """Go on with another branch."""
+        """Go on with another branch, as it was left."""
         await do_slowly(lambda: chats.switch(key, _owner(request), body.branch))
         return _answer({"branch": body.branch})
 
     @api.post("/conversations/{key}/undo", response_model=models.ConversationAnswer)
     async def undo(request: Request, key: Key, body: models.Back) -> Any:
-        """Take the last messages back; they stay on their branch."""
+        """Take the last messages back, with what they did to the variables; they stay on the branch they were on.
+
+        What goes on is another branch: the conversation's `branch`, in the answer.
+        """
         await do_slowly(lambda: chats.undo(key, _owner(request), body.n))
         return _answer((await do(lambda: chats.summary(key, _owner(request)))).to_json())
 
     @api.post("/conversations/{key}/retry", status_code=202, response_model=models.BegunAnswer)
     async def retry(request: Request, key: Key) -> Any:
-        """Have the last message done again."""
+        """Have the last message done again, on a branch that becomes the current one."""
         return _answer({"seq": await do_slowly(lambda: chats.retry(key, _owner(request)))}, 202)
 
     @api.get("/conversations/{key}/variables", response_model=list[models.VariableAnswer])
@@ -266,7 +279,7 @@ def mount(app: FastAPI, chats: Chats) -> None:
         openapi_extra={"requestBody": {"required": True, **_BYTES}},
     )
     async def upload(request: Request, key: Key, name: str) -> Any:
-        """Put one there: the body is its bytes; folders in its name are left off."""
+        """Put one there: the body is its bytes; folders in its name are left off; the answer has its name."""
         data = await request.body()
         return _answer((await do(lambda: chats.upload(key, _owner(request), name, data))).to_json(), 201)
 
@@ -312,6 +325,13 @@ def _answer(content: Any, status: int = 200) -> Response:
         return Json(content, status)
     except ValueError:  # what a cell showed may hold numbers that JSON has not
         return Json(_plain(content), status)
+
+
+def _spelled(data: Any) -> str:
+    try:
+        return json.dumps(data, allow_nan=False)
+    except ValueError:
+        return json.dumps(_plain(data))
 
 
 def _plain(value: Any) -> Any:

@@ -38,7 +38,7 @@ MAX_DEPTH = 32
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
-def create(spec: str) -> ToolModule:
+def create(spec: str = "") -> ToolModule:
     """The tools, for `plugins`.
 
     Args:

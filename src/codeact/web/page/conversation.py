@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from nicegui import Client, background_tasks, ui
+from sqlalchemy.exc import SQLAlchemyError
 
 from codeact.chats.chats import Chats
 from codeact.chats.store import PIECES
@@ -30,6 +31,7 @@ _log = logging.getLogger(__name__)
 
 _PAGE_TURNS = 30
 _SEEN_SECONDS = 0.1
+_AGAIN_SECONDS = 2.0
 _ENDS = ("ended", "stopped", "interrupted", "error")
 
 
@@ -107,13 +109,18 @@ class Conversation:
 
     async def _follow(self, client: Client) -> None:
         await is_seen(client)
-        try:
-            async for found in follow(self.chats, self.key, self.owner, self._seen):
-                with self._column:
-                    await self._take(found)
-        except NotFound:
-            with self._shown:
-                ui.label("This conversation was deleted.").classes("note")
+        while not self.chats.is_closed:
+            try:
+                async for found in follow(self.chats, self.key, self.owner, self._seen):
+                    with self._column:
+                        await self._take(found)
+            except NotFound:
+                with self._shown:
+                    ui.label("This conversation was deleted.").classes("note")
+                return
+            except SQLAlchemyError as error:   # a database that is gone for a moment; what came meanwhile is there then
+                _log.warning("a page could not follow its conversation: %s", error)
+                await asyncio.sleep(_AGAIN_SECONDS)
 
     async def _take(self, found: list[Entry]) -> None:
         summary = await self._summary()

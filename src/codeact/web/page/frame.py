@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable
 from importlib import resources
 from typing import Any
@@ -11,6 +12,7 @@ from fastapi import FastAPI, Request
 from fastapi.responses import Response
 from nicegui import Client, background_tasks, ui
 from nicegui import app as framework
+from sqlalchemy.exc import SQLAlchemyError
 
 from codeact.chats.awake import AT_WORK
 from codeact.chats.chats import Chats
@@ -26,6 +28,8 @@ from codeact.web.staying import AGAIN_SECONDS
 from codeact.web.threads import in_slow_thread, in_thread
 
 __all__ = ["mount"]
+
+log = logging.getLogger("codeact.web")
 
 _LIST_SECONDS = 0.5
 _BUILD_SECONDS = 60.0   # on a busy machine; a page that took longer would be a fault of the server
@@ -207,7 +211,11 @@ class _Frame:
                 await asyncio.sleep(_LIST_SECONDS)   # much happens while something is written
                 await is_seen(client)
                 news.clear()
-                await self._fill_list()
+                try:
+                    await self._fill_list()
+                except SQLAlchemyError as error:   # a database that is gone for a moment
+                    log.warning("a page could not show the list: %s", error)
+                    news.set()
         finally:
             end()
 

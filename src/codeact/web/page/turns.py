@@ -17,6 +17,8 @@ __all__ = ["LiveTurn", "cut", "note", "own_cell", "said", "turn"]
 
 _NOTHING = "[no output]"
 _SHOWN_FILES = 12
+_REST = 8
+"""So many times as long as it took to set what is written, it is not set anew: the server's event loop is for all."""
 _SETTINGS = "say something to go on, or set another under the tools."
 _ENDED = {
     "turn_limit": f"Ended at the limit of turns; {_SETTINGS}",
@@ -182,7 +184,9 @@ class LiveTurn:
 
     def __init__(self) -> None:
         self._reply, self._words, self._code_text, self._invented, self._printed = Reply(), "", "", "", ""
-        self._began = time.monotonic()
+        self._began = self._rests_until = time.monotonic()
+        self._is_behind = False
+        """Whether there is more than is shown."""
         self._card = ui.element("article").classes("turn live").props('aria-label="The agent works" aria-live=polite')
         with self._card:
             self._written = Written("")
@@ -199,6 +203,8 @@ class LiveTurn:
         self._what = "thinking"
 
     def _tick(self) -> None:
+        if self._is_behind and time.monotonic() >= self._rests_until:
+            self._show()
         self._doing.set_text(f"{self._what} · {time.monotonic() - self._began:.0f} s")
 
     def take(self, kind: str, data: Mapping[str, Any]) -> None:
@@ -214,7 +220,7 @@ class LiveTurn:
                         self._code_text += text
                     elif part != "code":
                         self._words += text
-                self._show()
+                self._is_behind = True
             case "code":
                 self._code_text, self._what = data["code"], "running"
                 self._show()
@@ -230,12 +236,14 @@ class LiveTurn:
         self._tick()
 
     def _show(self) -> None:
+        began = time.monotonic()
         if self._words.strip():
             self._written.set(self._words)
         if self._code_text.strip():
             self._code.set(self._code_text)
             self._what = "writing code" if self._what == "thinking" else self._what
         self._ignored.set_visibility(bool(self._invented.strip()))
+        self._is_behind, self._rests_until = False, began + (1 + _REST) * (time.monotonic() - began)
 
     @property
     def is_empty(self) -> bool:
@@ -253,6 +261,8 @@ class LiveTurn:
             self.remove()
             return
         self._timer.cancel()
+        if self._is_behind:
+            self._show()
         self._written.end(self._words)
         self._bar.delete()
         self._card.classes(remove="live").props('aria-label="The agent"').props(remove="aria-live")

@@ -4,19 +4,25 @@ from __future__ import annotations
 
 import html
 import re
+from collections.abc import Sequence
 from functools import lru_cache
+from typing import Any
 
-import markdown2  # type: ignore[import-untyped]
+from markdown_it import MarkdownIt
 from nicegui import ui
 from pygments import highlight  # type: ignore[import-untyped]
 from pygments.formatters import HtmlFormatter  # type: ignore[import-untyped]
-from pygments.lexers import PythonLexer  # type: ignore[import-untyped]
+from pygments.lexers import PythonLexer, get_lexer_by_name  # type: ignore[import-untyped]
+from pygments.util import ClassNotFound  # type: ignore[import-untyped]
 
 from codeact.web.page import maths
 
 __all__ = ["Source", "Written", "colours", "rendered", "source", "written"]
 
-_EXTRAS = ("fenced-code-blocks", "tables", "cuddled-lists", "strike", "break-on-newline")
+_MARKDOWN = MarkdownIt("commonmark", {"html": False, "breaks": True}).enable(["table", "strikethrough"])
+"""It takes time by the length of a text alone, whatever is in it."""
+_MAX_MARKDOWN, _MAX_TEXT = 40_000, 200_000
+"""Characters that are read as Markdown, and that are shown at all: this is done in the server's event loop."""
 _TAG = re.compile(r'<(?:/?(?P<tag>\w+)(?P<attributes>(?: [a-z]+="[^"<>]*")*) ?/?>)?')
 _TAGS = {
     "a", "blockquote", "br", "code", "del", "div", "em", "h1", "h2", "h3", "h4", "h5", "h6", "hr", "img", "li", "ol",
@@ -44,10 +50,27 @@ def colours() -> str:
 
 
 def rendered(text: str) -> str:
-    """Markdown as HTML, of which only our own tags are any: the text's are text."""
-    lifted = maths.lift(text)
-    made = str(markdown2.markdown(lifted.text, extras=list(_EXTRAS), safe_mode="escape"))
-    return maths.put_back(_TAG.sub(_checked, made), lifted)
+    """Markdown as HTML, of which only our own tags are any: the text's are text. What is very long ends as text."""
+    lifted = maths.lift(text[:_MAX_MARKDOWN])
+    made = maths.put_back(_TAG.sub(_checked, _MARKDOWN.render(lifted.text)), lifted)
+    if rest := text[_MAX_MARKDOWN:_MAX_TEXT]:
+        made += f"<pre>{html.escape(rest)}</pre>"
+    return made + ("<p>[... the rest is cut off here]</p>" if len(text) > _MAX_TEXT else "")
+
+
+def _code_block(self: Any, tokens: Sequence[Any], at: int, options: Any, env: Any) -> str:
+    """A block of code, in colours where its language is known."""
+    code, language = str(tokens[at].content), str(tokens[at].info).strip().split(" ", 1)[0]
+    try:
+        lexer = get_lexer_by_name(language, stripnl=False) if language else None
+    except ClassNotFound:
+        lexer = None
+    if lexer is None:
+        return f"<pre><code>{html.escape(code, quote=False)}</code></pre>\n"
+    return str(highlight(code, lexer, HtmlFormatter(cssclass="codehilite")))
+
+
+_MARKDOWN.add_render_rule("fence", _code_block)
 
 
 def _checked(found: re.Match[str]) -> str:
