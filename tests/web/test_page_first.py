@@ -9,6 +9,7 @@ pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 from fake_openai import FakeServer, chunk, failed, streamed
 from playwright.sync_api import expect
 from test_page_files import GIVE
+from test_page_ways import serious
 
 from codeact.models import _local
 from codeact.settings import settle
@@ -50,6 +51,7 @@ def test_a_server_is_tried_by_its_address_and_used_from_then_on(visit, no_model)
         assert [(asked["model"], key) for asked, key in zip(server.requests, server.keys, strict=True)] == [
             ("qwen3", "Bearer sk-mine"), ("qwen3:8b", "Bearer sk-mine")]
         one.shot("first-run")
+        assert serious(one) == []
         by_address.get_by_role("button", name="Use it").click()
         expect(one.text("What shall it be?")).to_be_visible()
     assert one.site.chats.defaults.model == "qwen3-8b"
@@ -85,7 +87,9 @@ def test_a_provider_is_tried_with_a_key_and_what_is_missing_is_told(visit, no_mo
         provider.get_by_role("combobox", name="Provider").click()
         one.page.get_by_role("option", name="Anthropic").click()
         expect(provider.get_by_role("textbox", name="Model")).to_have_value(re.compile("claude"))
+        one.page.get_by_role("option", name="Anthropic").wait_for(state="hidden")
         one.shot("first-run-dark")
+        assert serious(one) == []
 
 
 def test_an_example_is_put_into_the_box_to_be_changed(visit):
