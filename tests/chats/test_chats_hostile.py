@@ -478,6 +478,16 @@ def test_pinned_conversations_come_once_when_lists_are_read_in_parts(chats):
     assert seen == [keys[0], *reversed(keys[1:])]
 
 
+def test_more_pinned_conversations_than_a_part_of_the_list_holds_all_come_first(chats):
+    keys = [chats.create("me").id for _ in range(6)]
+    for key in keys[:4]:
+        chats.update(key, "me", pinned=True)
+    first = chats.find("me", limit=1)
+    assert {one.id for one in first[:4]} == set(keys[:4])
+    assert [one.id for one in first[4:]] == [keys[5]]
+    assert [one.id for one in chats.find("me", limit=1, before=first[-1].updated)] == [keys[4]]
+
+
 def test_a_conversation_that_was_had_on_another_server_meanwhile_goes_on_with_all_that_was_said(make, tmp_path):
     url, model = f"sqlite:///{tmp_path / 'both.db'}", Calculator()
     here, there = make(url=url, calculator=model), make(url=url, home=tmp_path / "there", calculator=model)

@@ -2,6 +2,8 @@
 
 import base64
 import json
+import re
+from dataclasses import replace
 
 import pytest
 
@@ -83,6 +85,28 @@ def test_variables_titles_and_arguments_of_tools_stay_text(visit):
     one.site.chats.update(one.key, "local", title=EVIL)
     one.page.reload()
     expect(one.page.get_by_role("listitem").first).to_contain_text("<script>")
+    unharmed(one)
+
+
+def test_settings_branches_and_searches_stay_text(visit):
+    one = visit().new({f"evil: {EVIL}": ["<solution>Done.</solution>"]})
+    chats, key = one.site.chats, one.key
+    options = replace(chats.summary(key, "local").options, instructions=f'{EVIL}" onload=window.owned=1 x="')
+    chats.update(key, "local", options=options)
+    one.say(f"evil: {EVIL}")
+    expect(one.text("Done.")).to_be_visible()
+    one.idle()
+    chats.branch(key, "local", 0, label=EVIL)
+    one.page.reload()
+    one.button("Branches").click()
+    expect(one.page.locator(".q-drawer--right")).to_contain_text("<script>")
+    one.button("Settings").click()
+    expect(one.page.get_by_role("textbox", name="Instructions")).to_have_value(re.compile("<script>"))
+    one.page.keyboard.press("Escape")
+    find = one.page.get_by_role("textbox", name="Search conversations")
+    find.fill(EVIL)
+    expect(find).to_have_value(EVIL)
+    expect(one.page.get_by_role("listitem").first).to_contain_text("<img src=x")
     unharmed(one)
 
 

@@ -119,6 +119,23 @@ def test_keys_open_a_new_chat_find_and_leave_a_box_without_stopping_what_runs(vi
     expect(one.box).to_be_focused()
 
 
+def test_the_tabulator_goes_through_the_page_as_it_is_read(visit):
+    one = visit().new({"in order": [CELL % "x = 1", ANSWER]})
+    asked(one, "in order")
+    one.page.reload()
+    expect(one.text("That is all.")).to_be_visible()
+    one.page.evaluate("document.body.tabIndex = -1, document.body.focus()")
+    named = "(one => one === document.body ? '' : one.getAttribute('aria-label') || one.innerText || one.tagName)(document.activeElement)"
+    met = []
+    for _ in range(60):
+        one.page.keyboard.press("Tab")
+        if (name := one.page.evaluate(named).strip()) == "" or (met and name == met[0]):
+            break
+        met.append(name.split("\n")[-1])
+    wanted = ["Conversations", "Take the last message back", "Share or export", "New chat", "Search conversations", "in order", "Copy the code", "Attach files", "Message", "Send"]
+    assert [name for name in met if name in wanted] == wanted, met
+
+
 @pytest.mark.parametrize("scheme", ["dark", pytest.param("light", marks=pytest.mark.slow)])
 def test_light_and_dark_are_as_the_system_says(visit, scheme):
     one = visit(color_scheme=scheme).new()

@@ -8,6 +8,7 @@ import pytest
 from serving import TOKEN
 
 from codeact.web.gate import Policy
+from codeact.web.login import add_user
 
 
 def talk(client, key, text):
@@ -185,6 +186,18 @@ def test_numbers_for_who_watches(served):
         text = client.get("/metrics").text
     assert "codeact_conversations 1.0" in text
     assert "codeact_turns 2.0" in text
+
+
+def test_of_several_users_those_who_are_named_read_the_numbers_of_all(serve):
+    served = serve(policy=Policy(accounts=True, watchers=("alice",)))
+    for name, status in (("alice", 200), ("bob", 403)):
+        add_user(served.chats.store, name, "correct horse battery")
+        with httpx.Client(base_url=served.url, timeout=30) as client:
+            client.post("/login", data={"name": name, "password": "correct horse battery"})
+            answer = client.get("/metrics")
+        assert answer.status_code == status
+    assert "--metrics NAME" in answer.json()["message"]
+    assert "codeact_turns" not in answer.text
 
 
 def test_too_many_requests_are_slowed(served, monkeypatch):

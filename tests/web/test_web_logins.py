@@ -1,5 +1,6 @@
 """How long somebody is known, and the ways to be known no more: in time, with another token, everywhere at once."""
 
+import io
 import re
 
 import httpx
@@ -7,6 +8,7 @@ import pytest
 from serving import TOKEN
 
 from codeact.chats.chats import open_store
+from codeact.chats.values import Options
 from codeact.cli import serve as verb
 from codeact.web.gate import Policy
 from codeact.web.login import add_user
@@ -135,3 +137,33 @@ def test_a_database_knows_no_token_by_which_one_could_come_in(serve, tmp_path, b
     data = b"".join(path.read_bytes() for path in (tmp_path / "h").glob("chats.db*"))
     assert token.encode() not in data
     assert TOKEN.encode() not in data
+
+
+def test_conversations_of_a_deleted_account_are_nobodys_until_somebody_says_whose(tmp_path, capsys, monkeypatch):
+    store = open_store("", tmp_path)
+    monkeypatch.setattr("sys.stdin", io.StringIO(f"{PASSWORD}\n" * 4))
+
+    def user(*argv):
+        code = verb.main(["user", *argv, "--data", str(tmp_path)])
+        return code, "".join(capsys.readouterr())
+
+    assert user("add", "alice") == (0, "alice can log in\n")
+    key = store.create("alice", "secret", Options()).id
+    (tmp_path / "conversations" / key).mkdir(parents=True)
+    code, said = user("delete", "alice")
+    assert code == 0
+    assert "cannot log in any more" in said
+    assert "1 conversation left" in said
+    code, said = user("add", "alice")
+    assert code == 2
+    assert "--conversations" in said
+    assert store.user_hash("alice") is None
+    assert user("add", "alice", "--conversations") == (0, "alice can log in\n")
+    assert user("add", "alice") == (0, "alice has another password\n")
+    assert store.count("alice") == 1
+    code, said = user("delete", "alice", "--conversations")
+    assert (code, said) == (0, "alice cannot log in any more\n1 conversation removed\n")
+    assert store.count("alice") == 0
+    assert not (tmp_path / "conversations" / key).exists()
+    assert user("delete", "alice", "--conversations")[0] == 2
+    store.close()

@@ -23,7 +23,7 @@ from codeact.chats.ways import Ways
 from codeact.errors import ConfigError, LimitReached
 from codeact.protocols import Model
 
-__all__ = ["Chats", "open_store"]
+__all__ = ["Chats", "forget", "open_store"]
 
 
 class Chats(Ways, Shelf):
@@ -168,6 +168,17 @@ def open_store(url: str = "", home: Path | None = None) -> Store:
     except OSError as error:
         raise ConfigError(f"cannot keep conversations in {home}: {error.strerror}") from None
     return Store(url or f"sqlite:///{home / 'chats.db'}")
+
+
+def forget(store: Store, owner: str, home: Path | None = None) -> int:
+    """Remove all conversations of a user's who is gone, with their files; how many there were."""
+    n_removed = 0
+    while found := store.find(owner):
+        for one in found:
+            store.delete(one.id)
+            shutil.rmtree((home or _default_home()) / "conversations" / one.id, ignore_errors=True)
+        n_removed += len(found)
+    return n_removed
 
 
 def _default_home() -> Path:

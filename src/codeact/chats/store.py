@@ -79,14 +79,13 @@ class Store(Entries, Accounts, Spending, Leases):
         return _summary(row)
 
     def find(self, owner: str, *, search: str = "", limit: int = 50, before: float | None = None) -> list[Summary]:
-        """An owner's, the pinned first, then the latest; `search` looks through titles and messages.
+        """An owner's, all the pinned first, then the latest; `search` looks through titles and messages.
 
         Args:
+            limit: Of those that are not pinned.
             before: Only those whose `updated` is less, and that are not pinned: those came first.
         """
         query = _SUMMARIES.where(conversations.c.owner == owner)
-        if before is not None:
-            query = query.where(conversations.c.updated < before, conversations.c.pinned.is_(False))
         if words := line(search.strip()):
             like = f"%{_escaped(words)}%"
             inside = f"%{_escaped(spelled(words)[1:-1])}%"
@@ -95,9 +94,13 @@ class Store(Entries, Accounts, Spending, Leases):
                 entries.c.conversation == conversations.c.id, entries.c.kind.in_(("user", "turn")),
                 entries.c.data.ilike(inside, escape="\\"), words_of.ilike(inside, escape="\\"))
             query = query.where(conversations.c.title.ilike(like, escape="\\") | said)
-        query = query.order_by(conversations.c.pinned.desc(), conversations.c.updated.desc()).limit(limit)
+        query = query.order_by(conversations.c.updated.desc())
+        pinned, others = query.where(conversations.c.pinned.is_(True)), query.where(conversations.c.pinned.is_(False))
+        if before is not None:
+            others = others.where(conversations.c.updated < before)
         with self._engine.connect() as connection:
-            return [_summary(row) for row in connection.execute(query).mappings()]
+            first = connection.execute(pinned).mappings().all() if before is None else []
+            return [_summary(row) for row in (*first, *connection.execute(others.limit(limit)).mappings())]
 
     def count(self, owner: str) -> int:
         """How many an owner has."""

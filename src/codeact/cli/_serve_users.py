@@ -32,6 +32,9 @@ def users(argv: Sequence[str]) -> int:
     parser.add_argument("what", choices=(*_DO, "list"), metavar="|".join((*_DO, "list")),
                         help="`add` makes an account, or gives it another password; `token` a key for programs")
     parser.add_argument("name", nargs="?", default="", metavar="NAME", help="whose account")
+    parser.add_argument("--conversations", action="store_true",
+                        help="with `delete`: remove the user's conversations too, with their files; with `add`: have a "
+                        "new account get those that are there under its name")
     add_store(parser)
     add_limits(parser, "(with `limits`; none: no limit, default: as the server has it)")
     args = parser.parse_args(argv)
@@ -53,8 +56,14 @@ def users(argv: Sequence[str]) -> int:
 def _add(store: Store, args: argparse.Namespace) -> None:
     from codeact.web.login import add_user
 
-    password = getpass.getpass("password: ") if sys.stdin.isatty() else sys.stdin.readline().rstrip("\n")
     was_there = store.user_hash(args.name) is not None
+    is_new = not was_there and args.name.isprintable()
+    if is_new and not args.conversations and (n_there := store.count(args.name)):
+        raise ConfigError(f"no account was made: {counted(n_there, 'conversation')} of that name stand here, from an "
+                          "account that was deleted or a user whom a proxy named; if this is the same person: "
+                          f"codeact serve user add {args.name} --conversations; else remove them: codeact serve user "
+                          f"delete {args.name} --conversations")
+    password = getpass.getpass("password: ") if sys.stdin.isatty() else sys.stdin.readline().rstrip("\n")
     try:
         add_user(store, args.name, password)
     except ChatRefused as error:
@@ -73,8 +82,18 @@ def _token(store: Store, args: argparse.Namespace) -> None:
 
 
 def _delete(store: Store, args: argparse.Namespace) -> None:
-    if not store.delete_user(args.name):
+    from codeact.chats.chats import forget
+
+    was_there = store.delete_user(args.name)
+    if not was_there and not (args.conversations and store.count(args.name)):
         raise ConfigError(f"there is no account {args.name!r}")
+    if was_there:
+        print(f"{args.name} cannot log in any more")
+    if args.conversations:
+        print(f"{counted(forget(store, args.name, args.data), 'conversation')} removed")
+    elif n_left := store.count(args.name):
+        print(f"{counted(n_left, 'conversation')} left; to remove what is left, with all files: codeact serve user "
+              f"delete {args.name} --conversations")
 
 
 def _logout(store: Store, args: argparse.Namespace) -> None:

@@ -33,7 +33,7 @@ _EXAMPLES = """\
   codeact serve user token alice                         a key for programs, shown once; good for a year
   codeact serve user limits alice --max-cost 5 --max-disk 2000    what one may use, in a day; shown without flags
   codeact serve user logout alice                        ends all logins and keys
-  codeact serve user list | delete alice
+  codeact serve user list | delete alice --conversations
 
 Any client of OpenAI's API can be a front end: base URL http://HOST:PORT/v1, the token as its key, and the model
 codeact/NAME. The project's own API is at /api/v1, the code engine's at /engine (with one user), numbers at /metrics.
@@ -82,6 +82,8 @@ def _parser() -> argparse.ArgumentParser:
     add("--no-token", action="store_true", help="let everybody on this machine in; with loopback alone")
     add("--auth", action="store_true", help="accounts of this server's own, in place of the token")
     add("--auth-header", metavar="NAME", help="a proxy says in this header who it is, in place of the token")
+    add("--metrics", action="append", default=[], metavar="NAME",
+        help="a user who may read the numbers of all users at /metrics (with one user: that one)")
     add(
         "--proxy",
         metavar="ADDRESS",
@@ -158,6 +160,7 @@ def _serve(args: argparse.Namespace) -> int:
             secure=args.https,
             login_seconds=args.login_days * 24 * 3600,
             bound=bool(token and args.token_file),
+            watchers=tuple(args.metrics),
         )
         defaults = replace(Options(), model=settings.model or "", format=settings.format or "code")
         chats = Chats(

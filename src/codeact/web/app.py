@@ -39,7 +39,7 @@ def create_app(chats: Chats, policy: Policy, *, engine: Sessions | None = None, 
                   openapi_url="/api/openapi.json", description="Conversations with an agent that acts by code.")
     gate = Gate(app, chats, policy)
     faults.handle(app)
-    metrics.mount(app, chats)
+    metrics.mount(app, chats, policy)
     rest.mount(app, chats)
     openai_api.mount(app, chats)
     login.mount(app, gate, chats.store)

@@ -94,6 +94,8 @@ class Policy:
     """Whether browsers reach it by https, so that cookies are sent by that alone."""
     login_seconds: float = _LOGIN_SECONDS
     """So long a browser is known after somebody logged in, or came with the token."""
+    watchers: tuple[str, ...] = ()
+    """Who may read the numbers of all users, where there are several."""
     bound: bool = False
     """Whether a login made with the token ends when the server has another one: somebody chose the token."""
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from fastapi import FastAPI, Response
+from fastapi import FastAPI, Request, Response
 
 from codeact.chats.chats import Chats
+from codeact.server.faults import Fault
+from codeact.web.gate import Policy
 from codeact.web.threads import in_thread
 
 __all__ = ["mount"]
@@ -22,8 +24,9 @@ _TOLD = {
 }
 
 
-def mount(app: FastAPI, chats: Chats) -> None:
+def mount(app: FastAPI, chats: Chats, policy: Policy) -> None:
     """Add both."""
+    several = policy.accounts or policy.header is not None
 
     @app.get("/healthz", include_in_schema=False)
     async def healthy() -> Response:
@@ -31,9 +34,12 @@ def mount(app: FastAPI, chats: Chats) -> None:
         return Response("ok\n", media_type="text/plain")
 
     @app.get("/metrics", include_in_schema=False)
-    async def metrics() -> Response:
+    async def metrics(request: Request) -> Response:
         from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
+        if several and request.state.owner not in policy.watchers:   # they tell of what the others do
+            raise Fault(403, "not_a_watcher", "these numbers are of all users: who runs the server names those who may "
+                        "read them with codeact serve --metrics NAME")
         return Response(await in_thread(_spelled, chats), media_type=CONTENT_TYPE_LATEST)
 
 
