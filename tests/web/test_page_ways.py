@@ -127,11 +127,9 @@ def test_the_tabulator_goes_through_the_page_as_it_is_read(visit):
     one.page.evaluate("document.body.tabIndex = -1, document.body.focus()")
     named = "(one => one === document.body ? '' : one.getAttribute('aria-label') || one.innerText || one.tagName)(document.activeElement)"
     met = []
-    for _ in range(60):
+    while "Send" not in met and len(met) < 400:   # other tests leave conversations in the list
         one.page.keyboard.press("Tab")
-        if (name := one.page.evaluate(named).strip()) == "" or (met and name == met[0]):
-            break
-        met.append(name.split("\n")[-1])
+        met.append(one.page.evaluate(named).strip().split("\n")[-1])
     wanted = ["Conversations", "Take the last message back", "Share or export", "New chat", "Search conversations", "in order", "Copy the code", "Attach files", "Message", "Send"]
     assert [name for name in met if name in wanted] == wanted, met
 

@@ -19,7 +19,7 @@ from codeact.chats.chats import Chats
 from codeact.chats.values import Options, Summary
 from codeact.errors import CodeActError, NotFound
 from codeact.web.gate import LOCAL
-from codeact.web.page import dialogs, options, panels, plots, start, words
+from codeact.web.page import colours, dialogs, options, panels, plots, start
 from codeact.web.page.conversation import Conversation, is_seen
 from codeact.web.page.telling import refused
 from codeact.web.page.welcome import welcome
@@ -81,7 +81,7 @@ def _dress() -> None:
     style, script = (
         resources.files(__package__).joinpath(name).read_text(encoding="utf-8") for name in ("style.css", "page.js")
     )
-    ui.add_css(style + words.colours())
+    ui.add_css(style + colours.style_sheet())
     ui.add_body_html(f"<script>{script}{plots.script()}</script>")
     ui.dark_mode(None)
 

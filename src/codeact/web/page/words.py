@@ -10,14 +10,10 @@ from typing import Any
 
 from markdown_it import MarkdownIt
 from nicegui import ui
-from pygments import highlight  # type: ignore[import-untyped]
-from pygments.formatters import HtmlFormatter  # type: ignore[import-untyped]
-from pygments.lexers import PythonLexer, get_lexer_by_name  # type: ignore[import-untyped]
-from pygments.util import ClassNotFound  # type: ignore[import-untyped]
 
-from codeact.web.page import maths
+from codeact.web.page import colours, maths
 
-__all__ = ["Source", "Written", "colours", "rendered", "source", "written"]
+__all__ = ["Source", "Written", "rendered", "source", "written"]
 
 _MARKDOWN = MarkdownIt("commonmark", {"html": False, "breaks": True}).enable(["table", "strikethrough"])
 """It takes time by the length of a text alone, whatever is in it."""
@@ -41,14 +37,6 @@ _COPY = """(e) => {
 }"""
 
 
-@lru_cache(maxsize=1)
-def colours() -> str:
-    """The style sheet of code, light and dark."""
-    light = HtmlFormatter(nobackground=True, style="xcode").get_style_defs(".codehilite")
-    dark = HtmlFormatter(nobackground=True, style="github-dark").get_style_defs(".body--dark .codehilite")
-    return f"{light}\n{dark}"
-
-
 def rendered(text: str) -> str:
     """Markdown as HTML, of which only our own tags are any: the text's are text. What is very long ends as text."""
     lifted = maths.lift(text[:_MAX_MARKDOWN])
@@ -61,13 +49,8 @@ def rendered(text: str) -> str:
 def _code_block(self: Any, tokens: Sequence[Any], at: int, options: Any, env: Any) -> str:
     """A block of code, in colours where its language is known."""
     code, language = str(tokens[at].content), str(tokens[at].info).strip().split(" ", 1)[0]
-    try:
-        lexer = get_lexer_by_name(language, stripnl=False) if language else None
-    except ClassNotFound:
-        lexer = None
-    if lexer is None:
-        return f"<pre><code>{html.escape(code, quote=False)}</code></pre>\n"
-    return str(highlight(code, lexer, HtmlFormatter(cssclass="codehilite")))
+    made, env["room"] = colours.block(code, language, env.get("room", colours.MAX_OTHERS))
+    return made or f"<pre><code>{html.escape(code, quote=False)}</code></pre>\n"
 
 
 _MARKDOWN.add_render_rule("fence", _code_block)
@@ -116,7 +99,7 @@ class Source:
         code = code.strip("\n").rstrip()
         if len(code) > _MAX_COLOURED:
             code = f"{code[:_MAX_COLOURED]}\n# [... the rest is cut off here]"
-        self._element.set_content(highlight(code, PythonLexer(stripnl=False), HtmlFormatter(cssclass="codehilite")))
+        self._element.set_content(colours.python(code))
         self._place.set_visibility(bool(code))
 
 
