@@ -1,6 +1,7 @@
 """The page over the end of its server: `codeact serve` killed in mid-turn and started anew, while the page is open."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -81,6 +82,7 @@ def test_a_server_killed_in_mid_turn_and_started_anew_shows_the_turn_interrupted
     with serving(*place) as process:
         page.goto(process.address)
         page.get_by_role("button", name="New chat").first.click()
+        expect(page).to_have_url(re.compile("/c/"))   # what is typed before goes with the page that is left
         say("keep a number")
         expect(page.get_by_text("It is kept.")).to_be_visible()
         expect(page.get_by_role("button", name="Send")).to_be_visible()
