@@ -8,6 +8,7 @@ import site
 import subprocess
 import sys
 import threading
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -248,7 +249,7 @@ def test_the_cells_time_ends_pip_and_all_it_started(make, index):
     result = py.run("%pip install cardinal", timeout=3)
     assert result.status == "timeout"
     py._backend._packages.close()
-    assert not any(b"pip_program.py" in Path(f"/proc/{pid}/cmdline").read_bytes() for pid in _children())
+    assert not any(b"pip_program.py" in line for line in _programs())
     index.hold.set()
     assert py.packages == {}
     assert py.run("%pip install cardinal\nimport cardinal").error is None
@@ -263,12 +264,18 @@ def test_closing_ends_an_installation(make, index):
     py.close()
     running.join(30)
     assert not running.is_alive()
-    assert not any(b"pip_program.py" in Path(f"/proc/{pid}/cmdline").read_bytes() for pid in _children())
+    assert not any(b"pip_program.py" in line for line in _programs())
 
 
-def _children() -> list[str]:
-    return Path(f"/proc/self/task/{os.getpid()}/children").read_text().split() + [
-        child for task in os.listdir("/proc/self/task") for child in Path(f"/proc/self/task/{task}/children").read_text().split()]
+def _programs() -> list[bytes]:
+    """The command lines of our children; threads and processes may end while they are looked at."""
+    found = []
+    for task in os.listdir("/proc/self/task"):
+        with suppress(OSError):
+            for child in Path(f"/proc/self/task/{task}/children").read_text().split():
+                with suppress(OSError):
+                    found.append(Path(f"/proc/{child}/cmdline").read_bytes())
+    return found
 
 
 # Bounds ---------------------------------------------------------------------------------------------------------------
